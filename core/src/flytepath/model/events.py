@@ -1,0 +1,293 @@
+"""The events: everything that ever happens to an execution, appended before it takes effect.
+
+Each class is one kind of event, each with its own schema version. Stored events are never changed; a newer version of
+a kind brings an upcaster from the older one (``UPCASTERS``), and the archived logs under ``core/tests/golden`` are
+folded by every later version. Events hold digests and references; values lie beside the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, TypeAdapter
+
+from flytepath.errors import LiteralError
+from flytepath.model.literal import BlobRef
+from flytepath.model.task import Record
+
+#: Digests of literals by variable name; the literals themselves lie in the store.
+LiteralDigests = dict[str, str]
+
+
+class Actor(Record):
+    """Who made it happen: a person, an engine, a schedule."""
+
+    kind: Literal["user", "engine", "worker", "schedule", "backend"]
+    name: str
+
+
+class Blob(Record):
+    """A blob reference as a field of an event."""
+
+    uri: str
+    digest: str
+    size: int
+
+    @classmethod
+    def of(cls, ref: BlobRef) -> Blob:
+        """The same reference."""
+        return cls(uri=ref.uri, digest=ref.digest, size=ref.size)
+
+
+class ErrorRecord(Record):
+    """A failure as it is kept. ``kind`` says whose: the user's code, the system, or a worker that was lost.
+
+    ``traceback`` is the user's own, without our frames. ``recoverable`` is false where a retry cannot help.
+    """
+
+    kind: Literal["user", "system", "preempted", "timeout"]
+    code: str
+    type: str = ""
+    message: str
+    place: str | None = None
+    expected: str | None = None
+    actual: str | None = None
+    hint: str | None = None
+    traceback: str = ""
+    recoverable: bool = True
+
+
+class Usage(Record):
+    """What an attempt used."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+class _Payload(Record):
+    #: The current schema version of this kind of event.
+    version: ClassVar[int] = 1
+
+
+class ExecutionCreated(_Payload):
+    """Somebody asked for a workflow to run. ``spec`` is the digest of the stored graph."""
+
+    type: Literal["execution_created"] = "execution_created"
+    project: str
+    domain: str
+    workflow: str
+    workflow_version: str
+    spec: str
+    bundle: str
+    inputs: LiteralDigests = {}
+    environment: dict[str, str] = {}
+
+
+class ExecutionOwned(_Payload):
+    """An engine took the execution, new or over from one that is gone; attempts of the former owner are void."""
+
+    type: Literal["execution_owned"] = "execution_owned"
+    owner: str
+    epoch: int
+
+
+class AttemptStarted(_Payload):
+    """A node's attempt was handed to a worker. ``system`` counts the restarts that were charged to nobody's code."""
+
+    type: Literal["attempt_started"] = "attempt_started"
+    node: str
+    attempt: int
+    inputs: LiteralDigests = {}
+
+
+class AttemptLost(_Payload):
+    """The worker or its engine is gone without a result. The next attempt is charged to the system."""
+
+    type: Literal["attempt_lost"] = "attempt_lost"
+    node: str
+    attempt: int
+    error: ErrorRecord
+
+
+class AttemptFailed(_Payload):
+    """An attempt ended with an error. ``retry_at`` is when the next one is due; ``None``: there will be none."""
+
+    type: Literal["attempt_failed"] = "attempt_failed"
+    node: str
+    attempt: int
+    error: ErrorRecord
+    retry_at: float | None = None
+    usage: Usage = Usage()
+
+
+class NodeSucceeded(_Payload):
+    """A node has its outputs. Never runs again."""
+
+    type: Literal["node_succeeded"] = "node_succeeded"
+    node: str
+    attempt: int
+    outputs: LiteralDigests = {}
+    usage: Usage = Usage()
+
+
+class NodeFailed(_Payload):
+    """A node's last attempt failed, or what it needs can never come."""
+
+    type: Literal["node_failed"] = "node_failed"
+    node: str
+    error: ErrorRecord
+
+
+class NodeSkipped(_Payload):
+    """A node will not run: a branch not taken, or something upstream that failed."""
+
+    type: Literal["node_skipped"] = "node_skipped"
+    node: str
+    reason: str
+
+
+class DeckWritten(_Payload):
+    """An attempt wrote a report, also if the attempt failed afterwards."""
+
+    type: Literal["deck_written"] = "deck_written"
+    node: str
+    attempt: int
+    name: str
+    deck: Blob
+
+
+class BoundaryChecked(_Payload):
+    """A value was checked as it entered or left a task."""
+
+    type: Literal["boundary_checked"] = "boundary_checked"
+    node: str
+    attempt: int
+    variable: str
+    side: Literal["reading", "writing"]
+    checker: str
+    passed: bool
+    message: str = ""
+    details: dict[str, Any] = {}
+
+
+class LogWritten(_Payload):
+    """What an attempt printed, kept when it ended."""
+
+    type: Literal["log_written"] = "log_written"
+    node: str
+    attempt: int
+    log: Blob
+
+
+class AbortRequested(_Payload):
+    """Somebody asked for the execution to end."""
+
+    type: Literal["abort_requested"] = "abort_requested"
+    reason: str = ""
+
+
+class ExecutionSucceeded(_Payload):
+    """All outputs are there."""
+
+    type: Literal["execution_succeeded"] = "execution_succeeded"
+    outputs: LiteralDigests = {}
+
+
+class ExecutionFailed(_Payload):
+    """The execution ended without its outputs. ``node`` is the first that failed."""
+
+    type: Literal["execution_failed"] = "execution_failed"
+    node: str | None = None
+    error: ErrorRecord
+
+
+class ExecutionAborted(_Payload):
+    """The execution ended because somebody asked for it; nothing of it runs any more."""
+
+    type: Literal["execution_aborted"] = "execution_aborted"
+    reason: str = ""
+
+
+Payload = Annotated[
+    ExecutionCreated
+    | ExecutionOwned
+    | AttemptStarted
+    | AttemptLost
+    | AttemptFailed
+    | NodeSucceeded
+    | NodeFailed
+    | NodeSkipped
+    | DeckWritten
+    | BoundaryChecked
+    | LogWritten
+    | AbortRequested
+    | ExecutionSucceeded
+    | ExecutionFailed
+    | ExecutionAborted,
+    Field(discriminator="type"),
+]
+
+
+class Event(Record):
+    """One line of an execution's log.
+
+    Args:
+        execution: the execution it belongs to.
+        seq: its place in that log, from 1, without gaps.
+        at: when it was appended, seconds since the epoch (UTC).
+        actor: who made it happen.
+        cause: the ``seq`` of the event that led to it, 0 for a command from outside.
+        payload: what happened.
+    """
+
+    execution: str
+    seq: int = Field(ge=1)
+    at: float
+    actor: Actor
+    cause: int = 0
+    payload: Payload
+
+    def to_json(self) -> dict[str, Any]:
+        """The stored form; ``v`` is the schema version of the payload."""
+        return {**self.model_dump(mode="json"), "v": type(self.payload).version}
+
+
+#: ``(type, from version) -> payload of the next version``. Filled when a kind of event changes.
+UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+_ENVELOPE: TypeAdapter[Event] = TypeAdapter(Event)
+_VERSIONS: dict[str, int] = {
+    kind.model_fields["type"].default: kind.version for kind in _Payload.__subclasses__() if "type" in kind.model_fields
+}
+
+
+def read_event(data: Mapping[str, Any]) -> Event:
+    """Read a stored event of any released version.
+
+    Raises:
+        LiteralError: an unknown kind, a newer version, or a damaged record.
+
+    Example:
+        >>> event = Event(execution="x", seq=1, at=0.0, actor=Actor(kind="user", name="ada"),
+        ...               payload=AbortRequested(reason="enough"))
+        >>> read_event(event.to_json()) == event
+        True
+    """
+    try:
+        payload = dict(data["payload"])
+        kind, version = payload["type"], int(data.get("v", 1))
+        current = _VERSIONS[kind]
+        if version > current:
+            raise LiteralError(
+                f"event {kind!r} has schema version {version}, this release reads up to {current}",
+                hint="upgrade flytepath on this machine",
+            )
+        for step in range(version, current):
+            payload = UPCASTERS[kind, step](payload)
+        return _ENVELOPE.validate_python({**{k: v for k, v in data.items() if k != "v"}, "payload": payload})
+    except LiteralError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise LiteralError("not an event of any released version", actual=repr(data)[:200]) from error

@@ -1,0 +1,120 @@
+"""What an engine and a worker say to each other: framed, versioned JSON after a handshake.
+
+A frame is four bytes of length (big endian) and that many bytes of JSON, an object with ``type``. Remote workers
+exchange the same messages as blobs. Literals travel whole: small ones inline, large ones as references.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from flytepath.model.events import Blob, ErrorRecord, Usage
+from flytepath.model.literal import Literal as LiteralValue
+from flytepath.model.task import Record, TaskSpec
+
+PROTOCOL_VERSION = 1
+#: A longer frame is refused: what is large belongs into the blob store.
+FRAME_LIMIT = 64 * 1024 * 1024
+
+
+class Hello(Record):
+    """Worker to engine, first: who I am and what I speak."""
+
+    type: Literal["hello"] = "hello"
+    protocol: int = PROTOCOL_VERSION
+    pid: int
+    python: str
+    flytepath: str
+
+
+class Welcome(Record):
+    """Engine to worker: the setting all its attempts share."""
+
+    type: Literal["welcome"] = "welcome"
+    protocol: int = PROTOCOL_VERSION
+    project: str
+    domain: str
+    code_path: str
+    blob_root: str
+
+
+class RunAttempt(Record):
+    """Engine to worker: run this."""
+
+    type: Literal["run_attempt"] = "run_attempt"
+    execution: str
+    node: str
+    attempt: int
+    task: TaskSpec
+    inputs: dict[str, LiteralValue] = {}
+    working_directory: str
+
+
+class Shutdown(Record):
+    """Engine to worker: end when idle."""
+
+    type: Literal["shutdown"] = "shutdown"
+
+
+class AttemptOutput(Record):
+    """Worker to engine: a piece of what the task printed."""
+
+    type: Literal["attempt_output"] = "attempt_output"
+    stream: Literal["stdout", "stderr"]
+    text: str
+
+
+class DeckReport(Record):
+    """Worker to engine: the task wrote a deck."""
+
+    type: Literal["deck_report"] = "deck_report"
+    name: str
+    deck: Blob
+
+
+class BoundaryResult(Record):
+    """Worker to engine: a boundary check was made."""
+
+    type: Literal["boundary_result"] = "boundary_result"
+    variable: str
+    side: Literal["reading", "writing"]
+    checker: str
+    passed: bool
+    message: str = ""
+    details: dict[str, Any] = {}
+
+
+class AttemptSucceeded(Record):
+    """Worker to engine: the outputs."""
+
+    type: Literal["attempt_succeeded"] = "attempt_succeeded"
+    outputs: dict[str, LiteralValue] = {}
+    usage: Usage = Usage()
+
+
+class AttemptErred(Record):
+    """Worker to engine: the error."""
+
+    type: Literal["attempt_erred"] = "attempt_erred"
+    error: ErrorRecord
+    usage: Usage = Usage()
+
+
+ToWorker = Annotated[Welcome | RunAttempt | Shutdown, Field(discriminator="type")]
+FromWorker = Annotated[
+    Hello | AttemptOutput | DeckReport | BoundaryResult | AttemptSucceeded | AttemptErred,
+    Field(discriminator="type"),
+]
+
+TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(ToWorker)
+FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(FromWorker)
+
+
+def frame(message: Record) -> bytes:
+    """One message as it goes over the pipe."""
+    body = message.model_dump_json().encode()
+    if len(body) > FRAME_LIMIT:
+        raise ValueError(f"a message of {len(body)} bytes is over the limit of {FRAME_LIMIT}")
+    return len(body).to_bytes(4, "big") + body

@@ -1,0 +1,134 @@
+"""The contract with plugins. Everything a plugin may import stands here; names are resolved on first use.
+
+A plugin is a distribution with one entry point in the group ``flytepath.v1``, whose value is its manifest module:
+
+.. code-block:: toml
+
+    [project.entry-points."flytepath.v1"]
+    spark = "flyte_plugin_spark.plugin"
+
+The manifest's functions, marked with :func:`hookimpl`, return declarations: names and ``"module:attribute"``
+references. It imports nothing but this package, so that reading it costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from flytepath.plugin.hookimpl import hookimpl
+
+if TYPE_CHECKING:
+    from flytepath.model.literal import BlobRef, Literal
+    from flytepath.model.resources import Resources
+    from flytepath.model.types import Field, LiteralType
+    from flytepath.plugin.backend import (
+        Backend,
+        BackendError,
+        BlobAccess,
+        CancelOutcome,
+        CancelResult,
+        ErrorClass,
+        Found,
+        Handle,
+        ItemPhases,
+        JobKey,
+        LogChunk,
+        NotFound,
+        Observation,
+        OwnedJob,
+        OwnedPage,
+        Owner,
+        Phase,
+        Plan,
+        PlanRequest,
+        PoolAsk,
+        SubmitContext,
+        Unknown,
+        WorkerLaunch,
+    )
+    from flytepath.plugin.boundary import BoundaryChecker, BoundaryContext, BoundaryReport
+    from flytepath.plugin.contract import CONTRACT_MAJOR, CONTRACT_MINOR, ENTRY_POINT_GROUP
+    from flytepath.plugin.declarations import (
+        AppliesTo,
+        BackendDeclaration,
+        BlobStoreDeclaration,
+        BoundaryCheckDeclaration,
+        CliCommandDeclaration,
+        DataframeCodecDeclaration,
+        DeckRendererDeclaration,
+        EventSinkDeclaration,
+        MigrationDeclaration,
+        PollPolicy,
+        PoolDeclaration,
+        RateLimit,
+        RendererDeclaration,
+        ResourcePolicyDeclaration,
+        SecretProviderDeclaration,
+        TaskTypeDeclaration,
+        TaskWrapperDeclaration,
+        TransformerDeclaration,
+    )
+    from flytepath.plugin.extensions import (
+        BlobStore,
+        DataframeDecoder,
+        DataframeEncoder,
+        DeckRenderer,
+        EventSink,
+        Renderer,
+        RenderRequest,
+        ResourcePolicy,
+        ResourceRequest,
+        TaskWrapper,
+    )
+    from flytepath.plugin.manager import PluginManager
+    from flytepath.plugin.policy import Policy
+    from flytepath.plugin.secrets import SecretNotFoundError, SecretProvider, SecretReference
+    from flytepath.plugin.task_type import NO_OUTPUT, TaskContext, TaskDeclaration, TaskType
+    from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, TypeTransformer
+
+_ROOMS = {
+    "flytepath.model.literal": "BlobRef Literal",
+    "flytepath.model.resources": "Resources",
+    "flytepath.model.types": "Field LiteralType",
+    "flytepath.plugin.contract": "CONTRACT_MAJOR CONTRACT_MINOR ENTRY_POINT_GROUP",
+    "flytepath.plugin.declarations": (
+        "AppliesTo BackendDeclaration BlobStoreDeclaration BoundaryCheckDeclaration CliCommandDeclaration "
+        "DataframeCodecDeclaration DeckRendererDeclaration EventSinkDeclaration MigrationDeclaration PollPolicy "
+        "PoolDeclaration RateLimit RendererDeclaration ResourcePolicyDeclaration SecretProviderDeclaration "
+        "TaskTypeDeclaration TaskWrapperDeclaration TransformerDeclaration"
+    ),
+    "flytepath.plugin.task_type": "NO_OUTPUT TaskContext TaskDeclaration TaskType",
+    "flytepath.plugin.transformer": "BlobSink BlobSource Converter TypeTransformer",
+    "flytepath.plugin.backend": (
+        "Backend BackendError BlobAccess CancelOutcome CancelResult ErrorClass Found Handle ItemPhases JobKey LogChunk "
+        "NotFound Observation OwnedJob OwnedPage Owner Phase Plan PlanRequest PoolAsk SubmitContext Unknown WorkerLaunch"
+    ),
+    "flytepath.plugin.boundary": "BoundaryChecker BoundaryContext BoundaryReport",
+    "flytepath.plugin.extensions": (
+        "BlobStore DataframeDecoder DataframeEncoder DeckRenderer EventSink Renderer RenderRequest ResourcePolicy "
+        "ResourceRequest TaskWrapper"
+    ),
+    "flytepath.plugin.secrets": "SecretNotFoundError SecretProvider SecretReference",
+    "flytepath.plugin.manager": "PluginManager",
+    "flytepath.plugin.policy": "Policy",
+}
+_HOME_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+__all__ = [  # noqa: PLE0604 - the table above is the list
+    "hookimpl",
+    *sorted(_HOME_OF),
+]
+
+
+def __getattr__(name: str) -> Any:
+    room = _HOME_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(room), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})

@@ -1,0 +1,390 @@
+"""The interface of a remote job's life. Core owns the journal; a backend only makes the vendor's calls.
+
+Core calls ``plan`` once per job key and stores the result before ``submit``; a call that is cut off is followed by
+``find``, never by a blind second ``submit``. A backend keeps nothing of its own.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+from flytepath.errors import FlytePathError
+from flytepath.model.identity import Tenant
+from flytepath.model.literal import BlobRef
+from flytepath.model.literal import Literal as LiteralValue
+from flytepath.model.resources import Resources
+from flytepath.plugin.secrets import SecretReference
+from flytepath.plugin.transformer import BlobSink, BlobSource
+
+Json = Any
+
+
+class Phase(enum.StrEnum):
+    """Where a job is in its life."""
+
+    PLANNED = "planned"
+    WAITING_QUOTA = "waiting_quota"
+    SUBMITTING = "submitting"
+    AMBIGUOUS = "ambiguous"
+    QUEUED = "queued"
+    INITIALIZING = "initializing"
+    RUNNING = "running"
+    COLLECTING = "collecting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing can follow."""
+        return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED)
+
+
+class ErrorClass(enum.StrEnum):
+    """Who is to blame, and so who retries and on whose budget."""
+
+    USER = "user"
+    INVALID = "invalid"
+    AUTH = "auth"
+    TRANSIENT = "transient"
+    THROTTLED = "throttled"
+    UNAVAILABLE = "unavailable"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    PREEMPTED = "preempted"
+    LOST = "lost"
+    CONFLICT = "conflict"
+    PROTOCOL = "protocol"
+
+
+class BackendError(FlytePathError):
+    """What a backend's method raises: the class of the error decides what core does next.
+
+    Args:
+        message: one sentence with the vendor's own code and text.
+        error_class: see :class:`ErrorClass`.
+        retry_after: seconds the vendor asked to wait (throttled).
+        accepted: ``False`` where the vendor certainly did not take the request (``submit``); ``None``: unknown, so
+            the job becomes ambiguous.
+    """
+
+    code = "FP-BACKEND"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        error_class: ErrorClass,
+        retry_after: float | None = None,
+        accepted: bool | None = None,
+        place: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, place=place, hint=hint)
+        self.error_class = error_class
+        self.retry_after = retry_after
+        self.accepted = accepted
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (
+            _rebuild_error,
+            (self.message, self.error_class, self.retry_after, self.accepted, self.place, self.hint),
+        )
+
+
+def _rebuild_error(
+    message: str,
+    error_class: ErrorClass,
+    retry_after: float | None,
+    accepted: bool | None,
+    place: str | None,
+    hint: str | None,
+) -> BackendError:
+    return BackendError(
+        message, error_class=error_class, retry_after=retry_after, accepted=accepted, place=place, hint=hint
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class JobKey:
+    """The identity of one submission: the digest that names it everywhere."""
+
+    value: str
+
+    def name(self, prefix: str, limit: int) -> str:
+        """A vendor name of at most ``limit`` characters: lower-case ``prefix``, then enough of the key to be unique.
+
+        Example:
+            >>> JobKey("sha256:" + "ab" * 32).name("Train Model!", 24)
+            'train-mod-ababababababab'
+        """
+        import re
+
+        tail = self.value.rpartition(":")[2][: max(8, min(24, limit - 10))]
+        head = re.sub(r"[^a-z0-9]+", "-", prefix.lower()).strip("-")[: max(0, limit - len(tail) - 1)].strip("-")
+        return f"{head}-{tail}"[-limit:] if head and head[0].isalpha() else f"fp-{tail}"[-limit:]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who a remote resource belongs to; stamped on it together with the key and the digest of the plan."""
+
+    installation: str
+    tenant: Tenant
+    execution: str
+    node_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLaunch:
+    """How a remote machine runs the worker for a body that needs one."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    image: str
+    bundle: BlobRef | None
+    inputs_uri: str
+    outputs_prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolAsk:
+    """Tokens of a shared pool that must be held while the job lives."""
+
+    pool: str
+    tokens: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """Everything a job is made of. ``items`` are the indices of a map task that go into one array job."""
+
+    key: JobKey
+    owner: Owner
+    task: str
+    task_type: str
+    payload: Json
+    inputs: Mapping[str, LiteralValue]
+    requests: Resources
+    limits: Resources
+    worker: WorkerLaunch | None = None
+    items: tuple[int, ...] = ()
+    timeout_seconds: float | None = None
+    interruptible: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[SecretReference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be submitted, as plain JSON, stored before the call and never computed again for its key."""
+
+    external_name: str
+    spec: Json
+    digest: str
+    pools: tuple[PoolAsk, ...] = ()
+    secrets: tuple[SecretReference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitContext:
+    """What ``submit`` and ``find`` know beside the plan."""
+
+    key: JobKey
+    owner: Owner
+    items: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """How a submitted job is found again: JSON with a version; secret *references* only."""
+
+    data: Mapping[str, Json]
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``find``: the job exists and is ours (same owner, key and digest)."""
+
+    handle: Handle
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """``find``: the vendor certainly has no such job (visible after the visibility window)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """``find``: the vendor could not tell; it is asked again."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPhases:
+    """Phases of an array job's items, compact: ``phase -> indices``; indices that stand nowhere are ``QUEUED``."""
+
+    by_phase: Mapping[Phase, tuple[int, ...]]
+    reasons: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one poll saw of one job.
+
+    Args:
+        phase: the phase it maps to; ``None`` where the vendor's state is unknown to the plugin: the phase is kept.
+        raw_state: the vendor's own word, always recorded.
+        reason: why, for people.
+        error_class: for ``FAILED``: who is to blame.
+        exit_code: of the job's process, where there is one.
+        gone: the vendor no longer knows the job.
+        links: (title, URL) pairs: consoles, logs.
+        items: for array jobs.
+    """
+
+    phase: Phase | None
+    raw_state: str
+    reason: str = ""
+    error_class: ErrorClass | None = None
+    exit_code: int | None = None
+    gone: bool = False
+    links: tuple[tuple[str, str], ...] = ()
+    items: ItemPhases | None = None
+
+
+class CancelOutcome(enum.StrEnum):
+    """How far a cancellation is."""
+
+    GONE = "gone"
+    TERMINAL = "terminal"
+    IN_PROGRESS = "in_progress"
+    NOT_OURS = "not_ours"
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResult:
+    """What ``cancel`` reached; core calls again until ``GONE`` or ``TERMINAL``."""
+
+    outcome: CancelOutcome
+    observation: Observation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedJob:
+    """One job that carries our stamp."""
+
+    handle: Handle
+    key: JobKey
+    owner: Owner
+    digest: str
+    observation: Observation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedPage:
+    """A page of :meth:`Backend.list_owned`; ``cursor`` is ``None`` on the last."""
+
+    jobs: tuple[OwnedJob, ...]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    """A piece of a job's log; ``cursor`` resumes after it, ``complete`` says that nothing will follow."""
+
+    text: str
+    cursor: str | None = None
+    complete: bool = False
+
+
+class BlobAccess(BlobSink, BlobSource, Protocol):
+    """The blobs of the tenant that ``collect`` runs for."""
+
+
+class Backend(ABC):
+    """The vendor's calls for one set of settings and one credential scope.
+
+    All methods but ``plan`` are coroutines and must not block the loop; core runs a synchronous client's calls
+    through ``asyncio.to_thread`` with a deadline if the backend does. They raise :class:`BackendError`.
+    """
+
+    #: Versions of :class:`Handle` this backend reads, newest last.
+    handle_versions: ClassVar[tuple[int, ...]] = (1,)
+
+    def __init__(self, settings: Any = None, *, credential_scope: str = "") -> None:
+        self.settings = settings
+        self.credential_scope = credential_scope
+
+    @abstractmethod
+    def plan(self, request: PlanRequest) -> Plan:
+        """The job as it will be submitted. Pure: no I/O, no clock, no randomness, the same plan for the same request."""
+
+    @abstractmethod
+    async def submit(self, plan: Plan, context: SubmitContext) -> Handle:
+        """Start the job, stamped with owner, key and digest (or with the vendor's idempotency key)."""
+
+    @abstractmethod
+    async def find(self, plan: Plan, context: SubmitContext) -> Found | NotFound | Unknown:
+        """Look for a job that may have been submitted. A job of another owner or digest raises ``CONFLICT``."""
+
+    @abstractmethod
+    async def poll(self, handles: Sequence[Handle]) -> Sequence[Observation | BackendError]:
+        """Look at many jobs at once; one answer per handle, in order. A bad handle spoils only its own answer."""
+
+    @abstractmethod
+    async def cancel(self, context: SubmitContext, plan: Plan, handle: Handle | None, reason: str) -> CancelResult:
+        """Stop the job; without a handle, find it by its key first. Safe to call any number of times."""
+
+    @abstractmethod
+    async def collect(self, handle: Handle, blobs: BlobAccess) -> Mapping[str, LiteralValue]:
+        """The outputs of a job that succeeded. Safe to call again."""
+
+    @abstractmethod
+    async def list_owned(self, installation: str, cursor: str | None = None) -> OwnedPage:
+        """All jobs stamped by ``installation``, a page at a time."""
+
+    async def logs(self, handle: Handle, cursor: str | None = None) -> LogChunk:
+        """The job's log after ``cursor``; empty and complete where the vendor keeps none."""
+        return LogChunk("", cursor, complete=True)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+#: The four idempotency classes of a backend, as in its declaration.
+IdempotencyClass = Literal["A", "B", "C", "D"]
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "BlobAccess",
+    "BlobSource",
+    "CancelOutcome",
+    "CancelResult",
+    "ErrorClass",
+    "Found",
+    "Handle",
+    "IdempotencyClass",
+    "ItemPhases",
+    "JobKey",
+    "LogChunk",
+    "NotFound",
+    "Observation",
+    "OwnedJob",
+    "OwnedPage",
+    "Owner",
+    "Phase",
+    "Plan",
+    "PlanRequest",
+    "PoolAsk",
+    "SubmitContext",
+    "Unknown",
+    "WorkerLaunch",
+]
