@@ -19,6 +19,14 @@ from typing import TYPE_CHECKING, Any
 from flytepath.plugin.hookimpl import hookimpl
 
 if TYPE_CHECKING:
+    from flytepath.errors import (
+        BoundaryCheckError,
+        DefinitionError,
+        FlytePathError,
+        RecoverableError,
+        TaskFailedError,
+        TypeTransformerFailedError,
+    )
     from flytepath.model.literal import BlobRef, Literal
     from flytepath.model.resources import Resources
     from flytepath.model.types import Field, LiteralType
@@ -88,6 +96,9 @@ if TYPE_CHECKING:
     from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, TypeTransformer
 
 _ROOMS = {
+    "flytepath.errors": (
+        "BoundaryCheckError DefinitionError FlytePathError RecoverableError TaskFailedError TypeTransformerFailedError"
+    ),
     "flytepath.model.literal": "BlobRef Literal",
     "flytepath.model.resources": "Resources",
     "flytepath.model.types": "Field LiteralType",
