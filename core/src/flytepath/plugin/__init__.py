@@ -113,7 +113,8 @@ _ROOMS = {
     "flytepath.plugin.transformer": "BlobSink BlobSource Converter TypeTransformer",
     "flytepath.plugin.backend": (
         "Backend BackendError BlobAccess CancelOutcome CancelResult ErrorClass Found Handle ItemPhases JobKey LogChunk "
-        "NotFound Observation OwnedJob OwnedPage Owner Phase Plan PlanRequest PoolAsk SubmitContext Unknown WorkerLaunch"
+        "NotFound Observation OwnedJob OwnedPage Owner Phase Plan PlanRequest PoolAsk SubmitContext "
+        "Unknown WorkerLaunch"
     ),
     "flytepath.plugin.boundary": "BoundaryChecker BoundaryContext BoundaryReport",
     "flytepath.plugin.extensions": (
