@@ -83,6 +83,8 @@ def summarise(folder: Path, exit_status: int) -> tuple[Counts, list[str]]:
         environments = {}
     total, broken = Counts(), []
     for name, content in environments.items():
+        if not content:  # tox names an environment that was not asked for, such as the long tier, and says no more
+            continue
         counts = environment_counts(content.get("result") or {}, folder / f"{name}.xml")
         total += counts
         if counts.failed:

@@ -69,6 +69,11 @@ def test_a_missing_interpreter_is_a_skip(results: Path) -> None:
     assert (code, lines) == (0, ["1 passed, 0 failed, 1 skipped"])
 
 
+def test_an_environment_nobody_asked_for_does_not_count(results: Path) -> None:
+    code, lines = summarise(results, {"proof": {}, "lint": environment()})
+    assert (code, lines) == (0, ["1 passed, 0 failed, 0 skipped"])
+
+
 @pytest.mark.parametrize("content", ["", "<testsuites><testsuite tests='3'", '<testsuite tests="many"/>'])
 def test_a_torn_report_is_a_failure(results: Path, content: str) -> None:
     (results / "e2e.xml").write_text(content)
