@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -253,7 +254,7 @@ def _ordered(literal: Literal) -> Any:
         return int(data)
     if kind in ("float", "decimal"):
         value = decimal.Decimal(data) if kind == "decimal" else float(data)
-        return None if value != value else value
+        return None if math.isnan(value) else value
     if kind == "boolean":
         return int(data)
     if kind == "datetime":
@@ -280,7 +281,9 @@ def _digest(
 def _embed(item: Literal, declared: LiteralType, refs: list[BlobRef]) -> Any:
     """The payload of ``item`` for a place of type ``declared`` in a container whose blobs are ``refs``."""
     if item.is_offloaded:
-        raise LiteralError("an offloaded literal must be read before it is composed", place=item.ref.uri if item.ref else None)
+        raise LiteralError(
+            "an offloaded literal must be read before it is composed", place=item.ref.uri if item.ref else None
+        )
     if declared.kind == "union" and item.type.kind != "union":
         return _embed_union(item, declared, refs)
     if item.format != JSON_FORMAT:
@@ -391,3 +394,17 @@ def _step(type: LiteralType, data: Any, step: str | int, path: Path) -> tuple[Li
         pass
     shown = "".join(f"[{part!r}]" for part in path)
     raise LiteralError(f"there is nothing at {shown} in a value of type {type}", expected=str(type))
+
+
+def cast(literal: Literal, declared: LiteralType) -> Literal:
+    """The same value as a literal of type ``declared``: an alternative becomes its union, and nothing else changes.
+
+    Example:
+        >>> from flytepath.model.types import INTEGER, NONE
+        >>> cast(Literal.make(INTEGER, 1), LiteralType.union_of(INTEGER, NONE)).data
+        {'tag': 0, 'value': 1}
+    """
+    if literal.type == declared or declared.kind in BLOB_KINDS:
+        return literal
+    refs: list[BlobRef] = []
+    return Literal.make(declared, _embed(literal, declared, refs), refs=refs)

@@ -2,6 +2,9 @@
 
 A frame is four bytes of length (big endian) and that many bytes of JSON, an object with ``type``. Remote workers
 exchange the same messages as blobs. Literals travel whole: small ones inline, large ones as references.
+
+What a task prints does not pass here: it goes down the worker's own standard output and error, each ended by
+:func:`end_of_output` when an attempt is over.
 """
 
 from __future__ import annotations
@@ -58,14 +61,6 @@ class Shutdown(Record):
     type: Literal["shutdown"] = "shutdown"
 
 
-class AttemptOutput(Record):
-    """Worker to engine: a piece of what the task printed."""
-
-    type: Literal["attempt_output"] = "attempt_output"
-    stream: Literal["stdout", "stderr"]
-    text: str
-
-
 class DeckReport(Record):
     """Worker to engine: the task wrote a deck."""
 
@@ -104,12 +99,17 @@ class AttemptErred(Record):
 
 ToWorker = Annotated[Welcome | RunAttempt | Shutdown, Field(discriminator="type")]
 FromWorker = Annotated[
-    Hello | AttemptOutput | DeckReport | BoundaryResult | AttemptSucceeded | AttemptErred,
+    Hello | DeckReport | BoundaryResult | AttemptSucceeded | AttemptErred,
     Field(discriminator="type"),
 ]
 
 TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(ToWorker)
 FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(FromWorker)
+
+
+def end_of_output(execution: str, node: str, attempt: int) -> bytes:
+    """The mark a worker writes to both of its output streams after an attempt; no text a task prints holds it."""
+    return f"\0flytepath-end {execution} {node} {attempt}\0".encode()
 
 
 def frame(message: Record) -> bytes:

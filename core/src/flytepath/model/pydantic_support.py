@@ -1,4 +1,4 @@
-"""How the slotted data classes of the model stand as fields in its pydantic models: as the JSON they write themselves."""
+"""How the slotted data classes of the model stand as fields of its pydantic models: as the JSON they write."""
 
 from __future__ import annotations
 

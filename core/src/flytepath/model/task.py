@@ -35,7 +35,7 @@ class Interface(Record):
 
 
 class Body(Record):
-    """What a worker calls: ``entry`` is ``module:name`` in the code bundle; ``cloudpickle`` says how else it is found."""
+    """What a worker calls: ``entry`` is ``module:name`` in the code bundle, or else it is ``cloudpickle``d."""
 
     kind: Literal["function", "notebook", "shell", "sql", "none"] = "function"
     entry: str = ""

@@ -57,7 +57,7 @@ Binding = Annotated[
 
 
 class NodeSpec(Record):
-    """One node. ``path`` is unique in the graph and the same in every run: ``n3``, or ``n1/n0`` inside a sub-workflow."""
+    """One node. ``path`` is unique and the same in every run: ``n3``, or ``n1/n0`` inside a sub-workflow."""
 
     path: str
     task: str

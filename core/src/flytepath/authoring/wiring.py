@@ -1,0 +1,136 @@
+"""Whether a graph's nodes fit together: every promise against the type of the place it goes to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flytepath.authoring.promise import Promise, VoidPromise
+from flytepath.errors import CompileError, TypeTransformerFailedError
+from flytepath.model.types import LiteralType
+from flytepath.types.engine import Codec
+
+if TYPE_CHECKING:
+    from flytepath.authoring.graph import Graph
+    from flytepath.authoring.workflow import PythonFunctionWorkflow
+
+
+def check_wiring(graph: Graph, workflow: PythonFunctionWorkflow) -> None:
+    """Raise one :class:`CompileError` with every finding, or return.
+
+    Each finding names the task and argument, both types, and the line of the call.
+    """
+    own = {node.path: node for node in graph.nodes}
+    findings: list[str] = []
+
+    def type_of(promise: Promise) -> LiteralType | None:
+        node = promise._fp_node
+        if node is None:
+            declared = workflow.input_codecs[promise._fp_name].literal_type
+        elif own.get(node.path) is not node:
+            findings.append(f"{promise!r} belongs to another workflow")
+            return None
+        else:
+            declared = node.task.output_codecs[promise._fp_name].literal_type
+        return type_at(declared, promise._fp_path)
+
+    def check(value: Any, codec: Codec[Any], place: str, line: str) -> None:
+        problem = misfit(value, codec.literal_type, type_of)
+        if problem is None and not _holds_promise(value):
+            try:
+                codec.isolate(value)
+            except TypeTransformerFailedError as error:
+                path = error.place or ""
+                problem = (
+                    f"{path + ': ' if path else ''}{error.message} (expected {error.expected}, got {error.actual})"
+                )
+        if problem is not None:
+            findings.append(f"{place}: {problem}  [{line}]")
+
+    for node in graph.nodes:
+        for name, value in node.inputs.items():
+            check(value, node.task.input_codecs[name], f"{node.task.name}({name})", node.line)
+    for name, value in graph.outputs.items():
+        check(value, workflow.output_codecs[name], f"{workflow.name}() -> {name}", workflow.name)
+    if findings:
+        count = "1 problem" if len(findings) == 1 else f"{len(findings)} problems"
+        raise CompileError(
+            f"workflow {workflow.name} does not fit together, {count}:\n    " + "\n    ".join(findings),
+            place=workflow.name,
+        )
+
+
+def misfit(value: Any, declared: LiteralType, type_of: Any) -> str | None:
+    """What is wrong with ``value`` (promises, constants, containers of both) for a place of type ``declared``."""
+    if isinstance(value, VoidPromise):
+        return f"expected {declared}, got a task that returns nothing"
+    if isinstance(value, Promise):
+        actual = type_of(value)
+        if actual is None:
+            return f"{value!r} does not exist in the type of that output"
+        return None if fits(actual, declared) else f"expected {declared}, got {actual} from {value!r}"
+    if not _holds_promise(value):
+        return None
+    return _container_misfit(value, _without_none(declared), type_of)
+
+
+def _container_misfit(value: Any, declared: LiteralType, type_of: Any) -> str | None:
+    if isinstance(value, list) and declared.kind == "list":
+        pairs = [(item, declared.items[0]) for item in value]
+    elif isinstance(value, tuple) and declared.kind == "tuple" and len(value) == len(declared.items):
+        pairs = list(zip(value, declared.items, strict=True))
+    elif isinstance(value, dict) and declared.kind == "dict" and declared.items[0].kind == "string":
+        pairs = [(item, declared.items[1]) for item in value.values()]
+    else:
+        return f"expected {declared}, got a {type(value).__name__} that holds promises"
+    problems = (misfit(item, item_type, type_of) for item, item_type in pairs)
+    return next((problem for problem in problems if problem), None)
+
+
+def _without_none(declared: LiteralType) -> LiteralType:
+    if declared.kind != "union":
+        return declared
+    rest = [item for item in declared.items if item.kind != "none"]
+    return rest[0] if len(rest) == 1 else declared
+
+
+def _holds_promise(value: Any) -> bool:
+    if isinstance(value, Promise | VoidPromise):
+        return True
+    if type(value) in (list, tuple):
+        return any(_holds_promise(item) for item in value)
+    if type(value) is dict:
+        return any(_holds_promise(item) for item in value.values())
+    return False
+
+
+def fits(actual: LiteralType, declared: LiteralType) -> bool:
+    """Whether a literal of type ``actual`` can go where ``declared`` is expected, without a change of its value."""
+    if actual == declared or declared.kind == "any":
+        return True
+    if declared.kind == "union":
+        if actual.kind == "union":
+            return all(item in declared.items for item in actual.items)
+        return any(fits(actual, item) for item in declared.items)
+    if actual.kind == declared.kind and declared.kind in ("file", "directory", "dataframe"):
+        return not declared.format or not actual.format or declared.format == actual.format
+    return False
+
+
+def type_at(declared: LiteralType, path: tuple[str | int, ...]) -> LiteralType | None:
+    """The type of the part at ``path``, ``None`` where there is none."""
+    for step in path:
+        found: LiteralType | None = None
+        if declared.kind == "list" and isinstance(step, int):
+            found = declared.items[0]
+        elif declared.kind == "tuple" and isinstance(step, int) and -len(declared.items) <= step < len(declared.items):
+            found = declared.items[step]
+        elif declared.kind == "dict":
+            found = declared.items[1]
+        elif declared.kind == "struct":
+            found = next((item.type for item in declared.fields if item.name == step), None)
+        elif declared.kind == "any":
+            found = declared
+        if found is None:
+            return None
+        declared = found
+    return declared

@@ -1,0 +1,148 @@
+"""Code bundles: the user's source as it was when a run was asked for, content addressed and unpacked once.
+
+A bundle holds the files of the package (or the folder, for a plain script) that a workflow's module lives in, and every
+module of the same root that was imported when it was loaded. Workers import from the unpacked bundle, so a run can be
+resumed after the working tree has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from flytepath.errors import StoreError, UsageError
+
+log = logging.getLogger("flytepath")
+
+#: Files beside the code are taken along up to this size each, and this many bytes in all.
+FILE_LIMIT = 1024 * 1024
+TOTAL_LIMIT = 64 * 1024 * 1024
+_SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Files by their path below the bundle's root, and the digest of them all."""
+
+    files: dict[str, bytes]
+    digest: str
+
+    @classmethod
+    def of(cls, files: dict[str, bytes]) -> Bundle:
+        """A bundle with its digest: names and contents count, times and modes do not."""
+        whole = hashlib.sha256()
+        for name in sorted(files):
+            whole.update(f"{name}\0{len(files[name])}\0".encode())
+            whole.update(files[name])
+        return cls(files, "sha256:" + whole.hexdigest())
+
+
+def collect(module_file: Path, root: Path) -> Bundle:
+    """The bundle of the module at ``module_file``, importable below ``root``.
+
+    Raises:
+        UsageError: the code alone is over the size limit.
+    """
+    files: dict[str, bytes] = {}
+    total = 0
+    for path in sorted({*_package_files(module_file, root), *_imported_files(root)}):
+        size = path.stat().st_size
+        is_code = path.suffix == ".py"
+        if not is_code and size > FILE_LIMIT:
+            log.warning("%s is over %d bytes and stays out of the code bundle", path, FILE_LIMIT)
+            continue
+        total += size
+        if total > TOTAL_LIMIT:
+            raise UsageError(
+                "the code beside the workflow is too large for a bundle",
+                place=str(root),
+                expected=f"at most {TOTAL_LIMIT} bytes",
+                hint="move the workflow into a folder or package of its own",
+            )
+        files[path.relative_to(root).as_posix()] = path.read_bytes()
+    return Bundle.of(files)
+
+
+def _package_files(module_file: Path, root: Path) -> Iterator[Path]:
+    relative = module_file.relative_to(root)
+    if len(relative.parts) > 1:
+        yield from _walk(root / relative.parts[0])
+        return
+    for path in root.iterdir():
+        if path.is_file() and not path.name.startswith("."):
+            yield path
+        elif path.is_dir() and (path / "__init__.py").is_file() and not _is_skipped(path):
+            yield from _walk(path)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        here = Path(parent)
+        folders[:] = sorted(name for name in folders if not _is_skipped(here / name))
+        for name in names:
+            path = here / name
+            if not name.startswith(".") and path.suffix != ".pyc" and path.is_file():
+                yield path
+
+
+def _is_skipped(folder: Path) -> bool:
+    return folder.name.startswith(".") or folder.name in _SKIPPED_FOLDERS or (folder / "pyvenv.cfg").exists()
+
+
+def _imported_files(root: Path) -> Iterator[Path]:
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if not file or not file.endswith(".py"):
+            continue
+        path = Path(file)
+        if path.is_relative_to(root) and "site-packages" not in path.parts and not path.is_relative_to(sys.prefix):
+            yield path
+
+
+def unpack(bundle: Bundle, home: Path) -> Path:
+    """Write the bundle below ``home`` if it is not there yet; the folder to import from."""
+    folder = home / "bundles" / bundle.digest.removeprefix("sha256:")
+    if folder.is_dir():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
+        for name, content in bundle.files.items():
+            path = scratch / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        try:
+            scratch.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+            shutil.rmtree(scratch, ignore_errors=True)  # another process was first with the same content
+    except OSError as error:
+        raise StoreError(
+            "the code bundle cannot be written",
+            place=str(folder),
+            actual=str(error),
+            hint="check space and permissions",
+        ) from error
+    return folder
+
+
+def unpacked(digest: str, home: Path) -> Path:
+    """The folder of a bundle that was unpacked before.
+
+    Raises:
+        StoreError: it is gone.
+    """
+    folder = home / "bundles" / digest.removeprefix("sha256:")
+    if not folder.is_dir():
+        raise StoreError(
+            "the code of this execution is missing", place=str(folder), hint="run the workflow again from its source"
+        )
+    return folder

@@ -1,0 +1,62 @@
+"""How values, times and errors look in a terminal. Plain text, so that it reads the same in a file."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+from flytepath.model.events import ErrorRecord
+from flytepath.model.literal import Literal
+
+WIDTH_LIMIT = 2000
+
+
+def show_literal(literal: Literal) -> str:
+    """A literal in a line: its JSON, or what lies in the blob."""
+    if literal.ref is not None:
+        return f"<{literal.type}, {literal.format}, {show_size(literal.ref.size)}, {literal.ref.uri}>"
+    text = json.dumps(literal.data, ensure_ascii=False)
+    return text if len(text) <= WIDTH_LIMIT else f"{text[:WIDTH_LIMIT]}... ({len(text)} characters)"
+
+
+def show_size(size: int) -> str:
+    """Bytes with a unit.
+
+    Example:
+        >>> show_size(2048)
+        '2.0 KiB'
+    """
+    amount, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while amount >= 1024 and len(units) > 1:
+        amount, units = amount / 1024, units[1:]
+    return f"{amount:.0f} B" if units[0] == "B" else f"{amount:.1f} {units[0]}"
+
+
+def show_time(at: float | None) -> str:
+    """Local time to the second, with its offset."""
+    return "-" if at is None else dt.datetime.fromtimestamp(at).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def show_seconds(seconds: float) -> str:
+    """A duration.
+
+    Example:
+        >>> show_seconds(75.2)
+        '1m15s'
+    """
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m{rest:02d}s" if hours else f"{minutes}m{rest:02d}s"
+
+
+def show_error(error: ErrorRecord, *, traceback: bool = True) -> str:
+    """An error of a task: the user's traceback first, then what it means."""
+    lines = [f"[{error.code}] {error.message}"]
+    fields = (("at", error.place), ("expected", error.expected), ("actual", error.actual), ("hint", error.hint))
+    lines += [f"  {label}: {text}" for label, text in fields if text]
+    if traceback and error.traceback:
+        lines.append("  traceback of the task (most recent call last):")
+        lines += [f"  {line}" for line in error.traceback.rstrip().splitlines()]
+    return "\n".join(lines)

@@ -1,0 +1,142 @@
+"""``flytepath executions``: read back what ran, and resume what was interrupted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from flytepath import config
+from flytepath.cli.display import show_error, show_literal, show_seconds, show_time
+
+
+@click.group()
+def executions() -> None:
+    """List, show and resume executions."""
+
+
+@executions.command("list")
+@click.option("--project", default=None, help="Only this project.")
+@click.option("--domain", default=None, help="Only this domain.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="How many, newest first.")
+@click.option(
+    "--status", default=None, type=click.Choice(["running", "succeeded", "failed", "aborted"]), help="Only these."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_executions(project: str | None, domain: str | None, limit: int, status: str | None, as_json: bool) -> None:
+    """The newest executions."""
+    from flytepath.client import LocalClient, Scope
+    from flytepath.model.identity import DEFAULT_DOMAIN, DEFAULT_PROJECT, Tenant
+
+    scope = None
+    if project or domain:
+        scope = Scope.of_this_user(Tenant(project or DEFAULT_PROJECT, domain or DEFAULT_DOMAIN))
+    with LocalClient(config.home()) as client:
+        rows = client.executions(scope, limit, status)
+    if as_json:
+        click.echo(json.dumps([row.model_dump(mode="json") for row in rows], indent=2))
+        return
+    if not rows:
+        click.echo("no executions", err=True)
+        return
+    for row in rows:
+        state = "interrupted" if row.interrupted else row.status
+        click.echo(f"{row.id}  {state:11}  {show_time(row.created_at)}  {row.project}/{row.domain}  {row.workflow}")
+
+
+@executions.command("show")
+@click.argument("execution", metavar="ID")
+@click.option("--events", is_flag=True, help="The whole log, an event a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the log.")
+def show(execution: str, events: bool, as_json: bool) -> None:
+    """One execution: its nodes, outputs, decks and, if it failed, why."""
+    from flytepath.client import LocalClient, Scope
+
+    scope = Scope.of_this_user()
+    with LocalClient(config.home()) as client:
+        view = client.execution(scope, execution)
+        log = client.events(scope, execution) if events or as_json else []
+    if as_json:
+        data = view.model_dump(mode="json") | {"events": [event.to_json() for event in log]}
+        click.echo(json.dumps(data, indent=2))
+        return
+    state = "interrupted" if view.interrupted else view.status
+    click.echo(f"execution {view.id}")
+    click.echo(f"workflow  {view.project}/{view.domain}/{view.workflow}@{view.version}")
+    click.echo(f"status    {state}")
+    click.echo(f"started   {show_time(view.created_at)}")
+    if view.ended_at is not None:
+        click.echo(f"ended     {show_time(view.ended_at)} after {show_seconds(view.ended_at - view.created_at)}")
+    _show_values("inputs", view.inputs)
+    click.echo("nodes")
+    for node in view.nodes:
+        spent = show_seconds(node.ended_at - node.started_at) if node.started_at and node.ended_at else ""
+        tries = f"{node.attempts} attempts" if node.attempts > 1 else ""
+        click.echo(f"  {node.path:8} {node.status:10} {node.task:40} {spent:>8}  {node.reason or tries}".rstrip())
+    for check in view.checks:
+        verdict = "passed" if check.passed else f"failed: {check.message}"
+        click.echo(f"  check at {check.node}({check.variable}), {check.side}: {verdict}")
+    for deck in view.decks:
+        click.echo(f"deck      {deck.node} {deck.name}: {deck.uri}")
+    for log_written in view.logs:
+        click.echo(f"log       {log_written.node} attempt {log_written.attempt}: {log_written.log.uri}")
+    _show_values("outputs", view.outputs)
+    if view.error is not None:
+        click.echo(f"error     {f'in {view.failed_node}: ' if view.failed_node else ''}{show_error(view.error)}")
+    if view.interrupted:
+        click.echo(f"resume it with: flytepath executions resume {view.id}")
+    for event in log:
+        detail = json.dumps(event.payload.model_dump(mode="json", exclude={"type"}))
+        click.echo(
+            f"{event.seq:5} {show_time(event.at)} {event.actor.kind}:{event.actor.name} {event.payload.type} {detail}"
+        )
+
+
+def _show_values(title: str, values: dict[str, Any]) -> None:
+    if values:
+        click.echo(title)
+        for name, literal in values.items():
+            click.echo(f"  {name} = {show_literal(literal)}")
+
+
+@executions.command("resume")
+@click.argument("execution", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def resume(execution: str, as_json: bool) -> None:
+    """Go on with an execution whose process ended before it did. What succeeded does not run again."""
+    from flytepath.client import LocalClient, Scope
+
+    scope = Scope.of_this_user()
+    with LocalClient(config.home()) as client:
+        spec = client.spec(scope, execution)
+        follow(client, scope, execution, spec, as_json=as_json)
+
+
+def follow(client: Any, scope: Any, execution: str, spec: Any, *, as_json: bool) -> None:
+    """Drive an execution to its end with live progress, print its outputs, and exit with 1 if it failed."""
+    from flytepath.cli.progress import progress_of, report_failure
+
+    try:
+        with progress_of(spec) as progress:
+            view = client.wait(scope, execution, progress)
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nexecution {execution} was interrupted; go on with: flytepath executions resume {execution}", err=True
+        )
+        sys.exit(130)
+    if as_json:
+        click.echo(json.dumps(view.model_dump(mode="json"), indent=2))
+    else:
+        for name, literal in view.outputs.items():
+            click.echo(f"{name} = {show_literal(literal)}")
+        for deck in view.decks:
+            click.echo(f"deck {deck.name!r} of {deck.node}: {deck.uri}")
+    if view.status != "succeeded":
+        if not as_json:
+            report_failure(view.error, view.failed_node)
+            click.echo(f"\nexecution {execution} {view.status}", err=True)
+        sys.exit(1)
+    if not as_json:
+        click.echo(f"execution {execution} succeeded")

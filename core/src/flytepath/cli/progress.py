@@ -1,0 +1,188 @@
+"""Live progress of an execution: a table that redraws in a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Protocol
+
+import click
+
+from flytepath.cli.display import show_error, show_seconds
+from flytepath.model.events import (
+    AttemptFailed,
+    AttemptLost,
+    AttemptStarted,
+    BoundaryChecked,
+    DeckWritten,
+    Event,
+    NodeFailed,
+    NodeSkipped,
+    NodeSucceeded,
+)
+from flytepath.model.workflow import WorkflowSpec
+
+
+class Progress(Protocol):
+    """Listens to an execution between ``__enter__`` and ``__exit__``."""
+
+    def event(self, event: Event) -> None: ...
+
+    def output(self, node: str, stream: str, text: str) -> None: ...
+
+    def __enter__(self) -> Progress: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def progress_of(spec: WorkflowSpec) -> Progress:
+    """The progress that suits standard error: live in a terminal, plain lines otherwise."""
+    names = {node.path: node.name or node.task.rpartition(".")[2] for node in spec.nodes}
+    return LiveProgress(names) if sys.stderr.isatty() else PlainProgress(names)
+
+
+class PlainProgress:
+    """A line for each thing that happens, on standard error."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        self._names = names
+        self._started: dict[str, float] = {}
+
+    def __enter__(self) -> PlainProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to put back."""
+
+    def event(self, event: Event) -> None:
+        """Print what ``event`` means to a person, if anything."""
+        line = self._line(event)
+        if line:
+            click.echo(line, err=True)
+
+    def output(self, node: str, stream: str, text: str) -> None:
+        """Pass on what a task prints, each line with its node."""
+        for line in text.splitlines():
+            click.echo(f"{node} {self._names.get(node, '')} | {line}", err=True)
+
+    def _line(self, event: Event) -> str:
+        payload = event.payload
+        label = f"{getattr(payload, 'node', '')} {self._names.get(getattr(payload, 'node', ''), '')}".strip()
+        match payload:
+            case AttemptStarted():
+                self._started[payload.node] = event.at
+                return f"{label}: started" + (f" (attempt {payload.attempt})" if payload.attempt > 1 else "")
+            case NodeSucceeded():
+                return f"{label}: succeeded in {show_seconds(event.at - self._started.get(payload.node, event.at))}"
+            case AttemptFailed():
+                again = "" if payload.retry_at is None else "; it is tried again"
+                return f"{label}: attempt {payload.attempt} failed: {payload.error.message}{again}"
+            case AttemptLost():
+                return f"{label}: attempt {payload.attempt} was lost: {payload.error.message}"
+            case NodeFailed():
+                return f"{label}: failed"
+            case NodeSkipped():
+                return f"{label}: skipped, {payload.reason}"
+            case DeckWritten():
+                return f"{label}: wrote deck {payload.name!r}"
+            case BoundaryChecked(passed=False):
+                return f"{label}: {payload.variable}: {payload.message}"
+        return ""
+
+
+class LiveProgress:
+    """A table of nodes, redrawn as they go."""
+
+    _MARKS = {
+        "waiting": "[dim]·[/]",
+        "running": "[yellow]▸[/]",
+        "retrying": "[yellow]↻[/]",
+        "succeeded": "[green]✓[/]",
+        "failed": "[red]✗[/]",
+        "skipped": "[dim]–[/]",
+    }
+
+    def __init__(self, names: dict[str, str]) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._names = names
+        self._status = dict.fromkeys(names, "waiting")
+        self._note = dict.fromkeys(names, "")
+        self._started: dict[str, float] = {}
+        self._ended: dict[str, float] = {}
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console, get_renderable=self._table, refresh_per_second=8)
+
+    def __enter__(self) -> LiveProgress:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def output(self, node: str, stream: str, text: str) -> None:
+        """Print above the table."""
+        from rich.text import Text
+
+        for line in text.splitlines():
+            self._console.print(Text(f"{self._names.get(node, node)} | {line}", style="dim"))
+
+    def event(self, event: Event) -> None:
+        """Move a node's row."""
+        payload = event.payload
+        match payload:
+            case AttemptStarted():
+                self._set(payload.node, "running", f"attempt {payload.attempt}" if payload.attempt > 1 else "")
+                self._started.setdefault(payload.node, time.time())
+            case NodeSucceeded():
+                self._set(payload.node, "succeeded")
+            case AttemptFailed() | AttemptLost():
+                self._set(payload.node, "retrying", payload.error.message)
+            case NodeFailed():
+                self._set(payload.node, "failed", payload.error.message)
+            case NodeSkipped():
+                self._set(payload.node, "skipped", payload.reason)
+            case DeckWritten():
+                self._note[payload.node] = f"deck {payload.name!r}"
+
+    def _set(self, node: str, status: str, note: str = "") -> None:
+        self._status[node] = status
+        self._note[node] = note or self._note.get(node, "") * (status == "succeeded")
+        if status in ("succeeded", "failed", "skipped"):
+            self._ended[node] = time.time()
+
+    def _table(self) -> Any:
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(box=None, show_header=False, padding=(0, 1))
+        done = sum(status == "succeeded" for status in self._status.values())
+        for node in self._shown():
+            started = self._started.get(node)
+            spent = "" if started is None else show_seconds(self._ended.get(node, time.time()) - started)
+            note = escape(self._note[node].splitlines()[0][:100]) if self._note[node] else ""
+            table.add_row(self._MARKS[self._status[node]], node, self._names[node], spent, f"[dim]{note}[/]")
+        table.add_row("", "", f"[bold]{done} of {len(self._status)} nodes[/]", "", "")
+        return table
+
+    def _shown(self) -> list[str]:
+        """All nodes, or where they are too many for a screen those that are on the move."""
+        limit = max(5, self._console.size.height - 4)
+        if len(self._status) <= limit:
+            return list(self._status)
+        moving = [n for n, status in self._status.items() if status in ("running", "retrying", "failed")]
+        return moving[:limit]
+
+
+def report_failure(error: Any, node: str | None) -> None:
+    """Print why an execution failed."""
+    if error is not None:
+        click.echo(f"\nError{f' in {node}' if node else ''}: {show_error(error)}", err=True)

@@ -1,0 +1,103 @@
+"""The root command: finds the group that is meant, imports only that, and prints errors as people read them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from flytepath import __version__
+from flytepath.errors import FlytePathError
+
+#: Command name -> where it is defined, and the line that ``--help`` shows without importing it.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("flytepath.cli.run:run", "Run a workflow or task of a file or module, durably."),
+    "executions": ("flytepath.cli.executions:executions", "List, show and resume executions."),
+    "plugins": ("flytepath.cli.plugins:plugins", "List, check, enable and create plugins."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when called. Plugins add theirs through the plugin index."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*COMMANDS, *_plugin_commands()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            return _load(COMMANDS[cmd_name][0])
+        claim = _plugin_commands().get(cmd_name)
+        if claim is None:
+            return None
+        from flytepath.plugin.manager import current
+
+        command = current().resolve(claim.declaration.command)
+        if not isinstance(command, click.Command):
+            raise FlytePathError(
+                f"command {cmd_name!r} of plugin {claim.plugin} is not a click command", place=claim.declaration.command
+            )
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise click.UsageError(f"{error.message}{hint}", ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = {name: text for name, (_, text) in COMMANDS.items()}
+        rows |= {name: claim.declaration.help for name, claim in _plugin_commands().items() if name not in COMMANDS}
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(rows.items()))
+
+
+def _load(reference: str) -> click.Command:
+    module, _, name = reference.partition(":")
+    command: click.Command = getattr(importlib.import_module(module), name)
+    return command
+
+
+def _plugin_commands() -> dict[str, Any]:
+    """Commands of enabled plugins; a policy that cannot be read must not hide ``--help`` and ``plugins doctor``."""
+    from flytepath.plugin.manager import current
+
+    try:
+        return {claim.declaration.name: claim for claim in current().cli_commands()}
+    except FlytePathError as error:
+        click.echo(f"warning: plugins' commands are not shown: {error}", err=True)
+        return {}
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="flytepath")
+def root() -> None:
+    """FlytePath: typed, durable workflows in which every integration is a plugin."""
+
+
+def run_command_line(arguments: list[str] | None = None) -> None:
+    """Run a command line and exit: 0 for success, 2 for a usage error, 1 for a failure, 130 when interrupted."""
+    try:
+        root.main(args=arguments, prog_name="flytepath", standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; say nothing at exit
+        sys.exit(141)
+    except FlytePathError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_status)

@@ -1,0 +1,92 @@
+"""From bindings to literals: what a node's inputs and a workflow's outputs are made of, without any Python type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from flytepath.errors import LiteralError
+from flytepath.model.literal import INLINE_LIMIT, Literal, canonical_json, cast, compose_dict, compose_list
+from flytepath.model.types import LiteralType
+from flytepath.model.workflow import (
+    Binding,
+    DictBinding,
+    InputBinding,
+    ListBinding,
+    LiteralBinding,
+    OutputBinding,
+)
+from flytepath.plugin.transformer import BlobSink, BlobSource
+
+#: The literal of a node's output: ``(node path, output name)``.
+OutputOf = Callable[[str, str], Literal]
+
+
+class LiteralResolver:
+    """Resolves bindings against an execution's inputs and the outputs of its nodes.
+
+    Args:
+        inputs: the execution's inputs.
+        output_of: the output of a node that succeeded.
+        source, sink: blobs of the execution's tenant, for payloads that lie in them.
+    """
+
+    def __init__(self, inputs: Mapping[str, Literal], output_of: OutputOf, source: BlobSource, sink: BlobSink) -> None:
+        self._inputs = inputs
+        self._output_of = output_of
+        self._source = source
+        self._sink = sink
+
+    def resolve(self, binding: Binding, declared: LiteralType) -> Literal:
+        """The literal for a place of type ``declared``; large payloads are kept as blobs."""
+        literal = self._resolve(binding, declared)
+        if literal.type != declared:
+            literal = cast(self._inline(literal), declared)
+        return self._kept_small(literal)
+
+    def _resolve(self, binding: Binding, declared: LiteralType) -> Literal:
+        match binding:
+            case LiteralBinding(value=value):
+                return value
+            case InputBinding(name=name, path=path):
+                return self._part(self._inputs[name], path)
+            case OutputBinding(node=node, name=name, path=path):
+                return self._part(self._output_of(node, name), path)
+            case ListBinding(items=items):
+                container = _container(declared, "list", "tuple")
+                types = container.items if container.kind == "tuple" else container.items * len(items)
+                parts = [self._inline(self._resolve(i, t)) for i, t in zip(items, types, strict=True)]
+                return compose_list(container, parts)
+            case DictBinding(items=named):
+                container = _container(declared, "dict", "struct")
+                fields = {f.name: f.type for f in container.fields}
+                return compose_dict(
+                    container,
+                    {
+                        key: self._inline(self._resolve(item, fields.get(key) or container.items[1]))
+                        for key, item in named.items()
+                    },
+                )
+
+    def _part(self, literal: Literal, path: tuple[str | int, ...]) -> Literal:
+        return self._inline(literal).get(path) if path else literal
+
+    def _inline(self, literal: Literal) -> Literal:
+        if literal.is_offloaded and literal.ref is not None:
+            return literal.inlined(self._source.get(literal.ref))
+        return literal
+
+    def _kept_small(self, literal: Literal) -> Literal:
+        if literal.ref is None and literal.data is not None:
+            payload = canonical_json(literal.data)
+            if len(payload) > INLINE_LIMIT:
+                return literal.offloaded(self._sink.put(payload))
+        return literal
+
+
+def _container(declared: LiteralType, *kinds: str) -> LiteralType:
+    """``declared`` itself, or the one alternative of a union, that is a container of one of ``kinds``."""
+    candidates = declared.items if declared.kind == "union" else (declared,)
+    fitting = [item for item in candidates if item.kind in kinds]
+    if len(fitting) != 1:
+        raise LiteralError("no container fits here", expected=str(declared), actual=" or ".join(kinds))
+    return fitting[0]

@@ -1,0 +1,342 @@
+"""Local workers: warm processes that run attempts, one each, watched and killed as a group."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from flytepath.errors import WorkerError
+from flytepath.model.events import ErrorRecord
+from flytepath.model.messages import (
+    FRAME_LIMIT,
+    FROM_WORKER,
+    PROTOCOL_VERSION,
+    AttemptErred,
+    AttemptSucceeded,
+    BoundaryResult,
+    DeckReport,
+    Hello,
+    RunAttempt,
+    Shutdown,
+    Welcome,
+    end_of_output,
+    frame,
+)
+from flytepath.model.task import Record
+
+#: What an attempt printed is kept up to this many bytes; the rest is counted and dropped.
+LOG_LIMIT = 16 * 1024 * 1024
+#: How long a process has between SIGTERM and SIGKILL, and a new one to say hello.
+TERMINATE_SECONDS = 3.0
+HELLO_SECONDS = 120.0
+
+#: Told of decks and boundary checks while an attempt runs.
+OnReport = Callable[[DeckReport | BoundaryResult], None]
+#: Told of printed text: stream, text.
+OnOutput = Callable[[str, str], None]
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One output stream of a worker, cut into attempts at the marks."""
+
+    name: str
+    pending: bytearray = field(default_factory=bytearray)
+    kept: bytearray = field(default_factory=bytearray)
+    dropped: int = 0
+    mark: bytes = b""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    on_output: OnOutput | None = None
+
+    def begin(self, mark: bytes, on_output: OnOutput | None) -> None:
+        self.mark, self.on_output, self.dropped = mark, on_output, 0
+        self.kept.clear()
+        self.ended.clear()
+
+    def feed(self, data: bytes) -> None:
+        self.pending += data
+        at = self.pending.find(self.mark) if self.mark else -1
+        if at >= 0:
+            self._keep(bytes(self.pending[:at]))
+            del self.pending[: at + len(self.mark)]
+            self.ended.set()
+            return
+        safe = self.pending.rfind(b"\0") if b"\0" in self.pending[-len(self.mark) or None :] else len(self.pending)
+        self._keep(bytes(self.pending[:safe]))
+        del self.pending[:safe]
+
+    def close(self) -> None:
+        self._keep(bytes(self.pending))
+        self.pending.clear()
+        self.ended.set()
+
+    def _keep(self, data: bytes) -> None:
+        if not data:
+            return
+        room = max(0, LOG_LIMIT - len(self.kept))
+        self.kept += data[:room]
+        self.dropped += max(0, len(data) - room)
+        if self.on_output is not None:
+            self.on_output(self.name, data.decode("utf-8", "replace"))
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """How an attempt ended, and what it printed."""
+
+    message: AttemptSucceeded | AttemptErred
+    log: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetting:
+    """What all attempts of a worker share; a warm worker is never used under another."""
+
+    project: str
+    domain: str
+    code_path: str
+    blob_root: str
+    python: str = sys.executable
+
+
+class LocalWorker:
+    """One worker process and its pipes."""
+
+    def __init__(self, process: Process, messages: asyncio.StreamReader) -> None:
+        self._process = process
+        self._messages = messages
+        self._streams = (_Stream("stdout"), _Stream("stderr"))
+        self._pumps = [
+            asyncio.create_task(self._pump(reader, stream))
+            for reader, stream in zip((process.stdout, process.stderr), self._streams, strict=True)
+            if reader is not None
+        ]
+
+    @classmethod
+    async def start(cls, setting: WorkerSetting) -> LocalWorker:
+        """Start a process and shake hands.
+
+        Raises:
+            WorkerError: it did not come up; with what it printed.
+        """
+        reading, writing = os.pipe()
+        command = [setting.python, "-P", "-m", "flytepath.worker", "--messages", str(writing)]
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, pass_fds=(writing,), start_new_session=True
+            )
+        except OSError as error:
+            os.close(reading)
+            raise WorkerError("a worker cannot be started", place=setting.python, actual=str(error)) from error
+        finally:
+            os.close(writing)
+        messages = asyncio.StreamReader(limit=FRAME_LIMIT)
+        loop = asyncio.get_running_loop()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(messages), os.fdopen(reading, "rb"))
+        worker = cls(process, messages)
+        await worker._shake_hands(setting)
+        return worker
+
+    async def _shake_hands(self, setting: WorkerSetting) -> None:
+        try:
+            hello = await asyncio.wait_for(self._receive(), HELLO_SECONDS)
+        except (WorkerError, TimeoutError) as error:
+            await self.kill()
+            raise WorkerError(
+                "a worker did not come up",
+                place=setting.python,
+                actual=self._printed().decode("utf-8", "replace").strip()[-2000:] or str(error),
+                hint="the same interpreter must have flytepath installed",
+            ) from error
+        if not isinstance(hello, Hello) or hello.protocol != PROTOCOL_VERSION:
+            await self.kill()
+            raise WorkerError(
+                "a worker speaks another protocol", expected=str(PROTOCOL_VERSION), actual=repr(hello)[:200]
+            )
+        await self._send(
+            Welcome(
+                project=setting.project,
+                domain=setting.domain,
+                code_path=setting.code_path,
+                blob_root=setting.blob_root,
+            )
+        )
+
+    async def run(
+        self, request: RunAttempt, timeout: float | None, on_report: OnReport, on_output: OnOutput | None = None
+    ) -> AttemptResult:
+        """Run one attempt to its end, whatever that is.
+
+        A process that dies is a system failure that names the signal; one that takes longer than ``timeout`` seconds
+        is killed. Both leave this worker unusable: see :attr:`is_alive`.
+        """
+        mark = end_of_output(request.execution, request.node, request.attempt)
+        for stream in self._streams:
+            stream.begin(mark, on_output)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._send(request)
+                message = await self._result(on_report)
+                for stream in self._streams:
+                    await stream.ended.wait()
+        except TimeoutError:
+            await self.kill()
+            message = AttemptErred(error=timeout_record(request.task.name, timeout or 0))
+        except WorkerError as error:
+            await self.kill()
+            message = AttemptErred(error=self._death(request.task.name, error))
+        return AttemptResult(message, self._printed())
+
+    async def _result(self, on_report: OnReport) -> AttemptSucceeded | AttemptErred:
+        while True:
+            message = await self._receive()
+            if isinstance(message, AttemptSucceeded | AttemptErred):
+                return message
+            if isinstance(message, DeckReport | BoundaryResult):
+                on_report(message)
+
+    def _death(self, task: str, error: WorkerError) -> ErrorRecord:
+        status = self._process.returncode
+        if status is not None and status < 0:
+            name = signal.Signals(-status).name
+            hint = "the machine may be short of memory" if name == "SIGKILL" else None
+            message = f"the worker was killed by {name}"
+        else:
+            message, hint = f"the worker ended with exit status {status}", None
+        if status is None:
+            message = error.message
+        return ErrorRecord(kind="system", code="FP-WORKER", message=message, place=task, hint=hint)
+
+    def _printed(self) -> bytes:
+        parts = [bytes(stream.kept) for stream in self._streams]
+        dropped = sum(stream.dropped for stream in self._streams)
+        note = f"\n[{dropped} further bytes were not kept]\n".encode() if dropped else b""
+        return b"".join(parts) + note
+
+    async def _send(self, message: Record) -> None:
+        if self._process.stdin is None:
+            raise WorkerError("the worker has no input")
+        try:
+            self._process.stdin.write(frame(message))
+            await self._process.stdin.drain()
+        except (ConnectionError, ValueError) as error:
+            raise WorkerError("the worker cannot be spoken to", actual=str(error)) from error
+
+    async def _receive(self) -> Record:
+        try:
+            size = int.from_bytes(await self._messages.readexactly(4), "big")
+            if size > FRAME_LIMIT:
+                raise WorkerError(f"a message of {size} bytes is over the limit of {FRAME_LIMIT}")
+            return FROM_WORKER.validate_json(await self._messages.readexactly(size))
+        except asyncio.IncompleteReadError as error:
+            raise WorkerError("the worker closed its messages") from error
+
+    async def _pump(self, reader: asyncio.StreamReader, stream: _Stream) -> None:
+        while data := await reader.read(65536):
+            stream.feed(data)
+        stream.close()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether another attempt can run here."""
+        return self._process.returncode is None
+
+    async def kill(self) -> None:
+        """End the process and everything in its group: asked first, then made to."""
+        self._signal(signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), TERMINATE_SECONDS)
+        self._signal(signal.SIGKILL)
+        await self._process.wait()
+        await asyncio.wait(self._pumps, timeout=TERMINATE_SECONDS)
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    async def close(self) -> None:
+        """Let an idle worker end by itself."""
+        with contextlib.suppress(WorkerError):
+            await self._send(Shutdown())
+        try:
+            await asyncio.wait_for(self._process.wait(), TERMINATE_SECONDS)
+        except TimeoutError:
+            await self.kill()
+            return
+        self._signal(signal.SIGKILL)  # what a task left running in the group
+        await asyncio.wait(self._pumps, timeout=TERMINATE_SECONDS)
+
+
+def timeout_record(task: str, seconds: float) -> ErrorRecord:
+    """The error of an attempt that took too long."""
+    return ErrorRecord(
+        kind="timeout",
+        code="FP-TIMEOUT",
+        message=f"the attempt took longer than its timeout of {seconds:g} s and was ended",
+        place=task,
+        hint="raise timeout= on the task, or make it faster",
+    )
+
+
+class WorkerPool:
+    """At most ``slots`` workers under one setting; idle ones are kept warm."""
+
+    def __init__(self, setting: WorkerSetting, slots: int) -> None:
+        self._setting = setting
+        self._slots = asyncio.Semaphore(slots)
+        self._idle: list[LocalWorker] = []
+        self._all: set[LocalWorker] = set()
+
+    async def run(
+        self, request: RunAttempt, timeout: float | None, on_report: OnReport, on_output: OnOutput | None
+    ) -> AttemptResult:
+        """Run an attempt on an idle worker, or on a new one."""
+        async with self._slots:
+            try:
+                worker = await self._take()
+            except WorkerError as error:
+                record = ErrorRecord(
+                    kind="system",
+                    code=error.code,
+                    message=error.message,
+                    place=error.place,
+                    hint=error.hint,
+                    actual=error.actual,
+                )
+                return AttemptResult(AttemptErred(error=record), b"")
+            try:
+                return await worker.run(request, timeout, on_report, on_output)
+            except asyncio.CancelledError:
+                await worker.kill()
+                raise
+            finally:
+                self._give_back(worker)
+
+    async def _take(self) -> LocalWorker:
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.is_alive:
+                return worker
+            self._all.discard(worker)
+        worker = await LocalWorker.start(self._setting)
+        self._all.add(worker)
+        return worker
+
+    def _give_back(self, worker: LocalWorker) -> None:
+        if worker.is_alive:
+            self._idle.append(worker)
+        else:
+            self._all.discard(worker)
+
+    async def close(self) -> None:
+        """End all workers; those in the middle of an attempt are killed."""
+        idle = set(self._idle)
+        await asyncio.gather(*(w.close() if w in idle else w.kill() for w in self._all), return_exceptions=True)
+        self._idle.clear()
+        self._all.clear()
