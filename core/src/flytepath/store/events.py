@@ -1,0 +1,338 @@
+"""The event store of a home: one door to the log, the leases, the inbox and the compiled graphs.
+
+Several processes share one home. Each has one writer thread with group commit; what a call returned is durable, and a
+call that raised left no trace.
+
+Example:
+    >>> import tempfile
+    >>> from flytepath.model.events import AbortRequested, Actor, Event, ExecutionCreated
+    >>> ada = Actor(kind="user", name="ada")
+    >>> created = ExecutionCreated(
+    ...     project="p", domain="d", workflow="flow.wf", workflow_version="v1", spec="sha256:0", bundle="sha256:0")
+    >>> with tempfile.TemporaryDirectory() as home, open_store(Path(home)) as store:
+    ...     store.create("x1", [Event(execution="x1", seq=1, at=1.0, actor=ada, payload=created)])
+    ...     epoch = store.acquire("x1", "engine-1", ttl=30)
+    ...     store.append("x1", 1, epoch, [Event(execution="x1", seq=2, at=2.0, actor=ada, payload=AbortRequested())])
+    ...     [event.payload.type for event in store.read("x1")]
+    ['execution_created', 'abort_requested']
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy import delete, insert, select
+
+from flytepath.errors import NotFoundError, StoreCorruptError, StoreError, UsageError
+from flytepath.model.events import Event
+from flytepath.model.literal import Literal, canonical_json, sha256
+from flytepath.store import executions, leases, log, migrate, sqlite
+from flytepath.store.database import Database
+from flytepath.store.disk import create_folder, sync_folder
+from flytepath.store.executions import ExecutionRow
+from flytepath.store.leases import Lease
+from flytepath.store.schema import COMMANDS, SPECS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from flytepath.store.registry import Registry
+
+__all__ = ["DATABASE_NAME", "ExecutionRow", "Lease", "PostedCommand", "Store", "open_store"]
+
+DATABASE_NAME = "store.db"
+
+
+@dataclass(frozen=True, slots=True)
+class PostedCommand:
+    """A command in an execution's inbox; ``posted_at`` in seconds since the epoch (UTC)."""
+
+    id: int
+    execution: str
+    command: Mapping[str, Any]
+    posted_at: float
+
+
+def open_store(home: Path, *, clock: Callable[[], float] = time.time) -> Store:
+    """Open the store of ``home``, create it where there is none, bring an older one to this release's schema.
+
+    Args:
+        home: the folder that holds ``store.db``; made if it is missing.
+        clock: seconds since the epoch, for leases and times of posting.
+
+    Raises:
+        StoreCorruptError: the file is damaged or is not a database; nothing was written.
+        StoreFullError: there is no room to create or migrate it.
+        StoreError: the home cannot be read or written, or the database is from a newer release.
+    """
+    create_folder(home)
+    path = home / DATABASE_NAME
+    outdated = migrate.needs_migration(*sqlite.inspect(path), path)
+    if outdated:
+        sqlite.use_write_ahead_log(path)
+    database = Database(path)
+    if outdated:
+        with database.transaction() as connection:
+            migrate.migrate(connection, path)
+        sync_folder(home)
+    return Store(database, clock)
+
+
+def _nobody_is_dead(_owner: str) -> bool:
+    return False
+
+
+class Store:
+    """The open store. Made by :func:`open_store`; use it as a context manager, or :meth:`close` it.
+
+    Every method may be called from any thread. All may raise :class:`StoreError` and its subclasses where the database
+    itself fails. A store must not be carried over a fork.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self.database = database
+        self._clock = clock
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish what is queued and let the file go. Closing twice is allowed."""
+        self.database.close()
+
+    @property
+    def commits(self) -> int:
+        """Write transactions committed through this store; fewer than appends where appends came together."""
+        return self.database.commits
+
+    @property
+    def registry(self) -> Registry:
+        """The registered versions of tasks, workflows and launch plans in this store."""
+        from flytepath.store.registry import Registry
+
+        return Registry(self.database, self._clock)
+
+    # --- the log ---
+
+    def create(self, execution: str, events: Sequence[Event], literals: Iterable[Literal] = ()) -> None:
+        """Begin the log of a new execution; the first event is its ``execution_created``.
+
+        Raises:
+            SequenceConflictError: there is such an execution already.
+        """
+        self.append(execution, 0, 0, events, literals)
+
+    def append(
+        self,
+        execution: str,
+        expected_seq: int,
+        epoch: int,
+        events: Sequence[Event],
+        literals: Iterable[Literal] = (),
+    ) -> None:
+        """Append ``events`` and keep ``literals``: all of it, durable on return, or nothing.
+
+        Args:
+            execution: whose log.
+            expected_seq: the last event the caller knows; ``events`` carry the numbers after it.
+            epoch: the caller's lease, 0 where nobody ever took the execution.
+            events: what happened.
+            literals: values the events refer to; one that is kept already stays as it is.
+
+        Raises:
+            SequenceConflictError: another writer appended first, or the lease has passed to another engine.
+            StoreFullError: the disk is full.
+        """
+        self.append_later(execution, expected_seq, epoch, events, literals).result()
+
+    def append_later(
+        self,
+        execution: str,
+        expected_seq: int,
+        epoch: int,
+        events: Sequence[Event],
+        literals: Iterable[Literal] = (),
+    ) -> Future[None]:
+        """The same as :meth:`append`, without waiting: what is queued together shares one transaction and one fsync.
+
+        Appends are carried out in the order of the calls. The future is done when the events are durable, or holds the
+        error; cancelling it helps only before the writer took it.
+        """
+        rows = log.event_rows(execution, expected_seq, events)
+        kept = log.literal_rows(execution, literals)
+
+        def operation(connection: Connection) -> None:
+            log.append(connection, execution, expected_seq, epoch, events, rows, kept)
+
+        return self.database.submit(operation)
+
+    def read(self, execution: str, after: int = 0) -> list[Event]:
+        """The events of ``execution`` after number ``after``, in order; :class:`NotFoundError` where it is unknown."""
+        with self.database.reading() as connection:
+            return log.read(connection, execution, after)
+
+    def last_seq(self, execution: str) -> int:
+        """The number of the latest event; :class:`NotFoundError` where the execution is unknown."""
+        with self.database.reading() as connection:
+            return log.last_seq(connection, execution)
+
+    def literal(self, execution: str, digest: str) -> Literal:
+        """One value of an execution; :class:`NotFoundError` where it is not kept (any more)."""
+        return self.literals(execution, [digest])[digest]
+
+    def literals(self, execution: str, digests: Iterable[str]) -> dict[str, Literal]:
+        """Values of an execution by digest; :class:`NotFoundError` where one is not kept (any more)."""
+        with self.database.reading() as connection:
+            return log.read_literals(connection, execution, list(dict.fromkeys(digests)))
+
+    # --- leases ---
+
+    def acquire(
+        self, execution: str, owner: str, *, ttl: float, is_dead: Callable[[str], bool] = _nobody_is_dead
+    ) -> int:
+        """Take ``execution`` for ``ttl`` seconds and return the new epoch; appends under an older one now fail.
+
+        Args:
+            execution: what to take.
+            owner: who takes it; the present owner may take it again.
+            ttl: seconds until the lease runs out unless :meth:`heartbeat` renews it.
+            is_dead: whether another owner is known to be gone, so that its lease need not be waited for. It is called
+                in the writer's thread and must be quick.
+
+        Raises:
+            ExecutionStateError: another living owner holds it, named in ``actual``.
+            NotFoundError: there is no such execution.
+        """
+
+        def operation(connection: Connection) -> int:
+            return leases.acquire(connection, execution, owner, now=self._clock(), ttl=ttl, is_dead=is_dead)
+
+        return self.database.write(operation)
+
+    def heartbeat(self, execution: str, owner: str, epoch: int, ttl: float) -> bool:
+        """Renew a lease for ``ttl`` seconds from now; false where it has passed to another."""
+        return self.database.write(
+            lambda connection: leases.renew(connection, execution, owner, epoch, self._clock() + ttl)
+        )
+
+    def release(self, execution: str, owner: str, epoch: int) -> bool:
+        """Give a lease back; false where it had passed to another."""
+        return self.database.write(lambda connection: leases.release(connection, execution, owner, epoch))
+
+    def owner(self, execution: str) -> Lease | None:
+        """The lease of ``execution``, which may have run out; ``None`` where nobody holds one."""
+        with self.database.reading() as connection:
+            return leases.current(connection, execution)
+
+    # --- the list of executions ---
+
+    def executions(
+        self,
+        *,
+        project: str | None = None,
+        domain: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        state: str | None = None,
+    ) -> list[ExecutionRow]:
+        """A page of executions, newest first.
+
+        Args:
+            project, domain, state: list only these; ``state`` is running, succeeded, failed or aborted.
+            limit: the most rows.
+            cursor: the ``cursor`` of the last row of the page before.
+
+        Raises:
+            UsageError: a cursor, state or limit that cannot be.
+        """
+        if state is not None and state not in executions.STATES:
+            raise UsageError(f"there is no state {state!r}", expected=", ".join(executions.STATES), actual=state)
+        if limit < 1:
+            raise UsageError("a page has at least one row", expected="a limit of 1 or more", actual=str(limit))
+        with self.database.reading() as connection:
+            return executions.newest(
+                connection, project=project, domain=domain, state=state, limit=limit, cursor=cursor
+            )
+
+    def rebuild_projections(self) -> int:
+        """Drop everything that follows from the log and derive it again; the number of executions."""
+        return self.database.write(executions.rebuild)
+
+    # --- the inbox ---
+
+    def post(self, execution: str, command: Mapping[str, Any]) -> int:
+        """Leave ``command`` (JSON) for the owner of ``execution`` and return its identifier.
+
+        Raises:
+            NotFoundError: there is no such execution.
+        """
+        body = canonical_json(dict(command)).decode("ascii")
+
+        def operation(connection: Connection) -> int:
+            log.last_seq(connection, execution)
+            values = {"execution": execution, "posted_at": self._clock(), "body": body}
+            return int(connection.execute(insert(COMMANDS).values(**values).returning(COMMANDS.c.id)).scalar_one())
+
+        return self.database.write(operation)
+
+    def inbox(self, execution: str) -> list[PostedCommand]:
+        """The commands that wait for the owner of ``execution``, in the order they were posted."""
+        query = select(COMMANDS).where(COMMANDS.c.execution == execution).order_by(COMMANDS.c.id)
+        with self.database.reading() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [PostedCommand(row["id"], row["execution"], json.loads(row["body"]), row["posted_at"]) for row in rows]
+
+    def take(self, ids: Iterable[int]) -> None:
+        """Remove commands from the inbox, after what they led to was appended."""
+        wanted = list(ids)
+        if wanted:
+            self.database.write(
+                lambda connection: connection.execute(delete(COMMANDS).where(COMMANDS.c.id.in_(wanted)))
+            )
+
+    # --- compiled graphs ---
+
+    def put_spec(self, digest: str, spec: Any) -> None:
+        """Keep ``spec`` (JSON) under the digest of its canonical form; keeping it again does nothing.
+
+        Raises:
+            StoreError: ``digest`` is not that of ``spec``.
+        """
+        body = canonical_json(spec)
+        if sha256(body) != digest:
+            raise StoreError("the digest is not that of the content", expected=sha256(body), actual=digest)
+
+        def operation(connection: Connection) -> None:
+            if connection.execute(select(SPECS.c.digest).where(SPECS.c.digest == digest)).first() is None:
+                connection.execute(insert(SPECS).values(digest=digest, body=body.decode("ascii")))
+
+        self.database.write(operation)
+
+    def get_spec(self, digest: str) -> Any:
+        """What was kept under ``digest``.
+
+        Raises:
+            NotFoundError: nothing was.
+            StoreCorruptError: it is damaged.
+        """
+        with self.database.reading() as connection:
+            body = connection.execute(select(SPECS.c.body).where(SPECS.c.digest == digest)).scalar()
+        if body is None:
+            raise NotFoundError("no compiled graph has this digest", place=digest)
+        if sha256(body.encode()) != digest:
+            raise StoreCorruptError(
+                "a compiled graph is damaged", place=digest, expected=digest, actual=sha256(body.encode())
+            )
+        return json.loads(body)

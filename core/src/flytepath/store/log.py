@@ -1,0 +1,168 @@
+"""Appending and reading: the rows of the log and of the literals beside it, inside a transaction somebody else holds.
+
+An append is refused unless its events follow the last one and its epoch is the one of the current lease. Both are
+checked in the transaction that inserts, so that an engine that lost its lease can never write again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, insert, select
+
+from flytepath.errors import LiteralError, NotFoundError, SequenceConflictError, StoreCorruptError
+from flytepath.model.events import Event, read_event
+from flytepath.model.literal import Literal, canonical_json
+from flytepath.store import executions
+from flytepath.store.schema import EVENTS, LEASES, LITERALS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+#: How many digests one query asks for; databases limit the parameters of a statement.
+_CHUNK = 500
+
+EventRow = dict[str, str | int | float]
+LiteralRow = dict[str, str]
+
+
+def event_rows(execution: str, expected_seq: int, events: Sequence[Event]) -> list[EventRow]:
+    """``events`` as they are stored, checked to be the next ones of ``execution`` after ``expected_seq``."""
+    rows: list[EventRow] = []
+    for seq, event in enumerate(events, expected_seq + 1):
+        if event.seq != seq or event.execution != execution:
+            raise SequenceConflictError(
+                "these events do not follow one another",
+                place=execution,
+                expected=f"event {seq} of {execution}",
+                actual=f"event {event.seq} of {event.execution}",
+            )
+        body = canonical_json(event.to_json()).decode("ascii")
+        rows.append({"execution": execution, "seq": seq, "at": event.at, "type": event.payload.type, "body": body})
+    return rows
+
+
+def literal_rows(execution: str, literals: Iterable[Literal]) -> list[LiteralRow]:
+    """``literals`` as they are stored, each digest once."""
+    return [
+        {"execution": execution, "digest": digest, "body": canonical_json(literal.to_json()).decode("ascii")}
+        for digest, literal in {literal.digest: literal for literal in literals}.items()
+    ]
+
+
+def append(
+    connection: Connection,
+    execution: str,
+    expected_seq: int,
+    epoch: int,
+    events: Sequence[Event],
+    rows: Sequence[EventRow],
+    literals: Sequence[LiteralRow],
+) -> None:
+    """Insert the rows and bring the projections up to date, or raise :class:`SequenceConflictError`."""
+    last = select(func.coalesce(func.max(EVENTS.c.seq), 0)).where(EVENTS.c.execution == execution).scalar_subquery()
+    lease = select(LEASES.c.epoch).where(LEASES.c.execution == execution).scalar_subquery()
+    last_seq, current = connection.execute(select(last, func.coalesce(lease, 0))).one()
+    if current != epoch:
+        raise SequenceConflictError(
+            "another engine has taken this execution over",
+            place=execution,
+            expected=f"lease epoch {current}",
+            actual=f"lease epoch {epoch}",
+            hint="stop working on it; its new owner goes on from the log",
+        )
+    if last_seq != expected_seq:
+        raise SequenceConflictError(
+            "this execution exists already" if expected_seq == 0 else "another writer appended first",
+            place=execution,
+            expected=f"last event {last_seq}",
+            actual=f"last event {expected_seq}",
+            hint="read the events after the last one you know, then decide again",
+        )
+    if rows:
+        connection.execute(insert(EVENTS), rows)
+        executions.project(connection, execution, events)
+    if literals:
+        _insert_literals(connection, execution, literals)
+
+
+def _insert_literals(connection: Connection, execution: str, rows: Sequence[LiteralRow]) -> None:
+    known = set(stored_literals(connection, execution, [row["digest"] for row in rows]))
+    new = [row for row in rows if row["digest"] not in known]
+    if new:
+        connection.execute(insert(LITERALS), new)
+
+
+def read(connection: Connection, execution: str, after: int) -> list[Event]:
+    """The events of ``execution`` with a ``seq`` over ``after``."""
+    query = select(EVENTS.c.body).where(EVENTS.c.execution == execution, EVENTS.c.seq > after).order_by(EVENTS.c.seq)
+    bodies = connection.execute(query).scalars().all()
+    if not bodies:
+        last_seq(connection, execution)
+    return [_read(execution, body) for body in bodies]
+
+
+def _read(execution: str, body: str) -> Event:
+    try:
+        return read_event(json.loads(body))
+    except ValueError as error:
+        if isinstance(error, LiteralError) and "upgrade" in (error.hint or ""):
+            raise
+        raise _damaged(f"an event of execution {execution}", body) from error
+
+
+def last_seq(connection: Connection, execution: str) -> int:
+    """The ``seq`` of the latest event; raises :class:`NotFoundError` where there is no such execution."""
+    last = connection.execute(select(func.max(EVENTS.c.seq)).where(EVENTS.c.execution == execution)).scalar()
+    if last is None:
+        raise NotFoundError(
+            f"there is no execution {execution!r}",
+            place=execution,
+            hint="'flytepath executions list' shows those of this home",
+        )
+    return int(last)
+
+
+def read_literals(connection: Connection, execution: str, digests: Sequence[str]) -> dict[str, Literal]:
+    """Literals by digest; raises :class:`NotFoundError` where one is missing."""
+    found = stored_literals(connection, execution, digests)
+    for digest in digests:
+        if digest not in found:
+            raise NotFoundError(
+                f"execution {execution!r} keeps no value with this digest",
+                place=execution,
+                expected=digest,
+                hint="the value was erased, or belongs to another execution",
+            )
+    return {digest: _read_literal(execution, found[digest]) for digest in digests}
+
+
+def stored_literals(connection: Connection, execution: str, digests: Sequence[str]) -> dict[str, str]:
+    """The stored form of those of ``digests`` that are there."""
+    found: dict[str, str] = {}
+    for start in range(0, len(digests), _CHUNK):
+        wanted = LITERALS.c.digest.in_(digests[start : start + _CHUNK])
+        query = select(LITERALS.c.digest, LITERALS.c.body).where(LITERALS.c.execution == execution, wanted)
+        found.update((digest, body) for digest, body in connection.execute(query))
+    return found
+
+
+def _read_literal(execution: str, body: str) -> Literal:
+    try:
+        return Literal.from_json(json.loads(body))
+    except ValueError as error:
+        if isinstance(error, LiteralError) and "upgrade" in (error.hint or ""):
+            raise
+        raise _damaged(f"a value of execution {execution}", body) from error
+
+
+def _damaged(place: str, body: str) -> StoreCorruptError:
+    return StoreCorruptError(
+        "a record of the database is damaged",
+        place=place,
+        expected="JSON as FlytePath writes it",
+        actual=body[:200],
+        hint="restore the database from a backup",
+    )

@@ -1,0 +1,97 @@
+"""The tables, once, for every database: SQLAlchemy Core, nothing here belongs to one dialect.
+
+``events``, ``literals``, ``leases``, ``commands``, ``specs`` and ``entities`` are the truth; ``executions`` is a
+projection of ``events`` that can be dropped and rebuilt. JSON is kept as text in our own ASCII form, so that digests
+and numbers survive any driver. The migrations under ``migrations/versions`` lead to exactly these tables; a test
+compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, MetaData, String, Table, Text
+
+METADATA = MetaData()
+
+#: The log. One row per event; ``body`` is the whole event as JSON, the other columns are for queries.
+EVENTS = Table(
+    "events",
+    METADATA,
+    Column("execution", String(255), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+#: Values beside the log, so that one can be erased while the history still folds.
+LITERALS = Table(
+    "literals",
+    METADATA,
+    Column("execution", String(255), primary_key=True),
+    Column("digest", String(128), primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+#: Who may append to an execution. A row outlives its lease, because an epoch is never given twice.
+LEASES = Table(
+    "leases",
+    METADATA,
+    Column("execution", String(255), primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("owner", String(255)),
+    Column("expires_at", Double, nullable=False),
+)
+
+#: What others ask of an execution's owner. ``AUTOINCREMENT``: an identifier that was taken never comes back.
+COMMANDS = Table(
+    "commands",
+    METADATA,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("execution", String(255), nullable=False),
+    Column("posted_at", Double, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("commands_by_execution", "execution", "id"),
+    sqlite_autoincrement=True,
+)
+
+#: Compiled graphs and other JSON, by the digest of their canonical form.
+SPECS = Table(
+    "specs",
+    METADATA,
+    Column("digest", String(128), primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+#: Registered versions of tasks, workflows and launch plans.
+ENTITIES = Table(
+    "entities",
+    METADATA,
+    Column("project", String(63), primary_key=True),
+    Column("domain", String(63), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("version", String(255), primary_key=True),
+    Column("kind", String(32), primary_key=True),
+    Column("spec_digest", String(128), nullable=False),
+    Column("bundle_digest", String(128), nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("registered_at", Double, nullable=False),
+)
+
+#: A projection of ``events``: one row per execution, for lists.
+EXECUTIONS = Table(
+    "executions",
+    METADATA,
+    Column("id", String(255), primary_key=True),
+    Column("project", String(63), nullable=False),
+    Column("domain", String(63), nullable=False),
+    Column("workflow", String(255), nullable=False),
+    Column("version", String(255), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Column("last_seq", Integer, nullable=False),
+    Column("owner", String(255)),
+    Index("executions_newest", "created_at", "id"),
+    Index("executions_by_tenant", "project", "domain", "created_at", "id"),
+    Index("executions_by_state", "state", "created_at", "id"),
+)
