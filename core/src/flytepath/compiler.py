@@ -74,7 +74,7 @@ def compile_workflow(workflow: PythonFunctionWorkflow, tenant: Tenant, sink: Blo
         nodes=tuple(nodes),
         outputs=outputs,
         tasks=tasks,
-        failure_policy=workflow.failure_policy,  # type: ignore[arg-type]
+        failure_policy=workflow.failure_policy,
         documentation=(workflow.__doc__ or "").strip(),
     )
 
@@ -87,7 +87,7 @@ def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
         name=task.name,
         task_type=task_type_name(task),
         interface=_interface(task.name, task.input_codecs, task.output_codecs, task.defaults, sink),
-        body=Body(kind=task.body, entry=entry_of(task)),  # type: ignore[arg-type]
+        body=Body(kind=task.body, entry=entry_of(task)),
         payload=task_type_of(task).compile(task.declaration()) if task.task_config is not None else None,
         retry=RetryPolicy(retries=metadata.retries),
         timeout_seconds=metadata.timeout_seconds,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import logging
+    import tempfile
+    from pathlib import Path
+
     from flytepath.plugin.task_type import TaskDeclaration
 
 LOCAL_EXECUTION = "local"
@@ -70,6 +71,9 @@ class ExecutionContext:
     def working_directory(self) -> Path:
         """An empty folder of this attempt's own; removed with it in a direct call."""
         if self._working_directory is None:
+            import tempfile
+            from pathlib import Path
+
             self._folder = tempfile.TemporaryDirectory(prefix="flytepath-")
             self._working_directory = Path(self._folder.name)
         self._working_directory.mkdir(parents=True, exist_ok=True)
@@ -79,6 +83,8 @@ class ExecutionContext:
     def logging(self) -> logging.Logger:
         """A logger named after the task."""
         if self._logger is None:
+            import logging
+
             self._logger = logging.getLogger(f"flytepath.task.{self.node_path}" if self.node_path else "flytepath.task")
         return self._logger
 

@@ -79,8 +79,8 @@ class Promise:
         self._refuse("compare a promise", "compare inside a task and return the result")
 
     __lt__ = __le__ = __gt__ = __ge__ = _comparison
-    __eq__ = _comparison  # type: ignore[assignment]
-    __ne__ = _comparison  # type: ignore[assignment]
+    __eq__ = _comparison
+    __ne__ = _comparison
     __hash__ = object.__hash__
 
 

@@ -61,9 +61,9 @@ class Task:
             from flytepath.authoring.call import check_config
 
             check_config(self)
-        from flytepath.authoring.call import check_markers
-
         if any(codec.markers for codec in (*self.input_codecs.values(), *self.output_codecs.values())):
+            from flytepath.authoring.call import check_markers
+
             check_markers(self)
 
     def _codec(self, variable: str, t: Any) -> Codec[Any]:
