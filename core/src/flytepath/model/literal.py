@@ -115,6 +115,7 @@ class Literal:
         ref: BlobRef | None = None,
         refs: Sequence[BlobRef] = (),
         content_digest: str | None = None,
+        payload: bytes | None = None,
     ) -> Literal:
         """A literal with its digest.
 
@@ -125,8 +126,10 @@ class Literal:
             ref: the blob with the value itself (formats other than JSON).
             refs: blobs inside a container's payload.
             content_digest: what stands for the content instead of the blob's bytes, from ``TypeTransformer.digest``.
+            payload: the canonical JSON of ``data``, where the caller has it already.
         """
-        digest = _digest(type, format, version, sha256(canonical_json(data)), ref, refs, content_digest)
+        content = canonical_json(data) if payload is None else payload
+        digest = _digest(type, format, version, sha256(content), ref, refs, content_digest)
         return cls(type, data, digest, format, version, ref, tuple(refs))
 
     @property

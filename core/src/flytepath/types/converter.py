@@ -1,0 +1,132 @@
+"""What the converters of core have in common: the classes they take, bulk conversion, and errors that know their path."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, TypeVar
+
+from flytepath.errors import TypeTransformerFailedError
+from flytepath.model.literal import BlobRef, Literal
+from flytepath.model.types import LiteralType
+from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json, TypeTransformer
+
+T = TypeVar("T")
+
+_SHOWN_BY_REPR = (type(None), bool, int, float, str, bytes)
+
+
+class CoreConverter(Converter[T]):
+    """A converter that containers can call in bulk and unions can choose without trying it.
+
+    ``classes`` are the classes of the values it takes, exactly these or, with ``subclasses``, also what derives from
+    them. The ``passes_*`` expressions over ``{v}`` say when a value is its own payload, a payload its own value, and
+    a value its own copy; generated code tests them in place of a call.
+    """
+
+    classes: tuple[type[Any], ...] = ()
+    subclasses: bool = False
+    pickled: bool = False
+    passes_encode: ClassVar[str] = ""
+    passes_decode: ClassVar[str] = ""
+    passes_isolate: ClassVar[str] = ""
+
+    def encode_many(self, values: list[T], sink: BlobSink, refs: list[BlobRef]) -> list[Json]:
+        """The payloads of a list's items."""
+        encode, index, out = self.encode, 0, []
+        try:
+            for index, value in enumerate(values):
+                out.append(encode(value, sink, refs))
+        except TypeTransformerFailedError as error:
+            raise within(error, f"[{index}]") from error.__cause__
+        return out
+
+    def decode_many(self, data: list[Json], source: BlobSource, refs: tuple[BlobRef, ...]) -> list[T]:
+        """The values of a list of payloads."""
+        decode, index, out = self.decode, 0, []
+        try:
+            for index, item in enumerate(data):
+                out.append(decode(item, source, refs))
+        except TypeTransformerFailedError as error:
+            raise within(error, f"[{index}]") from error.__cause__
+        return out
+
+    def isolate_many(self, values: list[T]) -> list[T]:
+        """Copies of a list's items."""
+        isolate, index, out = self.isolate, 0, []
+        try:
+            for index, value in enumerate(values):
+                out.append(isolate(value))
+        except TypeTransformerFailedError as error:
+            raise within(error, f"[{index}]") from error.__cause__
+        return out
+
+
+class InPlaceTransformer(TypeTransformer[Any]):
+    """The base of core's transformers for types that are JSON in place: everything is in their converters."""
+
+    format: ClassVar[str] = "json"
+
+    def literal_type(self, t: Any) -> LiteralType:
+        from flytepath.types.engine import codec
+
+        return codec(t).literal_type
+
+    def encode(self, value: Any, t: Any, sink: BlobSink) -> Literal:
+        from flytepath.types.engine import codec
+
+        return codec(t).encode(value, sink)
+
+    def decode(self, literal: Literal, t: Any, source: BlobSource) -> Any:
+        from flytepath.types.engine import codec
+
+        return codec(t).decode(literal, source)
+
+    def converter(self, t: Any, resolve: Any) -> Converter[Any]:
+        raise NotImplementedError
+
+
+def within(error: TypeTransformerFailedError, step: str) -> TypeTransformerFailedError:
+    """``error``, seen from one level further out."""
+    error.place = step + (error.place or "")
+    return error
+
+
+def mismatch(value: Any, expected: str, hint: str | None = None) -> TypeTransformerFailedError:
+    """The error of a value that is not what its place declares."""
+    return TypeTransformerFailedError(
+        f"expected {expected}, got {type_name(type(value))}", expected=expected, actual=shown(value), hint=hint
+    )
+
+
+def unreadable(data: Any, expected: str) -> TypeTransformerFailedError:
+    """The error of a payload that no value of the type can have written."""
+    return TypeTransformerFailedError(
+        f"the literal cannot be read back as {expected}",
+        expected=expected,
+        actual=shown(data),
+        hint="the literal is damaged, or was written for another type",
+    )
+
+
+def shown(value: Any) -> str:
+    """A value for people, in a few words; objects of the user's classes are not asked to show themselves."""
+    name = type_name(type(value))
+    if type(value) not in _SHOWN_BY_REPR:
+        return name
+    if isinstance(value, int) and value.bit_length() > 200:
+        return f"{name} of {value.bit_length()} bits"
+    text = repr(value[:60]) if isinstance(value, str | bytes) else repr(value)
+    return f"{name} {text}" if value is not None else "None"
+
+
+def type_name(t: Any) -> str:
+    """How a Python type is written, without the modules of built-in classes."""
+    if t is type(None):
+        return "None"
+    if isinstance(t, type) and not hasattr(t, "__origin__"):
+        return t.__qualname__ if t.__module__ == "builtins" else f"{t.__module__}.{t.__qualname__}"
+    return str(t).removeprefix("typing.")
+
+
+def qualified_name(t: type[Any]) -> str:
+    """``module.Class``, as declarations and literals name a type."""
+    return f"{t.__module__}.{t.__qualname__}"

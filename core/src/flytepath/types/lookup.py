@@ -1,0 +1,97 @@
+"""Which transformer handles a Python type: core's own table first, then what the enabled plugins declare."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import typing
+from typing import Any
+
+from flytepath.plugin.builtin_types import BUILTIN_TRANSFORMERS, BuiltinTransformer
+from flytepath.plugin.transformer import TypeTransformer
+from flytepath.types.converter import qualified_name
+
+_BUILTIN: dict[tuple[str, str], BuiltinTransformer] = {
+    (row.match, name): row for row in BUILTIN_TRANSFORMERS for name in row.python_types
+}
+_instances: dict[str, TypeTransformer[Any]] = {}
+
+
+def builtin_form(form: str) -> TypeTransformer[Any]:
+    """Core's transformer of a form that is no class: ``typing.Union``, ``dataclasses.dataclass``, ..."""
+    return _instance(_BUILTIN["origin", form].transformer)
+
+
+def transformer_for_origin(origin: type[Any]) -> TypeTransformer[Any] | None:
+    """The transformer of ``origin[...]``, if anyone declares one."""
+    row = _BUILTIN.get(("origin", qualified_name(origin)))
+    return _instance(row.transformer) if row else _from_plugins(origin)
+
+
+def transformer_for_class(t: type[Any]) -> TypeTransformer[Any] | None:
+    """The transformer of a class: by its own name, by those of its bases, or by the form it has."""
+    row = _BUILTIN.get(("exact", qualified_name(t)))
+    if row is not None:
+        return _instance(row.transformer)
+    claimed = _from_plugins(t)
+    if claimed is not None:
+        return claimed
+    for base in t.__mro__:
+        row = _BUILTIN.get(("subclass", qualified_name(base)))
+        if row is not None:
+            return _instance(row.transformer)
+    form = form_of(t)
+    return builtin_form(form) if form else None
+
+
+def form_of(t: type[Any]) -> str | None:
+    """The name of the form a class has, where it is one that core takes apart into fields."""
+    if hasattr(t, "__dataclass_fields__"):
+        return "dataclasses.dataclass"
+    if typing.is_typeddict(t) or hasattr(t, "__required_keys__"):
+        return "typing.TypedDict"
+    if issubclass(t, tuple) and hasattr(t, "_fields"):
+        return "typing.NamedTuple"
+    return None
+
+
+def _from_plugins(t: type[Any]) -> TypeTransformer[Any] | None:
+    if all(_is_out_of_reach(base.__module__) for base in t.__mro__):
+        return None
+    from flytepath.plugin import manager
+
+    plugins = manager.current()
+    claim = plugins.transformer_for(t)
+    return None if claim is None else _instance(claim.declaration.transformer, plugins.resolve)
+
+
+def _is_out_of_reach(module: str) -> bool:
+    """Whether no plugin has a say about the classes of a module, so that the index need not be read for them."""
+    root = module.partition(".")[0]
+    return root in {"__main__", "typing_extensions"} or root in sys.stdlib_module_names
+
+
+def _instance(reference: str, resolve: Any = None) -> TypeTransformer[Any]:
+    found = _instances.get(reference)
+    if found is None:
+        if resolve is None:
+            module, _, attribute = reference.partition(":")
+            found = getattr(importlib.import_module(module), attribute)()
+        else:
+            found = resolve(reference)()
+        assert_transformer(found, reference)
+        _instances[reference] = found
+    return found
+
+
+def assert_transformer(found: Any, reference: str) -> None:
+    """Refuse what a reference points to where it is no transformer."""
+    if not isinstance(found, TypeTransformer):
+        from flytepath.errors import PluginError
+
+        raise PluginError(
+            f"{reference} is not a TypeTransformer",
+            place=reference,
+            expected="a subclass of flytepath.plugin.TypeTransformer",
+            actual=type(found).__name__,
+        )
