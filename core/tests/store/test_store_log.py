@@ -6,12 +6,11 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
-from store_logs import created, noted
-
 from flytepath.errors import NotFoundError, SequenceConflictError, StoreCorruptError, StoreError
 from flytepath.model.literal import Literal
 from flytepath.model.types import INTEGER, STRING
 from flytepath.store.events import Store, open_store
+from store_logs import created, noted
 
 
 def test_what_was_appended_is_read_back_in_order(store: Store) -> None:
