@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+# Before a test imports the library: it knows which warnings of that import are nobody's concern; here they are errors.
+import flyte_plugin_greatexpectations.validation  # noqa: F401
 import pytest
 from flyte_plugin_greatexpectations import GreatExpectationsTask, ValidationResult
 from flytepath.plugin import TaskDeclaration

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
+import great_expectations.expectations as gxe
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,6 +24,7 @@ from flyte_plugin_greatexpectations import (
     parameter,
 )
 from flytepath import task, workflow
+from great_expectations.expectations.row_conditions import Column
 
 from conftest import Attempt
 
@@ -175,6 +177,26 @@ def test_arguments_may_come_from_inputs() -> None:
     assert not validation(frame=people(), at_least=5).success
 
 
+class ExpectAnAge(gxe.ExpectColumnValuesToBeBetween):
+    """An expectation of the user's own."""
+
+    min_value: float = 0
+    max_value: float = 130
+
+
+def test_expectations_of_the_users_own_are_known(attempt: Attempts) -> None:
+    validation = attempt(check(ExpectAnAge(column="age"), expect("an_age", column="age"), on_failure="return"))
+    assert [failure.expectation for failure in validation.run(frame=people()).failures] == ["expect_an_age"] * 2
+
+
+def test_a_row_condition_chooses_the_rows(attempt: Attempts) -> None:
+    expectation = gxe.ExpectColumnValuesToBeBetween(column="age", max_value=40, row_condition=Column("age") < 80)
+    validation = attempt(check(expectation, on_failure="return"))
+    (failure,) = validation.run(frame=people()).failures
+    assert (failure.unexpected_count, failure.observed) == (1, "41.0")
+    assert "Evaluated Expectations" in validation.deck
+
+
 def test_no_value_is_shown_where_none_may_be(attempt: Attempts) -> None:
     frame = pd.DataFrame({"mail": ["secret@example.org", "other@example.org"]})
     expectation = expect("column_values_to_match_regex", column="mail", regex="^[0-9]+$")
@@ -184,23 +206,27 @@ def test_no_value_is_shown_where_none_may_be(attempt: Attempts) -> None:
     assert "example.org" not in validation.deck + failure.observed + failure.message
 
 
-def test_cells_of_every_kind_can_be_shown(attempt: Attempts) -> None:
-    cells = [
-        Decimal("1.5"),
-        b"\x00",
-        pd.Timedelta("1s"),
-        pd.Interval(0, 1),
-        np.int8(3),
-        float("inf"),
-        ("a", 1),
-        dt.time(1),
-    ]
-    frame = pd.DataFrame({"x": pd.Series(cells, dtype=object)})
-    expectation = expect("column_values_to_be_in_set", column="x", value_set=["nothing"])
-    validation = attempt(check(expectation, examples=20, on_failure="return"))
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        (Decimal("1.5"), "1.5"),
+        (b"\x07", "b'\\x07'"),
+        (pd.Timedelta("1s"), "0 days 00:00:01"),
+        (pd.Interval(0, 1), "(0, 1]"),
+        (np.int8(3), "3"),
+        (np.float64("inf"), "inf"),
+        (dt.time(1), "01:00:00"),
+        (["a", 1], '["a", 1]'),
+        ({"a": 1}, '{"a": 1}'),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_cells_of_every_kind_can_be_shown(cell: Any, shown: str, attempt: Attempts) -> None:
+    frame = pd.DataFrame({"x": pd.Series([cell, cell], dtype=object)})
+    expectation = expect("column_values_to_be_null", column="x")
+    validation = attempt(check(expectation, on_failure="return"))
     (failure,) = validation.run(frame=frame).failures
-    assert failure.unexpected_count == len(cells)
-    assert "1.5" in failure.observed
+    assert failure.observed == f"{shown}, {shown}"
 
 
 def test_an_empty_frame_can_be_validated() -> None:

@@ -95,15 +95,15 @@ def _render(suite: str, result: ValidationResult, outcomes: Sequence[Mapping[str
     results = []
     for outcome in outcomes:
         attributes = _disguised(outcome["attributes"])
-        # The library's reader of the severity knows its three words.
-        attributes.update({key: outcome["attributes"][key] for key in ("severity",) if key in attributes})
+        kwargs = _disguised(outcome["kwargs"])
+        if "row_condition" in kwargs:
+            # The library reads it again, so its operators must stand. It comes from the suite, not from the data.
+            kwargs["row_condition"] = outcome["kwargs"]["row_condition"]
         message = _disguised("; ".join(outcome["errors"]))
         results.append(
             ExpectationValidationResult(
                 success=outcome["success"],
-                expectation_config=ExpectationConfiguration(
-                    type=outcome["type"], kwargs=_disguised(outcome["kwargs"]), **attributes
-                ),
+                expectation_config=ExpectationConfiguration(type=outcome["type"], kwargs=kwargs, **attributes),
                 result=_disguised(outcome["result"]),
                 meta={},
                 exception_info={

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import difflib
+import enum
 import json
 import math
 import threading
@@ -258,7 +259,7 @@ def _plain(value: Any) -> Any:
     if value is None or (isinstance(value, bool | int | str) and type(value) in (bool, int, str)):
         return value
     if type(value) is float:
-        return value if math.isfinite(value) else None
+        return value if math.isfinite(value) else None if math.isnan(value) else str(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -267,10 +268,11 @@ def _plain(value: Any) -> Any:
         return sorted((_plain(item) for item in value), key=str)
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
-    for name in ("tolist", "value"):
-        # numpy's arrays and scalars, then enumerations.
-        inner = getattr(value, name, None)
-        if inner is not None:
-            inner = inner() if callable(inner) else inner
-            return _plain(inner) if type(inner) is not type(value) else str(inner)
+    if isinstance(value, enum.Enum):
+        return _plain(value.value)
+    to_python = getattr(value, "tolist", None)
+    if callable(to_python):
+        # numpy's arrays and scalars; a scalar of a kind Python does not know gives itself.
+        inner = to_python()
+        return _plain(inner) if type(inner) is not type(value) else str(inner)
     return str(value)
