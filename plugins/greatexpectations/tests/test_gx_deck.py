@@ -8,8 +8,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 from flyte_plugin_greatexpectations import GreatExpectationsTask, expect
-
-from conftest import Attempt
+from gx_attempt import Attempt
 
 HOSTILE = [
     "<script>alert(1)</script>",

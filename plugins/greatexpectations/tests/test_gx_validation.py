@@ -25,8 +25,7 @@ from flyte_plugin_greatexpectations import (
 )
 from flytepath import task, workflow
 from great_expectations.expectations.row_conditions import Column
-
-from conftest import Attempt
+from gx_attempt import Attempt
 
 Attempts = Callable[[GreatExpectationsTask], Attempt]
 
