@@ -11,18 +11,22 @@ none        ``null``
 boolean     ``true`` / ``false``
 integer     a JSON number within ±(2**53 - 1), beyond it a string of decimal digits
 float       a JSON number, or ``"NaN"``, ``"Infinity"``, ``"-Infinity"``; ``-0.0`` keeps its sign
-string      a JSON string; lone surrogates are escaped
+string      a JSON string; with surrogates, which are no text, ``{"surrogates": base64 of UTF-8 that lets them pass}``
 bytes       base64 (RFC 4648, padded)
 decimal     a string, as ``str(Decimal)``
-datetime    ISO 8601 with microseconds as needed; ``{"at", "zone", "fold"}`` where an IANA zone is known
-date, time  ISO 8601 (``time`` may carry an offset)
+datetime    ISO 8601 with microseconds as needed; ``{"at", "zone", "fold"}`` where an IANA zone is known or the hour
+            is the second of its name, and ``"name"`` where a fixed offset was given one
+date        ISO 8601
+time        ISO 8601, or the same object as ``datetime``
 timedelta   whole microseconds, as an integer
 uuid, path  a string
 list, tuple, set, frozenset   an array (sets are ordered by the canonical JSON of their items)
-dict        an object where keys are strings, else an array of ``[key, value]`` pairs; order is kept
+dict        an object where keys are strings of text, else an array of ``[key, value]`` pairs; order is kept
 struct      an object by field name
-enum        the member's name
-union       ``{"tag": index of the alternative, "value": payload}``; ``None`` in an optional is ``null``
+reference   as the enclosing struct of that name
+enum        the member's name; combined flags by their names, with ``|`` between them
+union       ``{"tag": index of the alternative, "value": payload}``; ``None`` in an optional is ``null``;
+            alternatives are in the order of their types' canonical JSON, ``none`` last
 any         the JSON value itself
 ========== =======================================================================================================
 """
@@ -31,21 +35,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from flytepath.errors import LiteralError
-from flytepath.model.types import BLOB_KINDS, LiteralType
+from flytepath.model.payload import NO_SCOPE, Path, closed, step_into, with_refs
+from flytepath.model.types import BLOB_KINDS, NONE, LiteralType
 
 #: The format of values that are JSON as described above.
 JSON_FORMAT: Final = "json"
 JSON_VERSION: Final = 1
 #: Payloads over this many bytes are kept in the blob store; ``data`` is then empty and ``ref`` points to it.
 INLINE_LIMIT: Final = 32 * 1024
-
-Path = tuple[str | int, ...]
 
 
 def canonical_json(data: Any) -> bytes:
@@ -189,19 +191,21 @@ class Literal:
 
         Needs no Python type. The payload must be inline.
 
+        Raises:
+            LiteralError: there is nothing at the path, or the payload is offloaded.
+
         Example:
             >>> from flytepath.model.types import INTEGER
             >>> Literal.make(LiteralType.list_of(INTEGER), [7, 8]).get((1,)).data
             8
         """
-        type, data = self.type, self.data
+        if not path:
+            return self
+        _check_inline(self)
+        type, data, scope = self.type, self.data, NO_SCOPE
         for position, step in enumerate(path):
-            type, data = _step(type, data, step, path[: position + 1])
-        return self._embedded(type, data) if type.kind in BLOB_KINDS and path else _json_part(type, data, self.refs)
-
-    def _embedded(self, type: LiteralType, data: Any) -> Literal:
-        ref = None if data.get("ref") is None else self.refs[data["ref"]]
-        return Literal.make(type, data.get("data"), format=data["format"], version=data["version"], ref=ref)
+            type, data, scope = step_into(type, data, scope, step, path[: position + 1])
+        return _part(closed(type, scope), data, self.refs)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -211,60 +215,107 @@ class Literal:
 
 
 def compose_list(type: LiteralType, items: Sequence[Literal]) -> Literal:
-    """A list (or tuple) literal of ``type`` from the literals of its elements, without any Python type."""
+    """A list (or tuple) literal of ``type`` from the literals of its elements, without any Python type.
+
+    Raises:
+        LiteralError: an element is not of its declared type, there are too few or too many, or one is offloaded.
+    """
     refs: list[BlobRef] = []
     item_types = type.items if type.kind == "tuple" else type.items * len(items)
+    if type.kind not in ("list", "tuple") or len(item_types) != len(items):
+        raise LiteralError("these items make no such value", expected=str(type), actual=f"{len(items)} items")
     data = [_embed(item, declared, refs) for item, declared in zip(items, item_types, strict=True)]
     return Literal.make(type, data, refs=refs)
 
 
 def compose_dict(type: LiteralType, items: Mapping[str, Literal]) -> Literal:
-    """A dict with string keys, or a struct, of ``type`` from the literals of its values."""
+    """A dict with string keys, or a struct, of ``type`` from the literals of its values.
+
+    Raises:
+        LiteralError: a value is not of its declared type or is offloaded, or a struct's field is missing or unknown.
+    """
     refs: list[BlobRef] = []
-    declared = {f.name: f.type for f in type.fields}
-    data = {key: _embed(item, declared.get(key) or type.items[1], refs) for key, item in items.items()}
+    if type.kind == "dict" and type.items[0].kind == "string":
+        return Literal.make(type, {key: _embed(item, type.items[1], refs) for key, item in items.items()}, refs=refs)
+    if type.kind != "struct":
+        raise LiteralError("values by name make no such value", expected=str(type), actual="a dict")
+    declared = {field.name: closed(field.type, {type.name: type}) for field in type.fields}
+    missing = [field.name for field in type.fields if field.required and field.name not in items]
+    unknown = [name for name in items if name not in declared]
+    if missing or unknown:
+        raise LiteralError(
+            f"there is no field {unknown[0]!r}" if unknown else f"the field {missing[0]!r} is missing",
+            expected=str(type) + " with the fields " + ", ".join(declared),
+            actual=", ".join(items),
+        )
+    data = {name: _embed(items[name], declared[name], refs) for name in declared if name in items}
     return Literal.make(type, data, refs=refs)
 
 
 def compare(left: Literal, right: Literal) -> int | None:
     """-1, 0 or 1 for two scalars that have an order, ``None`` where there is none (NaN, different kinds).
 
+    Numbers compare as numbers whatever their kind; enumerations with numbers as values by these; containers are
+    only ever equal or without order.
+
     Example:
         >>> from flytepath.model.types import INTEGER
         >>> compare(Literal.make(INTEGER, 2), Literal.make(INTEGER, 10))
         -1
     """
-    if left.digest == right.digest and left.data != "NaN":
-        return 0
+    left, right = _chosen(left), _chosen(right)
     a, b = _ordered(left), _ordered(right)
-    if a is None or b is None or isinstance(a, str) is not isinstance(b, str):
+    if a is None or b is None:
+        return 0 if left.digest == right.digest and not _is_nan(left) else None
+    if a[0] != b[0]:
         return None
-    if isinstance(a, str) and left.type.kind != right.type.kind:
-        return None
-    if a == b:
-        return 0
-    if a < b:
-        return -1
-    return 1 if a > b else None
+    return int(a[1] > b[1]) - int(a[1] < b[1])
 
 
-def _ordered(literal: Literal) -> Any:
-    import datetime as dt
-    import decimal
+def _chosen(literal: Literal) -> Literal:
+    """What a union holds."""
+    while literal.type.kind == "union":
+        _check_inline(literal)
+        literal = _alternative(literal)
+    return literal
 
+
+def _is_nan(literal: Literal) -> bool:
+    return literal.type.kind in ("float", "decimal") and "NaN" in str(literal.data)
+
+
+def _ordered(literal: Literal) -> tuple[str, Any] | None:
+    """The value in its order, and the name of that order; ``None`` where there is no order."""
     kind, data = literal.type.kind, literal.data
-    if kind in ("integer", "timedelta"):
-        return int(data)
-    if kind in ("float", "decimal"):
-        value = decimal.Decimal(data) if kind == "decimal" else float(data)
-        return None if math.isnan(value) else value
-    if kind == "boolean":
-        return int(data)
+    if literal.is_offloaded or _is_nan(literal):
+        return None
+    if kind == "decimal":
+        import decimal
+
+        return "number", decimal.Decimal(data)
+    if kind in ("integer", "boolean", "float"):
+        return "number", float(data) if kind == "float" else int(data)
+    if kind == "timedelta":
+        return kind, int(data)
     if kind == "datetime":
-        text = data["at"] if isinstance(data, dict) else data
-        moment = dt.datetime.fromisoformat(text)
-        return moment.timestamp() if moment.tzinfo else text
-    return data if kind in ("string", "date", "time", "enum", "uuid", "path") else None
+        return _moment(data)
+    if kind == "time":
+        return None if isinstance(data, dict) or "+" in data or "-" in data else (kind, data)
+    if kind == "enum":
+        value = dict(literal.type.values).get(data)
+        return (f"enum {literal.type.name}", value) if isinstance(value, int | float) else None
+    if kind in ("date", "uuid", "path", "string") and isinstance(data, str):
+        return kind, data
+    return None
+
+
+def _moment(data: Any) -> tuple[str, Any]:
+    import datetime as dt
+
+    moment = dt.datetime.fromisoformat(data["at"] if isinstance(data, dict) else data)
+    if moment.tzinfo is None:
+        return "naive datetime", (moment, data["fold"] if isinstance(data, dict) else 0)
+    return "datetime", moment
 
 
 def _digest(
@@ -281,15 +332,50 @@ def _digest(
     return sha256(canonical_json([*facts, [item.digest for item in refs]]))
 
 
+def _check_inline(literal: Literal) -> None:
+    if literal.is_offloaded:
+        place = literal.ref.uri if literal.ref else None
+        raise LiteralError("an offloaded literal must be read before one looks into it", place=place)
+
+
+def cast(literal: Literal, declared: LiteralType) -> Literal:
+    """The same value as a literal of type ``declared``: an alternative becomes its union, and nothing else changes.
+
+    Raises:
+        LiteralError: the value is not of that type, or an offloaded one would have to change.
+
+    Example:
+        >>> from flytepath.model.types import INTEGER, NONE
+        >>> cast(Literal.make(INTEGER, 1), LiteralType.union_of(INTEGER, NONE)).data
+        {'tag': 0, 'value': 1}
+    """
+    if literal.type == declared or (declared.kind in BLOB_KINDS and _is_kind_of(literal.type, declared)):
+        return literal
+    refs: list[BlobRef] = []
+    return Literal.make(declared, _embed(literal, declared, refs), refs=refs)
+
+
+def _is_kind_of(actual: LiteralType, declared: LiteralType) -> bool:
+    """Whether a literal of type ``actual`` may stand in a place of type ``declared`` as it is."""
+    if actual == declared or (declared.kind == "any" and actual.kind not in BLOB_KINDS):
+        return True
+    if actual.kind != declared.kind or declared.kind not in BLOB_KINDS or actual.items != declared.items:
+        return False
+    return (not declared.format or not actual.format or declared.format == actual.format) and (
+        not declared.name or declared.name == actual.name
+    )
+
+
 def _embed(item: Literal, declared: LiteralType, refs: list[BlobRef]) -> Any:
     """The payload of ``item`` for a place of type ``declared`` in a container whose blobs are ``refs``."""
-    if item.is_offloaded:
-        raise LiteralError(
-            "an offloaded literal must be read before it is composed", place=item.ref.uri if item.ref else None
-        )
-    if declared.kind == "union" and item.type.kind != "union":
-        return _embed_union(item, declared, refs)
-    if item.format != JSON_FORMAT:
+    _check_inline(item)
+    if declared.kind == "union" and item.type != declared:
+        return _embed_alternative(item, declared, refs)
+    if not _is_kind_of(item.type, declared):
+        raise LiteralError("the value is not of the type of its place", expected=str(declared), actual=str(item.type))
+    if item.format != JSON_FORMAT or item.type.kind in BLOB_KINDS:
+        if item.refs:
+            raise LiteralError("a literal with more than one blob cannot be embedded in a container")
         ref = None
         if item.ref is not None:
             ref = len(refs)
@@ -297,117 +383,35 @@ def _embed(item: Literal, declared: LiteralType, refs: list[BlobRef]) -> Any:
         return {"format": item.format, "version": item.version, "data": item.data, "ref": ref}
     offset = len(refs)
     refs.extend(item.refs)
-    return _shift(item.data, item.type, offset) if offset and item.refs else item.data
+    if not offset or not item.refs:
+        return item.data
+    return with_refs(item.type, item.data, lambda index: index + offset)
 
 
-def _embed_union(item: Literal, declared: LiteralType, refs: list[BlobRef]) -> Any:
-    if item.type.kind == "none":
+def _embed_alternative(item: Literal, declared: LiteralType, refs: list[BlobRef]) -> Any:
+    chosen = _alternative(item) if item.type.kind == "union" else item
+    exact = [tag for tag, alternative in enumerate(declared.items) if alternative == chosen.type]
+    fitting = [tag for tag, alternative in enumerate(declared.items) if _is_kind_of(chosen.type, alternative)]
+    if not exact and not fitting:
+        raise LiteralError("no alternative of the union fits", expected=str(declared), actual=str(chosen.type))
+    if chosen.type.kind == "none":
         return None
-    for tag, alternative in enumerate(declared.items):
-        if alternative == item.type:
-            return {"tag": tag, "value": _embed(item, alternative, refs)}
-    raise LiteralError("no alternative of the union fits", expected=str(declared), actual=str(item.type))
+    tag = (exact or fitting)[0]
+    return {"tag": tag, "value": _embed(chosen, declared.items[tag], refs)}
 
 
-def _shift(data: Any, type: LiteralType, offset: int) -> Any:
-    """The same payload with every reference index moved by ``offset``."""
+def _alternative(union: Literal) -> Literal:
+    """What a literal of a union type holds, as a literal of that alternative's type."""
+    if union.data is None:
+        return Literal.make(NONE, None)
+    return _part(union.type.items[union.data["tag"]], union.data["value"], union.refs)
+
+
+def _part(type: LiteralType, data: Any, refs: tuple[BlobRef, ...]) -> Literal:
+    """A literal of its own from a payload inside another, with only the blobs it refers to."""
     if type.kind in BLOB_KINDS:
-        return data if data.get("ref") is None else {**data, "ref": data["ref"] + offset}
-    if type.kind in ("list", "set", "frozenset"):
-        return [_shift(item, type.items[0], offset) for item in data]
-    if type.kind == "tuple":
-        return [_shift(item, declared, offset) for item, declared in zip(data, type.items, strict=True)]
-    if type.kind == "dict" and isinstance(data, dict):
-        return {key: _shift(item, type.items[1], offset) for key, item in data.items()}
-    if type.kind == "dict":
-        return [[_shift(k, type.items[0], offset), _shift(v, type.items[1], offset)] for k, v in data]
-    if type.kind == "struct":
-        declared_fields = {f.name: f.type for f in type.fields}
-        return {key: _shift(item, declared_fields[key], offset) for key, item in data.items()}
-    if type.kind == "union" and data is not None:
-        return {"tag": data["tag"], "value": _shift(data["value"], type.items[data["tag"]], offset)}
-    return data
-
-
-def _json_part(type: LiteralType, data: Any, refs: tuple[BlobRef, ...]) -> Literal:
-    used: list[int] = []
-    _collect_refs(type, data, used)
-    if not used:
-        return Literal.make(type, data)
-    renumbered = _renumber(type, data, {old: new for new, old in enumerate(used)})
-    return Literal.make(type, renumbered, refs=[refs[index] for index in used])
-
-
-def _collect_refs(type: LiteralType, data: Any, used: list[int]) -> None:
-    for inner_type, inner in _children(type, data):
-        _collect_refs(inner_type, inner, used)
-    if type.kind in BLOB_KINDS and isinstance(data, dict) and data.get("ref") is not None:
-        used.append(data["ref"])
-
-
-def _renumber(type: LiteralType, data: Any, order: Mapping[int, int]) -> Any:
-    if type.kind in BLOB_KINDS:
-        return data if data.get("ref") is None else {**data, "ref": order[data["ref"]]}
-    if type.kind == "union":
-        return data and {"tag": data["tag"], "value": _renumber(type.items[data["tag"]], data["value"], order)}
-    if isinstance(data, dict):
-        inner = [_renumber(t, d, order) for t, d in _children(type, data)]
-        return dict(zip(data, inner, strict=True)) if inner else data
-    if isinstance(data, list) and type.kind == "dict":
-        return [[_renumber(type.items[0], k, order), _renumber(type.items[1], v, order)] for k, v in data]
-    if isinstance(data, list):
-        return [_renumber(t, d, order) for t, d in _children(type, data)]
-    return data
-
-
-def _children(type: LiteralType, data: Any) -> list[tuple[LiteralType, Any]]:
-    if data is None:
-        return []
-    if type.kind in ("list", "set", "frozenset"):
-        return [(type.items[0], item) for item in data]
-    if type.kind == "tuple":
-        return list(zip(type.items, data, strict=True))
-    if type.kind == "struct":
-        declared = {f.name: f.type for f in type.fields}
-        return [(declared[key], item) for key, item in data.items()]
-    if type.kind == "dict":
-        if isinstance(data, dict):
-            return [(type.items[1], item) for item in data.values()]
-        return [part for k, v in data for part in ((type.items[0], k), (type.items[1], v))]
-    if type.kind == "union":
-        return [(type.items[data["tag"]], data["value"])]
-    return []
-
-
-def _step(type: LiteralType, data: Any, step: str | int, path: Path) -> tuple[LiteralType, Any]:
-    try:
-        if type.kind == "union" and data is not None:
-            return _step(type.items[data["tag"]], data["value"], step, path)
-        if type.kind in ("list", "tuple") and isinstance(step, int):
-            return (type.items[0] if type.kind == "list" else type.items[step]), data[step]
-        if type.kind == "dict":
-            if isinstance(data, dict):
-                return type.items[1], data[str(step)]
-            return type.items[1], next(value for key, value in data if key == step)
-        if type.kind == "struct":
-            return next(f.type for f in type.fields if f.name == step), data[step]
-        if type.kind == "any":
-            return type, data[step]
-    except (KeyError, IndexError, StopIteration, TypeError):
-        pass
-    shown = "".join(f"[{part!r}]" for part in path)
-    raise LiteralError(f"there is nothing at {shown} in a value of type {type}", expected=str(type))
-
-
-def cast(literal: Literal, declared: LiteralType) -> Literal:
-    """The same value as a literal of type ``declared``: an alternative becomes its union, and nothing else changes.
-
-    Example:
-        >>> from flytepath.model.types import INTEGER, NONE
-        >>> cast(Literal.make(INTEGER, 1), LiteralType.union_of(INTEGER, NONE)).data
-        {'tag': 0, 'value': 1}
-    """
-    if literal.type == declared or declared.kind in BLOB_KINDS:
-        return literal
-    refs: list[BlobRef] = []
-    return Literal.make(declared, _embed(literal, declared, refs), refs=refs)
+        ref = None if data.get("ref") is None else refs[data["ref"]]
+        return Literal.make(type, data.get("data"), format=data["format"], version=data["version"], ref=ref)
+    order: dict[int, int] = {}
+    renumbered = with_refs(type, data, lambda index: order.setdefault(index, len(order)))
+    return Literal.make(type, renumbered, refs=[refs[index] for index in order])

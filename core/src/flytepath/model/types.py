@@ -53,6 +53,7 @@ class LiteralType:
     Args:
         kind: one of :data:`KINDS`.
         items: element types: one for list, set, frozenset and iterator; key and value for dict; n for tuple and union.
+            A list named ``tuple`` is a tuple of any length.
         fields: the fields of a struct, in their declared order.
         name: the qualified Python name of a struct, an enum or an opaque type; the target of a reference.
         values: the members of an enum as (name, JSON value).
@@ -93,10 +94,13 @@ class LiteralType:
 
     def __str__(self) -> str:
         if self.kind in ("struct", "enum", "opaque", "reference"):
-            return self.name.rpartition(".")[2] or self.kind
+            name, bracket, arguments = self.name.partition("[")
+            return (name.rpartition(".")[2] or self.kind) + bracket + arguments
         if self.kind == "union":
             return " | ".join(str(item) for item in self.items)
         inside = ", ".join(str(item) for item in self.items)
+        if self.kind == "list" and self.name == "tuple":
+            return f"tuple[{inside}, ...]"
         if self.format:
             inside = f"{inside}, {self.format}" if inside else self.format
         return f"{self.kind}[{inside}]" if inside else self.kind

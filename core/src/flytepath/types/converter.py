@@ -1,4 +1,4 @@
-"""What the converters of core have in common: the classes they take, bulk conversion, and errors that know their path."""
+"""What core's converters share: the classes they take, bulk conversion, and errors that know their path."""
 
 from __future__ import annotations
 
@@ -31,32 +31,35 @@ class CoreConverter(Converter[T]):
 
     def encode_many(self, values: list[T], sink: BlobSink, refs: list[BlobRef]) -> list[Json]:
         """The payloads of a list's items."""
-        encode, index, out = self.encode, 0, []
+        encode = self.encode
+        out: list[Any] = []
         try:
-            for index, value in enumerate(values):
+            for value in values:
                 out.append(encode(value, sink, refs))
         except TypeTransformerFailedError as error:
-            raise within(error, f"[{index}]") from error.__cause__
+            raise within(error, f"[{len(out)}]") from error.__cause__
         return out
 
     def decode_many(self, data: list[Json], source: BlobSource, refs: tuple[BlobRef, ...]) -> list[T]:
         """The values of a list of payloads."""
-        decode, index, out = self.decode, 0, []
+        decode = self.decode
+        out: list[Any] = []
         try:
-            for index, item in enumerate(data):
+            for item in data:
                 out.append(decode(item, source, refs))
         except TypeTransformerFailedError as error:
-            raise within(error, f"[{index}]") from error.__cause__
+            raise within(error, f"[{len(out)}]") from error.__cause__
         return out
 
     def isolate_many(self, values: list[T]) -> list[T]:
         """Copies of a list's items."""
-        isolate, index, out = self.isolate, 0, []
+        isolate = self.isolate
+        out: list[Any] = []
         try:
-            for index, value in enumerate(values):
+            for value in values:
                 out.append(isolate(value))
         except TypeTransformerFailedError as error:
-            raise within(error, f"[{index}]") from error.__cause__
+            raise within(error, f"[{len(out)}]") from error.__cause__
         return out
 
 

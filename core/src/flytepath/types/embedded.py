@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from flytepath.errors import LiteralError, TypeTransformerFailedError
 from flytepath.model.literal import BlobRef, Literal
 from flytepath.model.types import LiteralType
-from flytepath.plugin.transformer import BlobSink, BlobSource, Json, TypeTransformer
+from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json, TypeTransformer
 from flytepath.types.converter import CoreConverter, mismatch, qualified_name, type_name, unreadable
 
 
@@ -69,6 +69,27 @@ class EmbeddedConverter(CoreConverter[Any]):
     def _check(self, value: Any) -> None:
         if not isinstance(value, self.classes):
             raise mismatch(value, type_name(self.python_type))
+
+
+class AdaptedConverter(CoreConverter[Any]):
+    """A plugin's converter, with what core's containers and unions want to know of one."""
+
+    subclasses = True
+
+    def __init__(self, converter: Converter[Any], t: Any) -> None:
+        cls = typing.get_origin(t) or t
+        self.classes = (cls,) if isinstance(cls, type) else (object,)
+        self.literal_type = converter.literal_type
+        self._converter = converter
+
+    def encode(self, value: Any, sink: BlobSink, refs: list[BlobRef]) -> Json:
+        return self._converter.encode(value, sink, refs)
+
+    def decode(self, data: Json, source: BlobSource, refs: tuple[BlobRef, ...]) -> Any:
+        return self._converter.decode(data, source, refs)
+
+    def isolate(self, value: Any) -> Any:
+        return self._converter.isolate(value)
 
 
 class PickleTransformer(TypeTransformer[Any]):

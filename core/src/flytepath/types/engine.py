@@ -17,10 +17,10 @@ from flytepath.errors import DefinitionError, LiteralError, TypeTransformerFaile
 from flytepath.model.literal import INLINE_LIMIT, JSON_FORMAT, BlobRef, Literal, canonical_json, cast
 from flytepath.model.types import LiteralType
 from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json
-from flytepath.types.converter import qualified_name, type_name
-from flytepath.types.embedded import EmbeddedConverter, PickleConverter
+from flytepath.types.converter import CoreConverter, type_name
+from flytepath.types.embedded import AdaptedConverter, EmbeddedConverter, PickleConverter
 from flytepath.types.lookup import builtin_form, form_of, transformer_for_class, transformer_for_origin
-from flytepath.types.recursion import RecursiveConverter, is_recursive, struct_name
+from flytepath.types.recursion import RecursiveConverter, is_recursive
 
 T = TypeVar("T")
 
@@ -112,7 +112,7 @@ class Codec(Generic[T]):
         """
         converter = self._converter
         if isinstance(converter, EmbeddedConverter):
-            return converter.decode_literal(literal, source)
+            return typing.cast(T, converter.decode_literal(literal, source))
         try:
             if literal.format == JSON_FORMAT and literal.is_offloaded:
                 literal = _inlined(literal, source)
@@ -278,7 +278,9 @@ class _Compiler:
 
     def _of(self, transformer: Any, t: Any) -> Converter[Any]:
         converter: Converter[Any] | None = transformer.converter(t, self.resolve)
-        return EmbeddedConverter(transformer, t) if converter is None else converter
+        if converter is None:
+            return EmbeddedConverter(transformer, t)
+        return converter if isinstance(converter, CoreConverter) else AdaptedConverter(converter, t)
 
 
 def _no_type(t: Any) -> DefinitionError:
@@ -337,6 +339,3 @@ def _announce(type: LiteralType, t: Any) -> None:
                 stacklevel=3,
             )
             _announced.add(name)
-
-
-__all__ = ["ALLOW_PICKLE", "Codec", "PickleFallbackWarning", "codec", "qualified_name", "struct_name"]

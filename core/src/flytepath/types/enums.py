@@ -79,10 +79,11 @@ class EnumConverter(CoreConverter[enum.Enum]):
 
     def decode(self, data: Json, source: BlobSource, refs: tuple[BlobRef, ...]) -> enum.Enum:
         if type(data) is str and data in self.cls.__members__:
-            return self.cls.__members__[data]
+            return self.cls[data]
         if type(data) is str and issubclass(self.cls, enum.Flag):
             try:
-                return self._flags(data.split("|") if data else [])
+                combined: enum.Enum = self._flags(data.split("|") if data else [])
+                return combined
             except KeyError as error:
                 raise unreadable(data, type_name(self.cls)) from error
         raise unreadable(data, type_name(self.cls))
@@ -123,7 +124,7 @@ class EnumTransformer(InPlaceTransformer):
 
 
 class LiteralValueTransformer(InPlaceTransformer):
-    """``Literal["a", 1]``. Strings are kept as they are where all values are strings, otherwise as Python writes them."""
+    """``Literal["a", 1]``: strings as they are where all values are strings, otherwise as Python writes them."""
 
     def converter(self, t: Any, resolve: Any) -> Converter[Any]:
         values = typing.get_args(t)

@@ -58,9 +58,13 @@ def form_of(t: type[Any]) -> str | None:
 def _from_plugins(t: type[Any]) -> TypeTransformer[Any] | None:
     if all(_is_out_of_reach(base.__module__) for base in t.__mro__):
         return None
-    from flytepath.plugin import manager
-
-    plugins = manager.current()
+    try:
+        from flytepath.plugin.manager import current
+    except ModuleNotFoundError as error:
+        if error.name != "flytepath.plugin.manager":
+            raise
+        return None
+    plugins = current()
     claim = plugins.transformer_for(t)
     return None if claim is None else _instance(claim.declaration.transformer, plugins.resolve)
 
@@ -79,12 +83,12 @@ def _instance(reference: str, resolve: Any = None) -> TypeTransformer[Any]:
             found = getattr(importlib.import_module(module), attribute)()
         else:
             found = resolve(reference)()
-        assert_transformer(found, reference)
+        _check_transformer(found, reference)
         _instances[reference] = found
     return found
 
 
-def assert_transformer(found: Any, reference: str) -> None:
+def _check_transformer(found: Any, reference: str) -> None:
     """Refuse what a reference points to where it is no transformer."""
     if not isinstance(found, TypeTransformer):
         from flytepath.errors import PluginError

@@ -82,8 +82,7 @@ class IntegerConverter(CoreConverter[int]):
     def isolate(self, value: int) -> int:
         if type(value) is int:
             return value
-        hint = "convert it with int(value)"
-        raise mismatch(value, "int", hint if isinstance(value, int | float) or hasattr(value, "__index__") else None)
+        raise mismatch(value, "int", "convert it with int(value)" if _is_number(value) else None)
 
     def encode_many(self, values: list[int], sink: BlobSink, refs: list[BlobRef]) -> list[Json]:
         if not values:
@@ -97,6 +96,10 @@ class IntegerConverter(CoreConverter[int]):
 
     def isolate_many(self, values: list[int]) -> list[int]:
         return list(values) if set(map(type, values)) <= {int} else super().isolate_many(values)
+
+
+def _is_number(value: Any) -> bool:
+    return hasattr(value, "__index__") or hasattr(value, "__float__")
 
 
 def _digits(value: int) -> str:
@@ -132,7 +135,7 @@ class FloatConverter(CoreConverter[float]):
         self.isolate(value)
         if math.isfinite(value):
             return value
-        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
     def decode(self, data: Json, source: BlobSource, refs: tuple[BlobRef, ...]) -> float:
         if type(data) is float:
@@ -146,8 +149,7 @@ class FloatConverter(CoreConverter[float]):
     def isolate(self, value: float) -> float:
         if type(value) is float:
             return value
-        numeric = isinstance(value, int | float) or hasattr(value, "__float__")
-        raise mismatch(value, "float", "convert it with float(value)" if numeric else None)
+        raise mismatch(value, "float", "convert it with float(value)" if _is_number(value) else None)
 
     def encode_many(self, values: list[float], sink: BlobSink, refs: list[BlobRef]) -> list[Json]:
         if set(map(type, values)) <= {float} and all(map(math.isfinite, values)):
@@ -232,9 +234,9 @@ class BytesConverter(CoreConverter[bytes]):
     def isolate(self, value: bytes) -> bytes:
         if type(value) is bytes:
             return value
-        raise mismatch(
-            value, "bytes", "convert it with bytes(value)" if isinstance(value, bytearray | memoryview) else None
-        )
+        other: Any = value
+        convertible = isinstance(other, bytearray | memoryview)
+        raise mismatch(value, "bytes", "convert it with bytes(value)" if convertible else None)
 
 
 def _base64(content: bytes) -> str:

@@ -84,8 +84,6 @@ def _write(
     for index, field in enumerate(fields):
         converter = field.converter
         scope |= {f"e{index}": converter.encode, f"d{index}": converter.decode, f"i{index}": converter.isolate}
-        if not isinstance(converter, StructConverter):
-            continue
     lines = [
         "def encode(value, sink, refs):",
         "    if type(value) is not cls: raise wrong(value)",

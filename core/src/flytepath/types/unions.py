@@ -105,7 +105,8 @@ class UnionTransformer(InPlaceTransformer):
                 _check_distinct(t, one, other)
         literal_type = LiteralType.union_of(*(alternative.literal_type for alternative in alternatives))
         if len(alternatives) == 1:
-            return alternatives[0]
+            only: Converter[Any] = alternatives[0]
+            return only
         if len(alternatives) == 2 and type(None) in _classes(alternatives[1]) and literal_type.items[1].kind == "none":
             return OptionalConverter(alternatives[0], 0, literal_type, type_name(t))
         return UnionConverter(alternatives, literal_type, type_name(t))
@@ -123,7 +124,7 @@ def _merge_literals(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         return arguments
     values = tuple(value for literal in literals for value in typing.get_args(literal))
     rest = [argument for argument in arguments if argument not in literals]
-    merged: Any = typing.Literal[values]  # type: ignore[valid-type]
+    merged: Any = typing.Literal[values]
     return (*rest, merged)
 
 

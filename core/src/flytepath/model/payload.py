@@ -1,0 +1,114 @@
+"""Walking a JSON payload by its literal type. A reference means the enclosing struct of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from flytepath.errors import LiteralError
+from flytepath.model.types import BLOB_KINDS, LiteralType
+
+#: List indices, dict keys and field names, from the outside in.
+Path = tuple[str | int, ...]
+Scope = Mapping[str, LiteralType]
+NO_SCOPE: Final[Scope] = {}
+
+
+def with_refs(type: LiteralType, data: Any, renumber: Callable[[int], int], scope: Scope = NO_SCOPE) -> Any:
+    """The same payload with every reference to a blob renumbered."""
+    type, scope = _entered(type, scope)
+    if data is None or not _holds_blobs(type, scope):
+        return data
+    if type.kind in BLOB_KINDS:
+        return data if data.get("ref") is None else {**data, "ref": renumber(data["ref"])}
+
+    def inner(item_type: LiteralType, item: Any) -> Any:
+        return with_refs(item_type, item, renumber, scope)
+
+    if type.kind in ("list", "set", "frozenset"):
+        return [inner(type.items[0], item) for item in data]
+    if type.kind == "tuple":
+        return [inner(item_type, item) for item_type, item in zip(type.items, data, strict=True)]
+    if type.kind == "struct":
+        fields = {field.name: field.type for field in type.fields}
+        return {name: inner(fields[name], item) for name, item in data.items()}
+    if type.kind == "union":
+        return {"tag": data["tag"], "value": inner(type.items[data["tag"]], data["value"])}
+    if isinstance(data, dict):
+        return {key: inner(type.items[1], item) for key, item in data.items()}
+    return [[inner(type.items[0], key), inner(type.items[1], item)] for key, item in data]
+
+
+def _entered(type: LiteralType, scope: Scope) -> tuple[LiteralType, Scope]:
+    """What a type stands for, and the scope inside it."""
+    if type.kind == "reference":
+        if type.name not in scope:
+            raise LiteralError(f"the type refers to {type.name!r}, which does not enclose it")
+        type = scope[type.name]
+    return (type, {**scope, type.name: type}) if type.kind == "struct" else (type, scope)
+
+
+def _holds_blobs(type: LiteralType, scope: Scope, seen: frozenset[str] = frozenset()) -> bool:
+    if type.kind in BLOB_KINDS:
+        return True
+    if type.kind == "reference" and type.name not in seen and type.name in scope:
+        return _holds_blobs(scope[type.name], scope, seen | {type.name})
+    if type.kind == "struct":
+        seen = seen | {type.name}
+    return any(_holds_blobs(item, scope, seen) for item in (*type.items, *(field.type for field in type.fields)))
+
+
+def closed(type: LiteralType, scope: Scope, inside: frozenset[str] = frozenset()) -> LiteralType:
+    """The same type outside of ``scope``: each reference out of it becomes the struct it means, each into it stays."""
+    if not scope or not (type.items or type.fields or type.kind == "reference"):
+        return type
+    if type.kind == "reference":
+        return type if type.name in inside else closed(scope[type.name], scope, inside)
+    if type.kind == "struct":
+        if type.name in inside:
+            return LiteralType("reference", name=type.name)
+        inside = inside | {type.name}
+    return replace(
+        type,
+        items=tuple(closed(item, scope, inside) for item in type.items),
+        fields=tuple(replace(field, type=closed(field.type, scope, inside)) for field in type.fields),
+    )
+
+
+def step_into(
+    type: LiteralType, data: Any, scope: Scope, step: str | int, path: Path
+) -> tuple[LiteralType, Any, Scope]:
+    """One step into a payload: the type and payload there, and the structs around them."""
+    type, scope = _entered(type, scope)
+    try:
+        if type.kind == "union" and data is not None:
+            return step_into(type.items[data["tag"]], data["value"], scope, step, path)
+        if type.kind == "list" and isinstance(step, int):
+            return type.items[0], data[step], scope
+        if type.kind == "tuple" and isinstance(step, int):
+            return type.items[step], data[step], scope
+        if type.kind == "dict":
+            return type.items[1], _dict_item(data, step), scope
+        if type.kind == "struct":
+            return next(field.type for field in type.fields if field.name == step), data[step], scope
+        if type.kind == "any":
+            return type, data[step], scope
+    except (KeyError, IndexError, StopIteration, TypeError) as error:
+        raise _nothing_at(path, type) from error
+    raise _nothing_at(path, type)
+
+
+def _nothing_at(path: Path, type: LiteralType) -> LiteralError:
+    shown = "".join(f"[{part!r}]" for part in path)
+    return LiteralError(f"there is nothing at {shown} in a value of type {type}", expected=str(type))
+
+
+def _dict_item(data: Any, step: str | int) -> Any:
+    if isinstance(data, dict):
+        if not isinstance(step, str):
+            raise KeyError(step)
+        return data[step]
+    beyond = isinstance(step, int) and abs(step) >= 2**53
+    wanted = str(step) if beyond else step
+    return next(item for key, item in data if type(key) is type(wanted) and key == wanted)
