@@ -16,6 +16,7 @@ from flytepath.store import migrate
 from flytepath.store.database import Database
 from flytepath.store.events import Store, open_store
 from flytepath.store.sqlite import use_write_ahead_log
+from sqlalchemy import Connection
 from store_logs import created, noted, start
 
 
@@ -37,11 +38,10 @@ def test_a_new_home_is_made_with_its_parents(tmp_path: Path) -> None:
 
 
 def test_a_database_is_durable_by_its_settings(store: Store) -> None:
-    with store.database.reading() as connection:
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
-    with store.database.transaction() as connection:
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    def setting(connection: Connection) -> tuple[object, object]:
+        return tuple(connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous"))
+
+    assert store.database.read(setting) == store.database.write(setting) == ("wal", 2)
 
 
 def test_a_database_made_at_once_is_the_one_the_migrations_lead_to(tmp_path: Path) -> None:

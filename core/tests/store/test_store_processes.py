@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from flytepath.errors import StoreError
+from flytepath.model.literal import Literal
+from flytepath.model.types import STRING
 from flytepath.store.events import open_store
-from store_logs import created, start
+from store_logs import created, noted, start
 
 APPENDS = """
 import sys
@@ -15,8 +22,10 @@ from pathlib import Path
 from store_logs import created, noted
 from flytepath.model.literal import Literal
 from flytepath.model.types import INTEGER
+from flytepath.store import sqlite
 from flytepath.store.events import open_store
 home, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+sqlite.LOCK_TIMEOUT_SECONDS = float(sys.argv[4])
 with open_store(home) as store:
     store.create(name, [created(name)])
     for seq in range(2, count + 1):
@@ -25,14 +34,42 @@ with open_store(home) as store:
 """
 
 
-def test_eight_processes_write_at_once_without_an_error(tmp_path: Path) -> None:
-    processes = [start(APPENDS, str(tmp_path), f"x{number}", "60") for number in range(8)]
+@pytest.mark.parametrize("lock_timeout", ["0.05", "0"])
+def test_eight_processes_write_at_once_without_an_error(tmp_path: Path, lock_timeout: str) -> None:
+    processes = [start(APPENDS, str(tmp_path), f"x{number}", "60", lock_timeout) for number in range(8)]
     for process in processes:
         out, err = process.communicate(timeout=240)
         assert (process.returncode, out, err) == (0, "", "")
     with open_store(tmp_path) as store:
         assert {row.id: row.last_seq for row in store.executions()} == {f"x{number}": 60 for number in range(8)}
         assert all(len(store.read(f"x{number}")) == 60 for number in range(8))
+
+
+def test_an_append_waits_for_another_process_while_readers_go_on(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store, closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as other:
+        store.create("x", [created("x")])
+        other.execute("BEGIN IMMEDIATE")
+        waiting = store.append_later("x", 1, 0, [noted("x", 2)])
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.3)
+        assert store.last_seq("x") == 1
+        other.execute("COMMIT")
+        waiting.result(timeout=30)
+        assert store.last_seq("x") == 2
+
+
+def test_a_process_that_never_lets_go_is_reported_in_bounded_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flytepath.store.sqlite.PATIENCE_SECONDS", 0.1)
+    with open_store(tmp_path) as store, closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as other:
+        store.create("x", [created("x")])
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="another process") as caught:
+            store.append("x", 1, 0, [noted("x", 2)])
+        assert "locked" not in str(caught.value)
+        other.execute("ROLLBACK")
+        store.append("x", 1, 0, [noted("x", 2)])
 
 
 CONTENDS = """
@@ -83,9 +120,6 @@ while True:
 
 
 def test_every_append_reported_as_done_is_there_after_a_kill(tmp_path: Path) -> None:
-    from flytepath.model.literal import Literal
-    from flytepath.model.types import STRING
-
     for number, lines in enumerate((1, 7, 20, 33, 50)):
         name = f"x{number}"
         process = start(TELLS, str(tmp_path), name)
@@ -126,9 +160,6 @@ print(len(done))
 
 @pytest.mark.parametrize("round", range(3))
 def test_processes_that_open_a_new_home_at_once_make_it_once(tmp_path: Path, round: int) -> None:
-    import subprocess
-    import sys
-
     command = [sys.executable, "-W", "error", "-c", OPENS, str(tmp_path / "home")]
     here = str(Path(__file__).parent)
     pipe = subprocess.PIPE

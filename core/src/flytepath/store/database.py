@@ -54,18 +54,21 @@ class Database:
         self._closed = False
         self._damage: StoreCorruptError | None = None
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A connection that sees one consistent state of the database.
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """What ``query`` returns; it sees one consistent state, and is asked again if a lock was in its way.
 
         Raises:
             StoreCorruptError, StoreError: the database is damaged, or cannot be read.
         """
+
+        def attempt() -> T:
+            with self._reader.begin() as connection:
+                return query(connection)
+
         if self._closed:
             raise self._closed_error()
-        with self._translated(), self._reader.connect() as connection:
-            sqlite.patiently(self.path, connection.begin)
-            yield connection
+        with self._translated():
+            return sqlite.patiently(self.path, attempt)
 
     def write(self, operation: Callable[[Connection], T]) -> T:
         """Run ``operation`` in the writer; durable on return."""
@@ -102,7 +105,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """A write transaction of the caller's own, for what happens before the writer starts: migrations."""
-        with self._translated(), self._writer.connect() as connection:
+        with self._translated(), sqlite.patiently(self.path, self._writer.connect) as connection:
             with sqlite.patiently(self.path, connection.begin):
                 yield connection
             self.commits += 1
@@ -168,8 +171,9 @@ class Database:
             with sqlite.translated(self.path):
                 yield
         except StoreCorruptError as error:
-            # Writing on would bury what a backup could still be compared with.
-            self._damage = error
+            # A damaged record concerns its execution; in a damaged file, writing on would bury what can still be saved.
+            if error.__cause__ is not None and sqlite.primary_code(error.__cause__):
+                self._damage = error
             raise
 
     def _closed_error(self) -> StoreError:

@@ -180,13 +180,11 @@ class Store:
 
     def read(self, execution: str, after: int = 0) -> list[Event]:
         """The events of ``execution`` after number ``after``, in order; :class:`NotFoundError` where it is unknown."""
-        with self.database.reading() as connection:
-            return log.read(connection, execution, after)
+        return self.database.read(lambda connection: log.read(connection, execution, after))
 
     def last_seq(self, execution: str) -> int:
         """The number of the latest event; :class:`NotFoundError` where the execution is unknown."""
-        with self.database.reading() as connection:
-            return log.last_seq(connection, execution)
+        return self.database.read(lambda connection: log.last_seq(connection, execution))
 
     def literal(self, execution: str, digest: str) -> Literal:
         """One value of an execution; :class:`NotFoundError` where it is not kept (any more)."""
@@ -194,8 +192,9 @@ class Store:
 
     def literals(self, execution: str, digests: Iterable[str]) -> dict[str, Literal]:
         """Values of an execution by digest; :class:`NotFoundError` where one is not kept (any more)."""
-        with self.database.reading() as connection:
-            return log.read_literals(connection, execution, list(dict.fromkeys(digests)))
+        return self.database.read(
+            lambda connection: log.read_literals(connection, execution, list(dict.fromkeys(digests)))
+        )
 
     # --- leases ---
 
@@ -233,8 +232,7 @@ class Store:
 
     def owner(self, execution: str) -> Lease | None:
         """The lease of ``execution``, which may have run out; ``None`` where nobody holds one."""
-        with self.database.reading() as connection:
-            return leases.current(connection, execution)
+        return self.database.read(lambda connection: leases.current(connection, execution))
 
     # --- the list of executions ---
 
@@ -261,10 +259,11 @@ class Store:
             raise UsageError(f"there is no state {state!r}", expected=", ".join(executions.STATES), actual=state)
         if limit < 1:
             raise UsageError("a page has at least one row", expected="a limit of 1 or more", actual=str(limit))
-        with self.database.reading() as connection:
-            return executions.newest(
+        return self.database.read(
+            lambda connection: executions.newest(
                 connection, project=project, domain=domain, state=state, limit=limit, cursor=cursor
             )
+        )
 
     def rebuild_projections(self) -> int:
         """Drop everything that follows from the log and derive it again; the number of executions."""
@@ -290,8 +289,7 @@ class Store:
     def inbox(self, execution: str) -> list[PostedCommand]:
         """The commands that wait for the owner of ``execution``, in the order they were posted."""
         query = select(COMMANDS).where(COMMANDS.c.execution == execution).order_by(COMMANDS.c.id)
-        with self.database.reading() as connection:
-            rows = connection.execute(query).mappings().all()
+        rows = self.database.read(lambda connection: connection.execute(query).mappings().all())
         return [PostedCommand(row["id"], row["execution"], json.loads(row["body"]), row["posted_at"]) for row in rows]
 
     def take(self, ids: Iterable[int]) -> None:
@@ -327,8 +325,8 @@ class Store:
             NotFoundError: nothing was.
             StoreCorruptError: it is damaged.
         """
-        with self.database.reading() as connection:
-            body = connection.execute(select(SPECS.c.body).where(SPECS.c.digest == digest)).scalar()
+        query = select(SPECS.c.body).where(SPECS.c.digest == digest)
+        body = self.database.read(lambda connection: connection.execute(query).scalar())
         if body is None:
             raise NotFoundError("no compiled graph has this digest", place=digest)
         if sha256(body.encode()) != digest:

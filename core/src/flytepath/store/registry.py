@@ -98,8 +98,7 @@ class Registry:
 
     def get(self, identity: Identity, kind: str = "workflow") -> RegisteredEntity:
         """One version; :class:`NotFoundError` where it is not registered."""
-        with self._database.reading() as connection:
-            found = _find(connection, identity, kind)
+        found = self._database.read(lambda connection: _find(connection, identity, kind))
         if found is None:
             raise NotFoundError(
                 f"there is no {kind} {identity}", place=str(identity), hint="register it, or look at its versions"
@@ -110,9 +109,9 @@ class Registry:
         """Every version of a name, the latest registered first; empty where there is none."""
         same = (ENTITIES.c.project == project, ENTITIES.c.domain == domain, ENTITIES.c.name == name)
         order = (ENTITIES.c.registered_at.desc(), ENTITIES.c.version.desc())
-        with self._database.reading() as connection:
-            rows = connection.execute(select(ENTITIES).where(*same, ENTITIES.c.kind == kind).order_by(*order))
-            return [_read(row) for row in rows.mappings()]
+        query = select(ENTITIES).where(*same, ENTITIES.c.kind == kind).order_by(*order)
+        rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
+        return [_read(row) for row in rows]
 
 
 def _find(connection: Connection, identity: Identity, kind: str) -> RegisteredEntity | None:

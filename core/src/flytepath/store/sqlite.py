@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: How long a statement waits inside SQLite before it reports a lock to our own retry.
-LOCK_TIMEOUT_SECONDS = 1.0
+#: How long a statement waits inside SQLite, whose pauses grow, before our own retry gives it an even chance again.
+LOCK_TIMEOUT_SECONDS = 0.05
 #: How long we go on asking before the caller is told that another process keeps the database.
 PATIENCE_SECONDS = 60.0
 #: Smaller files are checked whole when they are opened; in larger ones damage shows when its page is read.
@@ -70,12 +70,12 @@ def _inspect(path: Path) -> tuple[str | None, bool]:
 
 def create_engines(path: Path) -> tuple[Engine, Engine]:
     """The engine for reading and the one for writing, which differ in how a transaction begins."""
-    from sqlalchemy import NullPool, create_engine, event
+    from sqlalchemy import create_engine, event
 
     url = f"sqlite:///{path}"
     arguments = {"timeout": LOCK_TIMEOUT_SECONDS, "check_same_thread": False}
     reader = create_engine(url, connect_args=arguments)
-    writer = create_engine(url, connect_args=arguments, poolclass=NullPool)
+    writer = create_engine(url, connect_args=arguments, pool_size=1)
     for engine, begin in ((reader, "BEGIN"), (writer, "BEGIN IMMEDIATE")):
         event.listen(engine, "connect", _prepare_connection)
         event.listen(engine, "begin", _beginning_with(begin))
