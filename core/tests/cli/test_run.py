@@ -131,7 +131,7 @@ def test_a_failing_task_ends_the_run_with_1_and_an_error_to_read(cli: Any) -> No
         (["run", "leaves.py", "pipeline"], "importing it failed: SystemExit"),
         (["run", "binary.py", "pipeline"], "not valid Python"),
         (["run", "empty.py"], "nothing to run"),
-        (["run", "flow.py", "pipeline", "--factor", "many"], "pipeline"),
+        (["run", "flow.py", "pipeline", "--factor", "many"], "at: --factor"),
         (["run", "flow.py", "pipeline", "--factor"], "needs a value"),
         (["run", "flow.py", "pipeline", "--factor", "1.0", "--factor", "2.0"], "given twice"),
         (["run", "flow.py", "pipeline", "--facto", "1.0"], "did you mean 'factor'"),
@@ -241,10 +241,12 @@ RETRIES = """
     def leaves() -> int:
         tries("leaves")
         os._exit(7)
+        return 0
 
     @task
     def exits() -> int:
         sys.exit(3)
+        return 0
 
     @task(timeout=1.0)
     def slow() -> int:
