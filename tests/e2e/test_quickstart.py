@@ -89,6 +89,12 @@ def deck_text(view: dict[str, Any], name: str) -> str:
     return Path(path).read_text(encoding="utf-8")
 
 
+def test_the_smallest_example_greets(machine: Machine) -> None:
+    done = machine.flytepath("run", "examples/hello.py", "greet", "--name", "Ada")
+    assert done.returncode == 0, done.stderr
+    assert "Hello, Ada! Your name has 3 letters." in done.stdout
+
+
 def test_it_succeeds_and_prints_outputs_and_its_execution(finished: subprocess.CompletedProcess[str]) -> None:
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert '"strength"' in finished.stdout or "strength" in finished.stdout

@@ -90,11 +90,13 @@ def validate(
     with _one_at_a_time:
         outcomes = _outcomes(_evaluate(frame, [spec.to_domain_obj() for spec in specs], suite, examples))
     failures, unevaluated = [], []
-    for expectation, outcome in zip(expectations, outcomes, strict=True):
+    for spec, outcome in zip(specs, outcomes, strict=True):
+        # As they were written: the library turns 0 into 0.0.
+        arguments = _plain(spec.kwargs)
         if outcome["errors"]:
-            unevaluated.append(_why_not(expectation, outcome["errors"], frame))
+            unevaluated.append(_why_not(spec.type, arguments, outcome["errors"], frame))
         elif not outcome["success"]:
-            failures.append(_failure(expectation, outcome))
+            failures.append(_failure(spec.type, arguments, outcome))
     failed = len(failures) + len(unevaluated)
     result = ValidationResult(
         success=not failed,
@@ -209,39 +211,37 @@ def _columns(kwargs: Mapping[str, Any]) -> list[str]:
     return named + [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else named
 
 
-def _why_not(expectation: Expectation, errors: Sequence[str], frame: Any) -> str:
+def _why_not(type: str, kwargs: Mapping[str, Any], errors: Sequence[str], frame: Any) -> str:
     there = [str(name) for name in frame.columns]
-    missing = [name for name in _columns(expectation.kwargs) if name not in there]
+    missing = [name for name in _columns(kwargs) if name not in there]
     if not missing:
-        return f"{expectation.type} could not be evaluated: {'; '.join(errors)}"
+        return f"{type} could not be evaluated: {'; '.join(errors)}"
     names = ", ".join(map(repr, missing))
     near = difflib.get_close_matches(missing[0], there, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"it has {_cut(', '.join(map(repr, there)))}"
-    return f"{expectation.type}: the frame has no column {names}; {hint}"
+    return f"{type}: the frame has no column {names}; {hint}"
 
 
-def _failure(expectation: Expectation, outcome: Mapping[str, Any]) -> ExpectationFailure:
-    kwargs, found = outcome["kwargs"], outcome["result"]
+def _failure(type: str, kwargs: Mapping[str, Any], outcome: Mapping[str, Any]) -> ExpectationFailure:
+    found = outcome["result"]
     column = ", ".join(_columns(kwargs)) or None
     value, examples = found.get("observed_value"), found.get("partial_unexpected_list") or []
     observed = _text(value) if value is not None else ", ".join(map(_text, examples))
     count, percent = found.get("unexpected_count"), found.get("unexpected_percent")
-    arguments = ", ".join(
-        f"{key}={_text(kwargs[key])}" for key in expectation.kwargs if key in kwargs and key not in _COLUMNS
-    )
+    arguments = ", ".join(f"{key}={_text(value)}" for key, value in kwargs.items() if key not in _COLUMNS)
     facts = []
     if count is not None:
         facts.append(f"{count} unexpected" + (f" ({percent:.4g} %)" if percent is not None else ""))
     if observed:
         facts.append(("observed " if value is not None else "for example ") + _cut(observed))
     return ExpectationFailure(
-        expectation=outcome["type"],
+        expectation=type,
         column=column,
         observed=observed,
         unexpected_count=count,
         unexpected_percent=float(percent) if percent is not None else None,
         message=(f"column {column!r}: " if column else "")
-        + f"{outcome['type']}({_cut(arguments)}): "
+        + f"{type}({_cut(arguments)}): "
         + (", ".join(facts) or "not met"),
     )
 
