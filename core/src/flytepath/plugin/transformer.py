@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, Protocol, TypeVar
 
 from flytepath.model.literal import BlobRef, Literal
 from flytepath.model.types import LiteralType
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 T = TypeVar("T")
 Json = Any

@@ -72,11 +72,12 @@ class RecordTransformer(InPlaceTransformer):
         types = field_types(t)
         if issubclass(cls, tuple):
             return self._named_tuple(t, cls, types, resolve)
-        required = cls.__required_keys__
-        fields = [(name, _bare(hint)) for name, hint in types.items()]
-        return TypedDictConverter(
-            t, tuple(StructField(name, _resolved(resolve, hint, name), name in required) for name, hint in fields)
-        )
+        fields = []
+        for name, hint in types.items():
+            said, bare = _qualified(hint)
+            required = name in cls.__required_keys__ if said is None else said
+            fields.append(StructField(name, _resolved(resolve, bare, name), required))
+        return TypedDictConverter(t, tuple(fields))
 
     def _named_tuple(self, t: Any, cls: Any, types: dict[str, Any], resolve: Any) -> Converter[Any]:
         untyped = [name for name in cls._fields if name not in types]
@@ -93,11 +94,14 @@ class RecordTransformer(InPlaceTransformer):
         return StructConverter(t, fields, "call", immutable=True)
 
 
-def _bare(hint: Any) -> Any:
-    """A TypedDict annotation without ``Required``, ``NotRequired``, ``ReadOnly``."""
+def _qualified(hint: Any) -> tuple[bool | None, Any]:
+    """What ``Required`` or ``NotRequired`` says of a key, and its type; ``from __future__`` hides them elsewhere."""
     origin = typing.get_origin(hint)
     wrapper = getattr(origin, "_name", None) or getattr(origin, "__name__", "")
-    return _bare(typing.get_args(hint)[0]) if wrapper in ("Required", "NotRequired", "ReadOnly") else hint
+    if wrapper not in ("Required", "NotRequired", "ReadOnly"):
+        return None, hint
+    said, bare = _qualified(typing.get_args(hint)[0])
+    return said if wrapper == "ReadOnly" else wrapper == "Required", bare
 
 
 def _resolved(resolve: Any, t: Any, name: str) -> Any:

@@ -1,0 +1,246 @@
+"""What does not fit is refused, with the path inside the value, what was expected, what came, and a hint."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime as dt
+import decimal
+import enum
+import json
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, TypeVar
+
+import pytest
+from flytepath.errors import DefinitionError, LiteralError, TypeTransformerFailedError
+from flytepath.model.literal import Literal as Kept
+from flytepath.types.engine import codec
+from sample_types import Box, Color, Keyword, Layer, Model, Node, Options, Pair, Point
+
+T = TypeVar("T")
+
+
+class Meters(float):
+    pass
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+@dataclasses.dataclass
+class WideLayer(Layer):
+    more: int = 0
+
+
+REFUSED = [
+    (int, True, "", "int", "int(value)"),
+    (int, 1.0, "", "int", "int(value)"),
+    (int, "1", "", "int", None),
+    (int, Number.ONE, "", "int", "int(value)"),
+    (bool, 1, "", "bool", "bool(value)"),
+    (float, 1, "", "float", "float(value)"),
+    (float, True, "", "float", "float(value)"),
+    (float, Meters(1), "", "float", "float(value)"),
+    (str, b"x", "", "str", "str(value)"),
+    (bytes, bytearray(b"x"), "", "bytes", "bytes(value)"),
+    (type(None), 0, "", "None", None),
+    (dt.date, dt.datetime(2020, 1, 1), "", "datetime.date", "value.date()"),
+    (dt.datetime, dt.date(2020, 1, 1), "", "datetime.datetime", None),
+    (decimal.Decimal, 1.5, "", "decimal.Decimal", "Decimal(value)"),
+    (pathlib.Path, "a", "", "pathlib.Path", "Path(value)"),
+    (Color, 2, "", "sample_types.Color", "RED, BLUE"),
+    (Color, True, "", "sample_types.Color", "RED, BLUE"),
+    (Literal["a", 1], True, "", "Literal['a', 1]", "one of 'a', 1"),
+    (int | None, "x", "", "int", None),
+    (int | str, 1.5, "", "int | str", None),
+    (list[int], (1,), "", "list[int]", "list(value)"),
+    (list[int], [1, "a"], "[1]", "int", None),
+    (list[list[int]], [[], [1, None]], "[1][1]", "int", None),
+    (tuple[int, str], (1,), "", "tuple[int, str]", None),
+    (tuple[int, str], (1, 2), "[1]", "str", None),
+    (tuple[int, ...], (1, "a"), "[1]", "int", None),
+    (set[int], {"a"}, "[str 'a']", "int", None),
+    (dict[str, int], {"a": "b"}, "['a']", "int", None),
+    (dict[str, int], {1: 1}, "[key int 1]", "str", None),
+    (dict[int, list[str]], {7: ["a", 1]}, "[7][1]", "str", None),
+    (Layer, {"units": 1}, "", "sample_types.Layer", "Layer(**value)"),
+    (Layer, WideLayer(1), "", "sample_types.Layer", "WideLayer"),
+    (Layer, Layer("x"), ".units", "int", None),
+    (Model, Model([Layer(1), Layer(2, tags=[1])]), ".layers[1].tags[0]", "str", None),
+    (Model, Model([], Layer(1, rate=1)), ".best.rate", "float", None),
+    (Node, Node(1, Node(2, Node("x"))), ".next.next.value", "int", None),
+    (Keyword, Keyword(a="x", b="y"), ".a", "int", None),
+    (Pair, (1, 1.0), "", "sample_types.Pair", None),
+    (Pair, Pair(1, 1), ".y", "float", None),
+    (Options, {"b": "x"}, "", "the keys a, b", None),
+    (Options, {"a": 1, "c": 1}, "", "the keys a, b", None),
+    (Options, {"a": "x"}, "['a']", "int", None),
+    (Box[int], Box("x"), ".item", "int", None),
+]
+NAMES = [f"{index}-{getattr(t, '__name__', t)}" for index, (t, *_) in enumerate(REFUSED)]
+
+
+@pytest.mark.parametrize(("t", "value", "place", "expected", "hint"), REFUSED, ids=NAMES)
+@pytest.mark.parametrize("way", ["isolate", "encode"])
+def test_a_value_that_does_not_fit_is_refused_at_its_place(t, value, place, expected, hint, way, blobs):
+    compiled = codec(t)
+    with pytest.raises(TypeTransformerFailedError) as caught:
+        compiled.isolate(value) if way == "isolate" else compiled.encode(value, blobs)
+    error = caught.value
+    assert (error.place or "") == place
+    assert error.expected == expected
+    assert error.actual
+    assert hint is None or hint in (error.hint or "")
+
+
+def test_an_unknown_kind_of_time_zone_is_refused(blobs):
+    class Local(dt.tzinfo):
+        def utcoffset(self, _when):
+            return dt.timedelta(hours=1)
+
+    with pytest.raises(TypeTransformerFailedError, match="zoneinfo"):
+        codec(dt.datetime).isolate(dt.datetime(2020, 1, 1, tzinfo=Local()))
+
+
+def test_a_field_without_a_value_is_refused(blobs):
+    layer = Layer(1)
+    del layer.units
+    with pytest.raises(TypeTransformerFailedError, match="has no value") as caught:
+        codec(Layer).encode(layer, blobs)
+    assert caught.value.place == ".units"
+
+
+def test_a_value_that_contains_itself_is_refused(blobs):
+    @dataclasses.dataclass
+    class Ring:
+        inner: Ring | None
+
+    ring = Ring(None)
+    ring.inner = ring
+    for refuse in (codec(Ring).isolate, lambda value: codec(Ring).encode(value, blobs)):
+        with pytest.raises(TypeTransformerFailedError, match="contains itself"):
+            refuse(ring)
+
+
+@dataclasses.dataclass
+class WithInitVar:
+    a: int
+    seed: dataclasses.InitVar[int]
+
+
+@dataclasses.dataclass
+class WithComputed:
+    a: int
+    b: int = dataclasses.field(init=False)
+
+
+@dataclasses.dataclass
+class WithAmbiguous:
+    inner: dict[str, list[int] | list[str]]
+
+
+UNDEFINED = [
+    (list[int] | list[str], "", "ambiguous"),
+    (dict[str, int] | dict[int, str], "", "ambiguous"),
+    (Options | dict[str, int], "", "ambiguous"),
+    (str | Literal["a"], "", "ambiguous"),
+    (int | Any, "", "ambiguous"),
+    (tuple[int, str] | tuple[int, ...], "", "ambiguous"),
+    (WithAmbiguous, ".inner[value]", "ambiguous"),
+    (list, "", "does not say"),
+    (dict, "", "does not say"),
+    (tuple, "", "does not say"),
+    (list[dict[str, set]], "[item][value]", "does not say"),
+    (Box, ".item", "type variable"),
+    (list[T], "[item]", "type variable"),
+    ("Layer", "", "not resolved"),
+    (3, "", "not a type"),
+    (Sequence[int], "", "exactly"),
+    (Iterator[int], "", "exactly"),
+    (Callable[[int], int], "", "exactly"),
+    (type[int], "", "exactly"),
+    (collections.OrderedDict[str, int], "", "exactly"),
+    (set[list[int]], "[item]", "not hashable"),
+    (dict[Layer, int], "[key]", "not hashable"),
+    (WithInitVar, ".seed", "InitVar"),
+    (WithComputed, ".b", "init=False"),
+    (enum.Enum, "", "no members"),
+    (collections.namedtuple("Bare", "x y"), ".x", "no type"),
+]
+
+
+@pytest.mark.parametrize(("t", "place", "message"), UNDEFINED, ids=[str(index) for index in range(len(UNDEFINED))])
+def test_a_type_whose_values_could_not_be_kept_is_refused_when_it_is_declared(t, place, message):
+    with pytest.raises(DefinitionError, match=message) as caught:
+        codec(t)
+    assert (caught.value.place or "") == place
+
+
+def test_an_annotation_that_names_nothing_is_refused():
+    @dataclasses.dataclass
+    class Lost:
+        other: Nowhere  # noqa: F821
+
+    with pytest.raises(DefinitionError, match="Nowhere"):
+        codec(Lost)
+
+
+DAMAGED = [
+    (int, "1.5"),
+    (int, True),
+    (float, "x"),
+    (bool, 1),
+    (str, 1),
+    (bytes, "*"),
+    (dt.datetime, "yesterday"),
+    (dt.datetime, {"at": "2020-01-01"}),
+    (decimal.Decimal, "x"),
+    (Color, "GREEN"),
+    (int | None, {"tag": 3, "value": 1}),
+    (int | str, {"tag": 9, "value": 1}),
+    (int | str, 1),
+    (list[int], {}),
+    (tuple[int, int], [1]),
+    (set[int], 3),
+    (dict[str, int], [1]),
+    (Layer, {"units": 1}),
+    (Layer, [1]),
+    (Options, []),
+]
+
+
+@pytest.mark.parametrize(("t", "data"), DAMAGED)
+def test_a_damaged_payload_is_an_error_of_ours(t, data, blobs):
+    with pytest.raises(TypeTransformerFailedError):
+        codec(t).decode(Kept.make(codec(t).literal_type, data), blobs)
+
+
+def test_a_literal_of_another_type_is_refused(blobs):
+    with pytest.raises(TypeTransformerFailedError, match="cannot be read as str"):
+        codec(str).decode(codec(int).encode(1, blobs), blobs)
+
+
+def test_a_damaged_blob_is_an_error(blobs):
+    literal = codec(list[int]).encode(list(range(100_000)), blobs)
+    blobs.contents[literal.ref.digest] = b"[]"
+    with pytest.raises(LiteralError, match="damaged"):
+        codec(list[int]).decode(literal, blobs)
+
+
+def test_a_refused_value_writes_no_payload(blobs):
+    with pytest.raises(TypeTransformerFailedError):
+        codec(list[str]).encode(["x" * 100_000, 1], blobs)
+    assert blobs.contents == {}
+
+
+def test_an_error_does_not_show_long_values():
+    with pytest.raises(TypeTransformerFailedError) as caught:
+        codec(int).isolate("x" * 10_000)
+    assert len(str(caught.value)) < 300
+    assert json.dumps(caught.value.to_json())
+
+
+def test_recursion_and_classes_keep_alternatives_apart():
+    assert str(codec(Point | Layer | None).literal_type) == "Layer | Point | none"
