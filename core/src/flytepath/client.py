@@ -37,7 +37,7 @@ from flytepath.model.events import (
     LogWritten,
 )
 from flytepath.model.identity import Identity, Tenant
-from flytepath.model.literal import Literal, sha256
+from flytepath.model.literal import BlobRef, Literal, sha256
 from flytepath.model.task import Record
 from flytepath.model.workflow import WorkflowSpec
 from flytepath.plugin.backend import BlobAccess
@@ -83,6 +83,13 @@ class DeckView(Record):
     attempt: int
     name: str
     uri: str
+    digest: str
+    size: int
+
+    @property
+    def ref(self) -> BlobRef:
+        """The blob with the deck's HTML."""
+        return BlobRef(self.uri, self.digest, self.size)
 
 
 class ExecutionView(Record):
@@ -301,7 +308,7 @@ class LocalClient:
                 for path, node in state.nodes.items()
             ),
             decks=tuple(
-                DeckView(node=p.node, attempt=p.attempt, name=p.name, uri=p.deck.uri)
+                DeckView(node=p.node, attempt=p.attempt, name=p.name, **p.deck.model_dump())
                 for p in (event.payload for event in events)
                 if isinstance(p, DeckWritten)
             ),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -473,3 +475,44 @@ def test_two_runs_share_a_home(resumable: Any, until: Callable[..., Any]) -> Non
         assert process.returncode == 0, err
         assert "o0 = 26" in out
     assert len(resumable.json("executions", "list")) == 2
+
+
+def test_decks_are_written_as_html_files(cli: Any) -> None:
+    cli.write("flow.py", FLOW)
+    execution = execution_of(cli.run("run", "flow.py", "pipeline"))
+    written = cli.run("executions", "deck", execution, "--to", "decks").stdout.split()
+    assert [Path(name).suffix for name in written] == [".html"]
+    assert (cli.folder / written[0]).read_text() == "<b>abc</b>"
+    assert "n3" in cli.error("executions", "deck", execution, "n0", status=2)
+
+
+def test_a_full_disk_ends_the_run_with_one_error_and_loses_nothing_that_was_recorded(cli: Any) -> None:
+    cli.write("flow.py", FLOW)
+    before = execution_of(cli.run("run", "flow.py", "pipeline"))
+    room = (cli.home / "store.db").stat().st_size + 8192
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    statuses = []
+    for _ in range(12):
+        done = subprocess.run(
+            cli.command("run", "flow.py", "pipeline"),
+            cwd=cli.folder,
+            env=cli.environment(),
+            preexec_fn=limited,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert "Traceback" not in done.stderr
+        statuses.append(done.returncode)
+        if done.returncode:
+            break
+    assert statuses[-1] == 1, "the store never became full"
+    assert "FP-STORE-FULL" in done.stderr
+    assert cli.json("executions", "show", before)["status"] == "succeeded"
+    unfinished = [row["id"] for row in cli.json("executions", "list") if row["status"] == "running"]
+    for execution in unfinished:
+        assert '"value": 6.0' in cli.run("executions", "resume", execution).stdout

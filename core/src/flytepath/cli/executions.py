@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -114,6 +116,38 @@ def resume(execution: str, as_json: bool) -> None:
         follow(client, scope, execution, spec, as_json=as_json)
 
 
+@executions.command("deck")
+@click.argument("execution", metavar="ID")
+@click.argument("node", required=False)
+@click.option("--to", "folder", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where to.")
+def deck(execution: str, node: str | None, folder: Path) -> None:
+    """Write the decks of an execution, or of one NODE, as HTML files, and print their names."""
+    from flytepath.client import LocalClient, Scope
+    from flytepath.errors import NotFoundError, UsageError
+    from flytepath.model.identity import Tenant
+
+    with LocalClient(config.home()) as client:
+        view = client.execution(Scope.of_this_user(), execution)
+        found = [item for item in view.decks if node in (None, item.node)]
+        if not found:
+            known = ", ".join(dict.fromkeys(item.node for item in view.decks))
+            where = f"node {node!r} of execution {execution}" if node else f"execution {execution}"
+            raise NotFoundError(f"{where} wrote no deck", expected=known and f"a node with decks: {known}")
+        blobs = client.blobs(Scope.of_this_user(Tenant(view.project, view.domain)))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for item in found:
+                path = folder / f"{_file_name(f'{item.node}-{item.attempt}-{item.name}')}.html"
+                path.write_bytes(blobs.get(item.ref))
+                click.echo(str(path))
+        except OSError as error:
+            raise UsageError("the deck cannot be written", place=str(folder), actual=str(error)) from error
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "deck"
+
+
 def follow(client: Any, scope: Any, execution: str, spec: Any, *, as_json: bool) -> None:
     """Drive an execution to its end with live progress, print its outputs, and exit with 1 if it failed."""
     from flytepath.cli.progress import progress_of, report_failure
@@ -133,6 +167,8 @@ def follow(client: Any, scope: Any, execution: str, spec: Any, *, as_json: bool)
             click.echo(f"{name} = {show_literal(literal)}")
         for deck in view.decks:
             click.echo(f"deck {deck.name!r} of {deck.node}: {deck.uri}")
+        if view.decks:
+            click.echo(f"write the decks as HTML files with: flytepath executions deck {execution}", err=True)
     if view.status != "succeeded":
         if not as_json:
             report_failure(view.error, view.failed_node)

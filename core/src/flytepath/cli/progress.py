@@ -44,12 +44,31 @@ def progress_of(spec: WorkflowSpec) -> Progress:
     return LiveProgress(names) if sys.stderr.isatty() else PlainProgress(names)
 
 
+class LineBuffer:
+    """Whole lines out of the pieces a task's output comes in, kept apart by node and stream."""
+
+    def __init__(self) -> None:
+        self._partial: dict[tuple[str, str], str] = {}
+
+    def lines(self, node: str, stream: str, text: str) -> list[str]:
+        """The lines that are complete with ``text``."""
+        *whole, rest = (self._partial.pop((node, stream), "") + text).split("\n")
+        if rest:
+            self._partial[node, stream] = rest
+        return [line.rstrip("\r") for line in whole]
+
+    def rest(self, node: str) -> list[str]:
+        """What the node's streams ended with, without a new line."""
+        return [self._partial.pop(key) for key in [key for key in self._partial if key[0] == node]]
+
+
 class PlainProgress:
     """A line for each thing that happens, on standard error."""
 
     def __init__(self, names: dict[str, str]) -> None:
         self._names = names
         self._started: dict[str, float] = {}
+        self._buffer = LineBuffer()
 
     def __enter__(self) -> PlainProgress:
         return self
@@ -63,11 +82,15 @@ class PlainProgress:
         """Print what ``event`` means to a person, if anything."""
         line = self._line(event)
         if line:
+            self._print(getattr(event.payload, "node", ""), self._buffer.rest(getattr(event.payload, "node", "")))
             click.echo(line, err=True)
 
     def output(self, node: str, stream: str, text: str) -> None:
         """Pass on what a task prints, each line with its node."""
-        for line in text.splitlines():
+        self._print(node, self._buffer.lines(node, stream, text))
+
+    def _print(self, node: str, lines: list[str]) -> None:
+        for line in lines:
             click.echo(f"{node} {self._names.get(node, '')} | {line}", err=True)
 
     def _line(self, event: Event) -> str:
@@ -114,6 +137,7 @@ class LiveProgress:
         self._names = names
         self._status = dict.fromkeys(names, "waiting")
         self._note = dict.fromkeys(names, "")
+        self._buffer = LineBuffer()
         self._started: dict[str, float] = {}
         self._ended: dict[str, float] = {}
         self._console = Console(stderr=True)
@@ -132,7 +156,7 @@ class LiveProgress:
         """Print above the table."""
         from rich.text import Text
 
-        for line in text.splitlines():
+        for line in self._buffer.lines(node, stream, text):
             self._console.print(Text(f"{self._names.get(node, node)} | {line}", style="dim"))
 
     def event(self, event: Event) -> None:

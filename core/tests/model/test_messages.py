@@ -1,0 +1,68 @@
+"""The messages between engine and worker, held by golden frames: an older worker must be understood or refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from flytepath.model.messages import (
+    FRAME_LIMIT,
+    FROM_WORKER,
+    PROTOCOL_VERSION,
+    TO_WORKER,
+    FromWorker,
+    Hello,
+    RunAttempt,
+    Shutdown,
+    ToWorker,
+    Welcome,
+    end_of_output,
+    frame,
+)
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "messages"
+ADAPTERS = {"to_worker": TO_WORKER, "from_worker": FROM_WORKER}
+
+
+def golden(direction: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (GOLDEN / f"v{PROTOCOL_VERSION}-{direction}.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("direction", sorted(ADAPTERS))
+def test_stored_messages_are_read_and_written_back_as_they_were(direction: str) -> None:
+    for line in golden(direction):
+        assert ADAPTERS[direction].validate_python(line).model_dump(mode="json") == line
+
+
+@pytest.mark.parametrize(("direction", "union"), [("to_worker", ToWorker), ("from_worker", FromWorker)])
+def test_every_message_stands_in_the_archive(direction: str, union: Any) -> None:
+    kinds = {kind.model_fields["type"].default for kind in get_args(get_args(union)[0])}
+    assert {line["type"] for line in golden(direction)} == kinds
+
+
+def test_a_frame_is_its_length_and_its_json() -> None:
+    message = Hello(pid=1, python="3.11.0", flytepath="0.1.0")
+    data = frame(message)
+    assert int.from_bytes(data[:4], "big") == len(data) - 4
+    assert FROM_WORKER.validate_json(data[4:]) == message
+
+
+def test_a_frame_over_the_limit_is_refused_before_it_is_sent() -> None:
+    with pytest.raises(ValueError, match="over the limit"):
+        frame(Welcome(project="p", domain="d", code_path="x" * FRAME_LIMIT, blob_root="b"))
+
+
+def test_an_unknown_field_is_refused() -> None:
+    with pytest.raises(ValueError, match="surprise"):
+        TO_WORKER.validate_python({"type": "shutdown", "surprise": 1})
+    assert TO_WORKER.validate_python({"type": "shutdown"}) == Shutdown()
+
+
+def test_the_mark_after_an_attempt_names_it() -> None:
+    marks = {end_of_output("x1", "n0", attempt) for attempt in (1, 2)}
+    assert len(marks) == 2
+    assert all(mark.startswith(b"\0") and mark.endswith(b"\0") for mark in marks)
+    assert RunAttempt.model_fields["attempt"].is_required()
