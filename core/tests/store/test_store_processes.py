@@ -36,13 +36,13 @@ with open_store(home) as store:
 
 @pytest.mark.parametrize("lock_timeout", ["0.05", "0"])
 def test_eight_processes_write_at_once_without_an_error(tmp_path: Path, lock_timeout: str) -> None:
-    processes = [start(APPENDS, str(tmp_path), f"x{number}", "60", lock_timeout) for number in range(8)]
+    processes = [start(APPENDS, str(tmp_path), f"x{number}", "30", lock_timeout) for number in range(8)]
     for process in processes:
         out, err = process.communicate(timeout=240)
         assert (process.returncode, out, err) == (0, "", "")
     with open_store(tmp_path) as store:
-        assert {row.id: row.last_seq for row in store.executions()} == {f"x{number}": 60 for number in range(8)}
-        assert all(len(store.read(f"x{number}")) == 60 for number in range(8))
+        assert {row.id: row.last_seq for row in store.executions()} == {f"x{number}": 30 for number in range(8)}
+        assert all(len(store.read(f"x{number}")) == 30 for number in range(8))
 
 
 def test_an_append_waits_for_another_process_while_readers_go_on(tmp_path: Path) -> None:

@@ -77,12 +77,16 @@ def open_store(home: Path, *, clock: Callable[[], float] = time.time) -> Store:
     outdated = migrate.needs_migration(*sqlite.inspect(path), path)
     if outdated:
         sqlite.use_write_ahead_log(path)
-    database = Database(path)
+    store = Store(Database(path), clock)
     if outdated:
-        with database.transaction() as connection:
-            migrate.migrate(connection, path)
-        sync_folder(home)
-    return Store(database, clock)
+        try:
+            with store.database.transaction() as connection:
+                migrate.migrate(connection, path)
+            sync_folder(home)
+        except BaseException:
+            store.close()
+            raise
+    return store
 
 
 def _nobody_is_dead(_owner: str) -> bool:
