@@ -108,6 +108,7 @@ def test_the_deck_shows_hostile_cells_as_they_are(deck: Reader) -> None:
 def test_the_deck_has_the_librarys_own_words(deck: Reader) -> None:
     assert "Evaluated Expectations" in deck.text
     assert "values must" in deck.text.lower()
+    assert "7 rows, 3 columns" in deck.text
 
 
 def test_the_deck_of_a_success_says_so(attempt: Callable[[GreatExpectationsTask], Attempt]) -> None:

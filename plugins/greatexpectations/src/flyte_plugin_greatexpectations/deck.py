@@ -43,8 +43,9 @@ _DROPPED: Final = _words(
     script select style svg template textarea title video
     """
 )
-#: The library's side bar works by script only.
+#: The library's side bar works by script only; its block on the run knows nothing that the headline does not say.
 _DROPPED_CLASSES: Final = frozenset({"col-lg-2"})
+_DROPPED_IDS: Final = frozenset({"section-1-content-block-3"})
 _SPACE: Final = re.compile(r"\s+")
 _ATTRIBUTES: Final = frozenset({"class", "id", "colspan", "rowspan", "hidden"})
 
@@ -63,10 +64,16 @@ _STYLE: Final = """\
 """
 
 
-def deck_of(suite: str, result: ValidationResult, outcomes: Sequence[Mapping[str, Any]]) -> str:
-    """The report as an HTML fragment without scripts and without references to anything outside it."""
+def deck_of(suite: str, frame: str, result: ValidationResult, outcomes: Sequence[Mapping[str, Any]]) -> str:
+    """The report as an HTML fragment without scripts and without references to anything outside it.
+
+    Args:
+        suite: the suite's name.
+        frame: what was validated, in a few words.
+        result, outcomes: what was found.
+    """
     try:
-        page = _render(suite, result, outcomes)
+        page = _render(suite, frame, result, outcomes)
     except Exception:  # noqa: BLE001 - a report that the library cannot draw must not hide what it would have said
         _log.warning("Great Expectations could not render its report of %s", suite, exc_info=True)
         page = ""
@@ -80,10 +87,13 @@ def deck_of(suite: str, result: ValidationResult, outcomes: Sequence[Mapping[str
 def _headline(suite: str, result: ValidationResult) -> str:
     kind = "met" if result.success else "missed"
     lines = "".join(f"<li>{html.escape(failure.message)}</li>" for failure in result.failures)
-    return f'<h3>{html.escape(suite)}</h3><p class="{kind}">{html.escape(result.summary())}</p><ul>{lines}</ul>'
+    return (
+        f'<h3>{html.escape(suite)}</h3><p class="{kind}">{html.escape(result.summary())}</p>'
+        f"<ul>{lines}</ul><p>{html.escape(result.engine)}</p>"
+    )
 
 
-def _render(suite: str, result: ValidationResult, outcomes: Sequence[Mapping[str, Any]]) -> str:
+def _render(suite: str, frame: str, result: ValidationResult, outcomes: Sequence[Mapping[str, Any]]) -> str:
     from great_expectations.core.expectation_validation_result import (
         ExpectationSuiteValidationResult,
         ExpectationValidationResult,
@@ -123,7 +133,7 @@ def _render(suite: str, result: ValidationResult, outcomes: Sequence[Mapping[str
             "unsuccessful_expectations": result.failed,
             "success_percent": 100 * result.successful / result.evaluated,
         },
-        meta={"great_expectations_version": result.engine, "run_id": {"run_name": "", "run_time": ""}},
+        meta={"batch_kwargs": {"data_asset_name": _disguised(frame)}},
     )
     return str(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(found)))
 
@@ -154,7 +164,8 @@ class _Cleaner(HTMLParser):
             return
         given = {name: value or "" for name, value in attrs}
         classes = set(given.get("class", "").split())
-        if tag in _DROPPED or classes & _DROPPED_CLASSES or given.get("data-toggle") == "collapse":
+        unwanted = classes & _DROPPED_CLASSES or given.get("id") in _DROPPED_IDS
+        if tag in _DROPPED or unwanted or given.get("data-toggle") == "collapse":
             if tag not in _VOID:
                 self._dropping.append(tag)
             return

@@ -106,7 +106,9 @@ def validate(
         failures=failures,
         engine=f"great_expectations {gx.__version__} (pandas)",
     )
-    return Validation(result, tuple(unevaluated), deck_of(suite, result, outcomes))
+    rows, columns = frame.shape
+    deck = deck_of(suite, f"{rows} rows, {columns} columns", result, outcomes)
+    return Validation(result, tuple(unevaluated), deck)
 
 
 def _configuration(expectation: Expectation, index: int, suite: str, parameters: Mapping[str, Any]) -> Any:
