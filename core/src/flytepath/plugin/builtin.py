@@ -5,11 +5,34 @@ from __future__ import annotations
 from typing import Any, cast
 
 from flytepath.plugin.builtin_types import BUILTIN_TRANSFORMERS
-from flytepath.plugin.declarations import TransformerDeclaration
+from flytepath.plugin.declarations import (
+    BlobStoreDeclaration,
+    SecretProviderDeclaration,
+    TaskTypeDeclaration,
+    TransformerDeclaration,
+)
 from flytepath.plugin.hookimpl import hookimpl
+
+
+@hookimpl
+def flytepath_task_types() -> list[TaskTypeDeclaration]:
+    """Tasks without a configuration: the body is called, nothing else happens around it."""
+    return [TaskTypeDeclaration(name="python", task_type="flytepath.plugin.task_type:TaskType")]
 
 
 @hookimpl
 def flytepath_transformers() -> list[TransformerDeclaration]:
     """The Python types of core."""
     return [TransformerDeclaration(**cast(Any, row._asdict())) for row in BUILTIN_TRANSFORMERS]
+
+
+@hookimpl
+def flytepath_blob_stores() -> list[BlobStoreDeclaration]:
+    """Files of this machine."""
+    return [BlobStoreDeclaration(scheme="file", store="flytepath.store.blobs:FileBlobStore")]
+
+
+@hookimpl
+def flytepath_secret_providers() -> list[SecretProviderDeclaration]:
+    """Environment variables."""
+    return [SecretProviderDeclaration(scheme="env", provider="flytepath.engine.secrets:EnvironmentSecrets")]

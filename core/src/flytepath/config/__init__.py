@@ -1,0 +1,118 @@
+"""Where configuration lies: the home folder, and the files that speak for the folder a command is run in.
+
+The order, strongest first: environment variables, the nearest ``flytepath.toml``, the nearest ``pyproject.toml`` with a
+``[tool.flytepath]`` table, ``$FLYTEPATH_HOME/flytepath.toml``, defaults. ``FLYTEPATH_CONFIG`` names one file that takes
+the place of the two nearest ones. Layers merge key by key. Reading them is the work of
+:mod:`flytepath.config.settings`; this module only finds them and imports nothing that costs.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from flytepath.errors import ConfigError
+
+ENV_PREFIX: Final = "FLYTEPATH_"
+FILE_NAME: Final = "flytepath.toml"
+PROJECT_FILE: Final = "pyproject.toml"
+#: Variables that start so are configuration keys; the other ``FLYTEPATH_`` variables belong to those who read them.
+SETTING_PREFIXES: Final = (f"{ENV_PREFIX}PLUGINS", f"{ENV_PREFIX}PROJECTS")
+
+
+class ConfigFile(NamedTuple):
+    """A file that may hold configuration, and its bytes; ``table`` is where in it (empty: the whole file)."""
+
+    path: Path
+    content: bytes
+    table: tuple[str, ...] = ()
+
+
+def home() -> Path:
+    """The folder that holds everything FlytePath keeps: ``$FLYTEPATH_HOME``, else ``~/.flytepath``. Not created.
+
+    Example:
+        >>> home().is_absolute()
+        True
+    """
+    named = os.environ.get("FLYTEPATH_HOME")
+    return Path(os.path.abspath(os.path.expanduser(named))) if named else Path.home() / ".flytepath"  # noqa: PTH100, PTH111
+
+
+def candidate_files(start: Path | None = None, home_folder: Path | None = None) -> tuple[ConfigFile, ...]:
+    """The files that could decide, strongest first, without parsing any: cheap enough for every start of a command.
+
+    A ``pyproject.toml`` is a candidate where its text mentions ``flytepath``; :func:`config_files` looks closer.
+
+    Args:
+        start: the folder to walk up from; the current one by default.
+        home_folder: takes the place of :func:`home`.
+
+    Raises:
+        ConfigError: ``FLYTEPATH_CONFIG`` names a file that cannot be read.
+    """
+    named = os.environ.get(f"{ENV_PREFIX}CONFIG")
+    found = [_named(named)] if named else _walk_up(start or Path.cwd())
+    in_home = _read((home_folder or home()) / FILE_NAME)
+    if in_home is not None and all(item.path != in_home.path for item in found):
+        found.append(in_home)
+    return tuple(found)
+
+
+def config_files(start: Path | None = None, home_folder: Path | None = None) -> tuple[ConfigFile, ...]:
+    """The files that decide, strongest first.
+
+    Args:
+        start: the folder to walk up from; the current one by default.
+        home_folder: takes the place of :func:`home`.
+
+    Raises:
+        ConfigError: ``FLYTEPATH_CONFIG`` names no readable file, or a file that could decide is no TOML.
+    """
+    from flytepath.config.settings import has_table
+
+    chosen: list[ConfigFile] = []
+    for item in candidate_files(start, home_folder):
+        if item.table and (any(other.table for other in chosen) or not has_table(item)):
+            continue
+        chosen.append(item)
+    return tuple(chosen)
+
+
+def setting_variables() -> list[tuple[str, str]]:
+    """The environment variables that are configuration keys, sorted."""
+    return sorted((name, value) for name, value in os.environ.items() if name.upper().startswith(SETTING_PREFIXES))
+
+
+def _walk_up(start: Path) -> list[ConfigFile]:
+    ours: list[ConfigFile] = []
+    projects: list[ConfigFile] = []
+    start = Path(os.path.abspath(start))  # noqa: PTH100 - resolve() would leave the path that the user sees
+    for folder in (start, *start.parents):
+        if not ours:
+            ours += [item for item in [_read(folder / FILE_NAME)] if item]
+        item = _read(folder / PROJECT_FILE, ("tool", "flytepath"))
+        if item and b"flytepath" in item.content:
+            projects.append(item)
+    return ours + projects
+
+
+def _read(path: Path, table: tuple[str, ...] = ()) -> ConfigFile | None:
+    try:
+        return ConfigFile(path, path.read_bytes(), table)
+    except (FileNotFoundError, NotADirectoryError, PermissionError, IsADirectoryError):
+        return None
+
+
+def _named(name: str) -> ConfigFile:
+    path = Path(os.path.abspath(os.path.expanduser(name)))  # noqa: PTH100, PTH111
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{ENV_PREFIX}CONFIG names a file that cannot be read: {error.strerror}",
+            place=str(path),
+            hint=f"correct or unset {ENV_PREFIX}CONFIG",
+        ) from error
+    return ConfigFile(path, content, ("tool", "flytepath") if path.name == PROJECT_FILE else ())
