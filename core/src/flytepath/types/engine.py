@@ -214,7 +214,9 @@ class _Compiler:
             return self._of(builtin_form("typing.Union"), t)
         if origin is typing.Literal:
             return self._of(builtin_form("typing.Literal"), t)
-        return self._struct(t, origin or t) if form_of(origin or t) else self._class(t, origin)
+        cls = origin or t
+        has_fields = form_of(cls) or hasattr(cls, "__pydantic_complete__")
+        return self._struct(t, cls) if has_fields else self._class(t, origin)
 
     def _plain(self, t: Any) -> Any:
         """``t`` without what does not change its values: ``Annotated``, ``NewType``, aliases."""

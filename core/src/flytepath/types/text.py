@@ -258,12 +258,15 @@ def _enum(converter: Any, data: Any) -> Any:
 
 def _written(converter: Any, data: Any) -> Any:
     """What people write as a literal writes it: ISO 8601, base64, digits."""
-    if not isinstance(data, str):
-        if converter.literal_type.kind == "decimal" and isinstance(data, int) and not isinstance(data, bool):
-            data = str(data)
-        else:
-            raise _wrong(str(converter.literal_type), data, _EXAMPLES.get(converter.literal_type.kind))
-    return converter.decode(data, None, ())
+    kind = converter.literal_type.kind
+    if kind == "decimal" and isinstance(data, int) and not isinstance(data, bool):
+        data = str(data)
+    if not isinstance(data, str) and not (isinstance(data, dict) and kind in ("datetime", "time")):
+        raise _wrong(str(converter.literal_type), data, _EXAMPLES.get(kind))
+    try:
+        return converter.decode(data, None, ())
+    except TypeTransformerFailedError as error:
+        raise _wrong(str(converter.literal_type), data, _EXAMPLES.get(kind)) from error
 
 
 def _span(converter: Any, data: Any) -> Any:
