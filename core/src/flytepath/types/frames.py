@@ -221,9 +221,10 @@ def _axes(frame: Any) -> dict[str, Any]:
     pandas = importlib.import_module("pandas")
     columns = frame.columns
     numbered = type(columns) is pandas.RangeIndex
+    regular = isinstance(frame.index, pandas.DatetimeIndex | pandas.TimedeltaIndex)
     return {
         "columns": [columns.start, columns.stop, columns.step] if numbered else None,
-        "frequency": getattr(frame.index, "freqstr", None) if hasattr(frame.index, "inferred_freq") else None,
+        "frequency": frame.index.freqstr if regular else None,
     }
 
 
