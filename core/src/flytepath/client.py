@@ -225,6 +225,7 @@ class LocalClient:
 
         Raises:
             ExecutionStateError: another live engine owns it, or it has already ended.
+            PluginError: a plugin it needs is missing, broken or no longer enabled.
         """
         state, _ = self._folded(execution)
         if state.status.is_final:
@@ -233,6 +234,7 @@ class LocalClient:
                 place=execution,
                 hint="`flytepath executions show` prints it; run the workflow again for a new one",
             )
+        _admit(state.spec, Tenant(_created(state).project, _created(state).domain))
         owner = this_process()
         epoch = self._store.acquire(execution, owner, ttl=LEASE_SECONDS, is_dead=is_dead)
         try:
@@ -366,6 +368,16 @@ class LocalClient:
         for event in events:
             apply(state, event)
         return state, events
+
+
+def _admit(spec: WorkflowSpec, tenant: Tenant) -> None:
+    """Refuse to drive what the policy does not enable *now*; the execution stays as it is, and can be resumed."""
+    from flytepath.plugin.manager import current
+
+    manager = current()
+    for task in spec.tasks.values():
+        if task.plugin:
+            manager.check_enabled(manager.task_type(task.task_type), tenant)
 
 
 def _created(state: ExecutionState) -> ExecutionCreated:

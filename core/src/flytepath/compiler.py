@@ -81,6 +81,7 @@ def compile_workflow(workflow: PythonFunctionWorkflow, tenant: Tenant, sink: Blo
 
 def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
     """The spec of one task."""
+    _check_boundary_plugins(task, tenant)
     plugin = _allowed_plugin(task, tenant)
     metadata = task.metadata
     return TaskSpec(
@@ -107,6 +108,16 @@ def _allowed_plugin(task: Task, tenant: Tenant) -> str:
     claim = manager.task_type_for(type(task.task_config))
     manager.check_enabled(claim, tenant)
     return f"{claim.distribution} {claim.version}"
+
+
+def _check_boundary_plugins(task: Task, tenant: Tenant) -> None:
+    from flytepath.plugin.manager import current
+
+    for codec in (*task.input_codecs.values(), *task.output_codecs.values()):
+        for marker in codec.markers:
+            claim = current().boundary_check_for(type(marker))
+            if claim is not None:
+                current().check_enabled(claim, tenant)
 
 
 def entry_of(task: Task) -> str:

@@ -32,6 +32,7 @@ from flytepath.errors import (
     WorkerError,
 )
 from flytepath.model.events import Blob, ErrorRecord, Usage
+from flytepath.model.identity import Tenant
 from flytepath.model.literal import Literal
 from flytepath.model.messages import (
     FRAME_LIMIT,
@@ -95,13 +96,13 @@ class Worker:
         blobs = BlobFolder(welcome.blob_root, welcome.project, welcome.domain)
         while not isinstance(message := self._inbox.get(), Shutdown):
             if isinstance(message, RunAttempt):
-                self._run(message, blobs)
+                self._run(message, blobs, Tenant(welcome.project, welcome.domain))
 
-    def _run(self, request: RunAttempt, blobs: BlobFolder) -> None:
+    def _run(self, request: RunAttempt, blobs: BlobFolder, tenant: Tenant) -> None:
         started, cpu = time.perf_counter(), time.process_time()
         outcome: AttemptSucceeded | AttemptErred
         try:
-            outputs = self._attempt(request, blobs)
+            outputs = self._attempt(request, blobs, tenant)
             outcome = AttemptSucceeded(outputs=outputs)
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - everything a task raises is reported
             outcome = AttemptErred(error=error_record(error, request.task.name))
@@ -116,7 +117,7 @@ class Worker:
             os.write(descriptor, mark)
         self.send(outcome.model_copy(update={"usage": usage}))
 
-    def _attempt(self, request: RunAttempt, blobs: BlobFolder) -> dict[str, Literal]:
+    def _attempt(self, request: RunAttempt, blobs: BlobFolder, tenant: Tenant) -> dict[str, Literal]:
         task = find_task(request.task.body.entry)
 
         def keep_deck(name: str, html: str) -> None:
@@ -145,6 +146,7 @@ class Worker:
             node_path=request.node,
             execution_id=request.execution,
             attempt=request.attempt,
+            tenant=tenant,
             declare=task.declaration,
             payload=request.task.payload,
             working_directory=Path(request.working_directory),

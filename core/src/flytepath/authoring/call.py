@@ -18,6 +18,7 @@ from flytepath.plugin.task_type import NO_OUTPUT, TaskType
 
 if TYPE_CHECKING:
     from flytepath.authoring.task import Task
+    from flytepath.model.identity import Tenant
     from flytepath.types.engine import Codec
 
 log = logging.getLogger("flytepath")
@@ -123,7 +124,7 @@ def call_attempt(
     with entered(context):
         _check_boundary(task, task.input_codecs, inputs, context, on_check, "reading")
         with ExitStack() as stack:
-            for name, required, wrapper in _wrappers(task):
+            for name, required, wrapper in _wrappers(task, context.tenant):
                 try:
                     stack.enter_context(wrapper(context))
                 except Exception:
@@ -138,13 +139,13 @@ def call_attempt(
         return outputs
 
 
-def _wrappers(task: Task) -> list[tuple[str, bool, Any]]:
+def _wrappers(task: Task, tenant: Tenant | None) -> list[tuple[str, bool, Any]]:
     from flytepath.plugin.manager import current
 
     manager = current()
     return [
         (claim.declaration.name, claim.declaration.required, manager.resolve(claim.declaration.wrapper))
-        for claim in manager.task_wrappers(task_type_name(task), "local", None)
+        for claim in manager.task_wrappers(task_type_name(task), "local", tenant)
     ]
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import tempfile
     from pathlib import Path
 
+    from flytepath.model.identity import Tenant
     from flytepath.plugin.task_type import TaskDeclaration
 
 LOCAL_EXECUTION = "local"
@@ -20,7 +21,8 @@ LOCAL_EXECUTION = "local"
 class ExecutionContext:
     """One attempt of one task, as the code inside it sees it.
 
-    Outside any task it is an anonymous local context, so that library code can call it anywhere.
+    ``tenant`` is the project and domain it runs for, ``None`` in a direct call. Outside any task it is an anonymous
+    local context, so that library code can call it anywhere.
     """
 
     __slots__ = (
@@ -34,6 +36,7 @@ class ExecutionContext:
         "execution_id",
         "node_path",
         "payload",
+        "tenant",
     )
 
     def __init__(
@@ -42,6 +45,7 @@ class ExecutionContext:
         node_path: str = "",
         execution_id: str = LOCAL_EXECUTION,
         attempt: int = 1,
+        tenant: Tenant | None = None,
         declare: Callable[[], TaskDeclaration] | None = None,
         payload: Any = None,
         working_directory: Path | None = None,
@@ -51,6 +55,7 @@ class ExecutionContext:
         self.execution_id = execution_id
         self.attempt = attempt
         self.payload = payload
+        self.tenant = tenant
         self._declare = declare
         self._working_directory = working_directory
         self._folder: tempfile.TemporaryDirectory[str] | None = None
