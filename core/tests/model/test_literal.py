@@ -22,10 +22,21 @@ from flytepath.model.literal import (
     sha256,
 )
 from flytepath.model.types import ANY, BOOLEAN, FLOAT, INTEGER, NONE, STRING, Field, LiteralType
+from flytepath.plugin.manager import set_current
 from flytepath.testing import MemoryBlobs
 from flytepath.types.engine import codec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLYTEPATH_HOME", str(tmp_path_factory.mktemp("home")))
+        before = set_current(None)
+        yield
+        set_current(before)
+
 
 FILE = LiteralType("file", format="raw")
 FRAME = LiteralType("dataframe", format="arrow-ipc")

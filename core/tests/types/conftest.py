@@ -9,6 +9,18 @@ from flytepath.testing import MemoryBlobs
 from flytepath.types.engine import codec
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_home(tmp_path_factory):
+    """Classes that plugins might claim make the engine read the plugin index, which must be that of the test."""
+    from flytepath.plugin.manager import set_current
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLYTEPATH_HOME", str(tmp_path_factory.mktemp("home")))
+        before = set_current(None)
+        yield
+        set_current(before)
+
+
 @pytest.fixture
 def blobs() -> MemoryBlobs:
     return MemoryBlobs()

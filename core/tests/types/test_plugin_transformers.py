@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import sys
+import dataclasses
 import types
-from typing import Any
+import typing
+from typing import Any, Generic, TypeVar
 
 import pytest
 from flytepath.errors import PluginError, TypeTransformerFailedError
 from flytepath.model.literal import Literal
 from flytepath.model.types import STRING, LiteralType
-from flytepath.plugin import Converter, TypeTransformer
+from flytepath.plugin import Converter, TypeTransformer, manager
 from flytepath.types import lookup
 from flytepath.types.engine import codec
+
+T = TypeVar("T")
 
 
 class Weights:
@@ -70,7 +73,12 @@ class VersionTransformer(WeightsTransformer):
 @pytest.fixture(autouse=True)
 def plugins(monkeypatch):
     """A plugin manager that knows the transformers of this module."""
-    claims = {Weights: WeightsTransformer, Fine: WeightsTransformer, Version: VersionTransformer}
+    claims = {
+        Weights: WeightsTransformer,
+        Fine: WeightsTransformer,
+        Version: VersionTransformer,
+        Range[int]: RangeTransformer,
+    }
 
     class Manager:
         def transformer_for(self, t: type) -> Any:
@@ -81,9 +89,7 @@ def plugins(monkeypatch):
         def resolve(self, reference: str) -> Any:
             return globals()[reference.partition(":")[2]]
 
-    module = types.ModuleType("flytepath.plugin.manager")
-    module.current = Manager  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "flytepath.plugin.manager", module)
+    monkeypatch.setattr(manager, "current", Manager)
     monkeypatch.setattr(lookup, "_instances", dict(lookup._instances))
 
 
@@ -121,6 +127,23 @@ def test_the_transformer_says_what_people_see(blobs):
     assert codec(list[int]).summary([1, 2]) == {"type": "list", "size": 2}
 
 
+@dataclasses.dataclass
+class Range(Generic[T]):
+    low: T
+
+
+class RangeTransformer(VersionTransformer):
+    def converter(self, t: Any, resolve: Any) -> Any:
+        return None
+
+    def literal_type(self, t: Any) -> LiteralType:
+        return LiteralType("opaque", name=f"range of {typing.get_args(t)[0].__name__}", format="range")
+
+
+def test_a_generic_class_is_claimed_by_its_origin_and_comes_before_the_form_it_has():
+    assert codec(Range[int]).literal_type.name == "range of int"
+
+
 def test_a_reference_to_something_else_is_an_error(monkeypatch):
     class NoTransformer:
         pass
@@ -128,9 +151,9 @@ def test_a_reference_to_something_else_is_an_error(monkeypatch):
     class Other:
         pass
 
-    manager = sys.modules["flytepath.plugin.manager"].current
-    monkeypatch.setattr(manager, "resolve", lambda self, reference: NoTransformer)
+    plugins = manager.current
+    monkeypatch.setattr(plugins, "resolve", lambda self, reference: NoTransformer)
     claim = types.SimpleNamespace(declaration=types.SimpleNamespace(transformer="other:Other"))
-    monkeypatch.setattr(manager, "transformer_for", lambda self, t: claim)
+    monkeypatch.setattr(plugins, "transformer_for", lambda self, t: claim)
     with pytest.raises(PluginError, match="not a TypeTransformer"):
         codec(Other)

@@ -8,11 +8,13 @@ import decimal
 import json
 import math
 import pathlib
+import sys
 import uuid
 import zoneinfo
-from typing import Annotated, Any, Literal, Optional, Union
+from typing import Annotated, Any, Literal, NewType, Optional, Union
 
 import pytest
+from flytepath.errors import DefinitionError
 from flytepath.model.literal import INLINE_LIMIT
 from flytepath.model.literal import Literal as Kept
 from flytepath.testing import MemoryBlobs
@@ -38,6 +40,7 @@ from sample_types import (
     Tree,
 )
 
+UserId = NewType("UserId", int)
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 
 
@@ -297,6 +300,20 @@ def test_markers_are_those_of_the_outermost_level():
     compiled = codec(Annotated[int, "a", 2])
     assert (compiled.markers, compiled.python_type, compiled.literal_type) == (("a", 2), int, codec(int).literal_type)
     assert codec(list[Annotated[int, "a"]]).markers == ()
+
+
+def test_a_new_type_is_kept_as_what_it_is_made_of(round_trip):
+    assert round_trip(dict[UserId, list[UserId]], {UserId(1): [UserId(2)]}) == {1: [2]}
+    assert codec(UserId).literal_type == codec(int).literal_type
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the type statement came with Python 3.12")
+def test_a_type_alias_is_what_it_stands_for(round_trip):
+    scope: dict[str, Any] = {}
+    exec("type Row = dict[str, int | None]\ntype Loop = list[Loop]", scope)
+    assert round_trip(list[scope["Row"]], [{"a": None}]) == [{"a": None}]
+    with pytest.raises(DefinitionError, match="refers to itself"):
+        codec(scope["Loop"])
 
 
 def test_a_codec_is_compiled_once():

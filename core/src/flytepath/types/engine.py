@@ -19,7 +19,7 @@ from flytepath.model.types import LiteralType
 from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json
 from flytepath.types.converter import CoreConverter, type_name
 from flytepath.types.embedded import AdaptedConverter, EmbeddedConverter, PickleConverter
-from flytepath.types.lookup import builtin_form, form_of, transformer_for_class, transformer_for_origin
+from flytepath.types.lookup import builtin_form, form_of, transformer_for_class, transformer_for_generic
 from flytepath.types.recursion import RecursiveConverter, is_recursive
 
 T = TypeVar("T")
@@ -266,7 +266,7 @@ class _Compiler:
                 )
             transformer = transformer_for_class(t)
         else:
-            transformer = transformer_for_origin(origin)
+            transformer = transformer_for_generic(t, origin)
             if transformer is None and form_of(origin):
                 transformer = transformer_for_class(origin)
         if transformer is not None:

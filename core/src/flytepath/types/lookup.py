@@ -22,10 +22,10 @@ def builtin_form(form: str) -> TypeTransformer[Any]:
     return _instance(_BUILTIN["origin", form].transformer)
 
 
-def transformer_for_origin(origin: type[Any]) -> TypeTransformer[Any] | None:
-    """The transformer of ``origin[...]``, if anyone declares one."""
+def transformer_for_generic(t: Any, origin: type[Any]) -> TypeTransformer[Any] | None:
+    """The transformer of ``t``, which is ``origin[...]``, if anyone declares one."""
     row = _BUILTIN.get(("origin", qualified_name(origin)))
-    return _instance(row.transformer) if row else _from_plugins(origin)
+    return _instance(row.transformer) if row else _from_plugins(t, origin)
 
 
 def transformer_for_class(t: type[Any]) -> TypeTransformer[Any] | None:
@@ -33,7 +33,7 @@ def transformer_for_class(t: type[Any]) -> TypeTransformer[Any] | None:
     row = _BUILTIN.get(("exact", qualified_name(t)))
     if row is not None:
         return _instance(row.transformer)
-    claimed = _from_plugins(t)
+    claimed = _from_plugins(t, t)
     if claimed is not None:
         return claimed
     for base in t.__mro__:
@@ -55,15 +55,11 @@ def form_of(t: type[Any]) -> str | None:
     return None
 
 
-def _from_plugins(t: type[Any]) -> TypeTransformer[Any] | None:
-    if all(_is_out_of_reach(base.__module__) for base in t.__mro__):
+def _from_plugins(t: Any, cls: type[Any]) -> TypeTransformer[Any] | None:
+    if all(_is_out_of_reach(base.__module__) for base in cls.__mro__):
         return None
-    try:
-        from flytepath.plugin.manager import current
-    except ModuleNotFoundError as error:
-        if error.name != "flytepath.plugin.manager":
-            raise
-        return None
+    from flytepath.plugin.manager import current
+
     plugins = current()
     claim = plugins.transformer_for(t)
     return None if claim is None else _instance(claim.declaration.transformer, plugins.resolve)
