@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any
 
 import click
 
@@ -24,16 +23,16 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when called. Plugins add theirs through the plugin index."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*COMMANDS, *_plugin_commands()})
+        return sorted({*COMMANDS, *_plugin_help()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
             return _load(COMMANDS[cmd_name][0])
-        claim = _plugin_commands().get(cmd_name)
-        if claim is None:
+        if cmd_name not in _plugin_help():
             return None
         from flytepath.plugin.manager import current
 
+        claim = next(claim for claim in current().cli_commands() if claim.declaration.name == cmd_name)
         command = current().resolve(claim.declaration.command)
         if not isinstance(command, click.Command):
             raise FlytePathError(
@@ -55,9 +54,8 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = {name: text for name, (_, text) in COMMANDS.items()}
-        rows |= {name: claim.declaration.help for name, claim in _plugin_commands().items() if name not in COMMANDS}
         with formatter.section("Commands"):
-            formatter.write_dl(sorted(rows.items()))
+            formatter.write_dl(sorted((_plugin_help() | rows).items()))
 
 
 def _load(reference: str) -> click.Command:
@@ -66,12 +64,12 @@ def _load(reference: str) -> click.Command:
     return command
 
 
-def _plugin_commands() -> dict[str, Any]:
+def _plugin_help() -> dict[str, str]:
     """Commands of enabled plugins; a policy that cannot be read must not hide ``--help`` and ``plugins doctor``."""
     from flytepath.plugin.manager import current
 
     try:
-        return {claim.declaration.name: claim for claim in current().cli_commands()}
+        return current().command_help()
     except FlytePathError as error:
         click.echo(f"warning: plugins' commands are not shown: {error}", err=True)
         return {}

@@ -128,6 +128,10 @@ _ROOMS = {
 _HOME_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
 __all__ = [
+    "CONTRACT_MAJOR",
+    "CONTRACT_MINOR",
+    "ENTRY_POINT_GROUP",
+    "NO_OUTPUT",
     "AppliesTo",
     "Backend",
     "BackendDeclaration",
@@ -143,8 +147,6 @@ __all__ = [
     "BoundaryChecker",
     "BoundaryContext",
     "BoundaryReport",
-    "CONTRACT_MAJOR",
-    "CONTRACT_MINOR",
     "CancelOutcome",
     "CancelResult",
     "CliCommandDeclaration",
@@ -155,7 +157,6 @@ __all__ = [
     "DeckRenderer",
     "DeckRendererDeclaration",
     "DefinitionError",
-    "ENTRY_POINT_GROUP",
     "ErrorClass",
     "EventSink",
     "EventSinkDeclaration",
@@ -169,7 +170,6 @@ __all__ = [
     "LiteralType",
     "LogChunk",
     "MigrationDeclaration",
-    "NO_OUTPUT",
     "NotFound",
     "Observation",
     "OwnedJob",

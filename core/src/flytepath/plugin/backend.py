@@ -324,7 +324,7 @@ class Backend(ABC):
 
     @abstractmethod
     def plan(self, request: PlanRequest) -> Plan:
-        """The job as it will be submitted. Pure: no I/O, no clock, no randomness, the same plan for the same request."""
+        """The job as it will be submitted. Pure: no I/O, no clock, no chance; one plan for one request."""
 
     @abstractmethod
     async def submit(self, plan: Plan, context: SubmitContext) -> Handle:

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import dataclasses
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flytepath.plugin import declarations as kinds
-
 Json = Any
+_DECLARATIONS: Final = "flytepath.plugin.declarations"
 
-#: The hook -> its declaration class. As in ``hookspecs``, which costs pluggy's import.
-CLASS_OF: Final[Mapping[str, type[Any]]] = {
-    "flytepath_task_types": kinds.TaskTypeDeclaration,
-    "flytepath_transformers": kinds.TransformerDeclaration,
-    "flytepath_dataframe_codecs": kinds.DataframeCodecDeclaration,
-    "flytepath_boundary_checks": kinds.BoundaryCheckDeclaration,
-    "flytepath_task_wrappers": kinds.TaskWrapperDeclaration,
-    "flytepath_resource_policies": kinds.ResourcePolicyDeclaration,
-    "flytepath_backends": kinds.BackendDeclaration,
-    "flytepath_renderers": kinds.RendererDeclaration,
-    "flytepath_secret_providers": kinds.SecretProviderDeclaration,
-    "flytepath_blob_stores": kinds.BlobStoreDeclaration,
-    "flytepath_event_sinks": kinds.EventSinkDeclaration,
-    "flytepath_deck_renderers": kinds.DeckRendererDeclaration,
-    "flytepath_cli_commands": kinds.CliCommandDeclaration,
-    "flytepath_migrations": kinds.MigrationDeclaration,
+#: The hook -> the name of its declaration class. As in ``hookspecs``, which costs pluggy's import; the classes
+#: themselves are imported when the first declaration is read.
+CLASS_OF: Final[Mapping[str, str]] = {
+    "flytepath_task_types": "TaskTypeDeclaration",
+    "flytepath_transformers": "TransformerDeclaration",
+    "flytepath_dataframe_codecs": "DataframeCodecDeclaration",
+    "flytepath_boundary_checks": "BoundaryCheckDeclaration",
+    "flytepath_task_wrappers": "TaskWrapperDeclaration",
+    "flytepath_resource_policies": "ResourcePolicyDeclaration",
+    "flytepath_backends": "BackendDeclaration",
+    "flytepath_renderers": "RendererDeclaration",
+    "flytepath_secret_providers": "SecretProviderDeclaration",
+    "flytepath_blob_stores": "BlobStoreDeclaration",
+    "flytepath_event_sinks": "EventSinkDeclaration",
+    "flytepath_deck_renderers": "DeckRendererDeclaration",
+    "flytepath_cli_commands": "CliCommandDeclaration",
+    "flytepath_migrations": "MigrationDeclaration",
 }
-_NESTED: Final[Mapping[str, type[Any]]] = {
-    "applies_to": kinds.AppliesTo,
-    "poll": kinds.PollPolicy,
-    "rate_limits": kinds.RateLimit,
-    "pools": kinds.PoolDeclaration,
+_NESTED: Final[Mapping[str, str]] = {
+    "applies_to": "AppliesTo",
+    "poll": "PollPolicy",
+    "rate_limits": "RateLimit",
+    "pools": "PoolDeclaration",
 }
 
 
@@ -109,6 +109,8 @@ def claim_keys(hook: str, fields: Mapping[str, Json]) -> tuple[str, ...]:
 
 def to_plain(declaration: Any) -> dict[str, Json]:
     """A declaration's fields as plain data, without those that have their default."""
+    import dataclasses
+
     plain: dict[str, Json] = {}
     for field in dataclasses.fields(declaration):
         value = getattr(declaration, field.name)
@@ -119,6 +121,8 @@ def to_plain(declaration: Any) -> dict[str, Json]:
 
 
 def _plain(value: Any) -> Json:
+    import dataclasses
+
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return to_plain(value)
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
@@ -132,12 +136,18 @@ def from_plain(hook: str, fields: Mapping[str, Json]) -> Any:
         >>> from_plain("flytepath_secret_providers", data).scheme
         'vault'
     """
-    return CLASS_OF[hook](**{name: _rebuilt(value, _NESTED.get(name)) for name, value in fields.items()})
+    kind = _class(CLASS_OF[hook])
+    return kind(**{name: _rebuilt(value, _NESTED.get(name)) for name, value in fields.items()})
 
 
-def _rebuilt(value: Json, kind: type[Any] | None) -> Any:
+def _class(name: str) -> type[Any]:
+    found: type[Any] = getattr(importlib.import_module(_DECLARATIONS), name)
+    return found
+
+
+def _rebuilt(value: Json, kind: str | None) -> Any:
     if isinstance(value, list):
         return tuple(_rebuilt(item, kind) for item in value)
     if isinstance(value, dict) and kind is not None:
-        return kind(**{name: _rebuilt(item, None) for name, item in value.items()})
+        return _class(kind)(**{name: _rebuilt(item, None) for name, item in value.items()})
     return value

@@ -8,7 +8,6 @@ compared is compared in full; checksums only name files and find damage.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import zlib
@@ -21,7 +20,6 @@ from flytepath.plugin.contract import CONTRACT_MAJOR, CONTRACT_MINOR
 from flytepath.plugin.policy import Policy
 
 Json = Any
-log = logging.getLogger("flytepath.plugin")
 
 #: Grows when the index's form changes; others are built anew.
 FORMAT: Final = 1
@@ -150,7 +148,9 @@ def write_index(home: Path, whose: str, body: Json) -> None:
         finally:
             draft.unlink(missing_ok=True)
     except OSError as error:
-        log.warning(
+        import logging
+
+        logging.getLogger("flytepath.plugin").warning(
             "the plugin index cannot be kept in %s (%s); every command will read all plugins again", path.parent, error
         )
         return

@@ -6,7 +6,6 @@ belong to a manager, are built on first use and never change afterwards.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import threading
 import typing
@@ -241,6 +240,15 @@ class PluginManager:
         """All sub-commands; those that two plugins claim are left out until a route decides."""
         return self._all("flytepath_cli_commands")
 
+    def command_help(self) -> dict[str, str]:
+        """The plugins' commands by name, with the line that ``--help`` shows; no declaration is made for it."""
+        lines: dict[str, str] = {}
+        for number, fields in self._index["claims"].get("flytepath_cli_commands", ()):
+            conflict = self._conflicts.get(f"cli-command:{fields['name']}")
+            if conflict is None or conflict.winner == self._claimant(number).distribution:
+                lines[fields["name"]] = fields.get("help", "")
+        return lines
+
     def migrations(self) -> tuple[Claim, ...]:
         """All rows of the flytekit migration table."""
         return self._all("flytepath_migrations")
@@ -349,6 +357,8 @@ class PluginManager:
         kind, _, name = key.partition(":")
         known = [item.partition(":")[2] for item in (*self._core_registry(hook), *self._registry(hook))]
         known = sorted({item for item, full in ((k, f"{kind}:{k}") for k in known) if self._knows(hook, full)})
+        import difflib
+
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else "install or enable the plugin that provides it"
         raise PluginNotFoundError(

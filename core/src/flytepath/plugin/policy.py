@@ -8,7 +8,6 @@ match says nothing; at the root it denies.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -297,6 +296,8 @@ def _pin(text: str, place: str) -> Pin:
 def _route(key: str, distribution: str, place: str) -> Route:
     kind, separator, name = key.partition(":")
     if not separator or kind not in ROUTE_KINDS or not name:
+        import difflib
+
         close = difflib.get_close_matches(kind, ROUTE_KINDS, n=1)
         raise ConfigError(
             f"{key!r} is not the key of a route",
