@@ -18,7 +18,7 @@ from flytepath.errors import DefinitionError
 from flytepath.model.literal import INLINE_LIMIT
 from flytepath.model.literal import Literal as Kept
 from flytepath.testing import MemoryBlobs
-from flytepath.types.engine import codec
+from flytepath.types.engine import _codecs, codec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_types import (
@@ -289,6 +289,23 @@ def test_the_order_in_which_a_union_is_written_has_no_meaning(blobs):
     assert other.decode(one.encode([1, "a", None], blobs), blobs) == [1, "a", None]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Literal["b", "a"], Literal["a", "b"]),
+        (Literal[1, "1", None], Literal[None, "1", 1]),
+        (Box[int | None], Box[Optional[int]]),  # noqa: UP045
+        (Box[list[str | int]], Box[list[int | str]]),
+        (Box[Literal["b", "a"]], Box[Literal["a", "b"]]),
+        (Box[Annotated[int, "x"]], Box[int]),
+    ],
+)
+def test_types_that_python_takes_for_equal_have_one_literal_type(one, other):
+    first = codec(one).literal_type
+    _codecs.clear()
+    assert codec(other).literal_type == first
+
+
 def test_a_literal_of_one_alternative_is_read_by_the_union(blobs):
     wide = codec(int | str | None)
     assert wide.decode(codec(int).encode(1, blobs), blobs) == 1
@@ -311,7 +328,8 @@ def test_a_new_type_is_kept_as_what_it_is_made_of(round_trip):
 def test_a_type_alias_is_what_it_stands_for(round_trip):
     scope: dict[str, Any] = {}
     exec("type Row = dict[str, int | None]\ntype Loop = list[Loop]", scope)
-    assert round_trip(list[scope["Row"]], [{"a": None}]) == [{"a": None}]
+    row = scope["Row"]
+    assert round_trip(list[row], [{"a": None}]) == [{"a": None}]
     with pytest.raises(DefinitionError, match="refers to itself"):
         codec(scope["Loop"])
 

@@ -11,6 +11,8 @@ from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json, 
 
 T = TypeVar("T")
 
+#: Where a Python version keeps classes of the standard library elsewhere than all others do.
+_PUBLIC_MODULES = {"pathlib._local": "pathlib"}
 _SHOWN_BY_REPR = (type(None), bool, int, float, str, bytes)
 
 
@@ -126,10 +128,10 @@ def type_name(t: Any) -> str:
     if t is type(None):
         return "None"
     if isinstance(t, type) and not hasattr(t, "__origin__"):
-        return t.__qualname__ if t.__module__ == "builtins" else f"{t.__module__}.{t.__qualname__}"
+        return t.__qualname__ if t.__module__ == "builtins" else qualified_name(t)
     return str(t).removeprefix("typing.")
 
 
 def qualified_name(t: type[Any]) -> str:
     """``module.Class``, as declarations and literals name a type."""
-    return f"{t.__module__}.{t.__qualname__}"
+    return f"{_PUBLIC_MODULES.get(t.__module__, t.__module__)}.{t.__qualname__}"

@@ -129,7 +129,8 @@ class LiteralValueTransformer(InPlaceTransformer):
     def converter(self, t: Any, resolve: Any) -> Converter[Any]:
         values = typing.get_args(t)
         plain = all(type(value) is str for value in values)
-        choices = {value if plain else _written(value): value for value in values}
+        named = {value if plain else _written(value): value for value in values}
+        choices = {name: named[name] for name in sorted(named)}
         facts = tuple((name, _as_json(value)) for name, value in choices.items())
         return ChoiceConverter(choices, LiteralType("enum", name="typing.Literal", values=facts), type_name(t))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 import typing
 from typing import Any
 
@@ -22,7 +23,21 @@ def struct_name(t: Any) -> str:
     origin = typing.get_origin(t)
     if origin is None:
         return qualified_name(t)
-    return f"{qualified_name(origin)}[{', '.join(type_name(argument) for argument in typing.get_args(t))}]"
+    return f"{qualified_name(origin)}[{', '.join(map(_written, typing.get_args(t)))}]"
+
+
+def _written(t: Any) -> str:
+    """A type argument in the one spelling of all that Python takes for equal."""
+    origin, arguments = typing.get_origin(t), typing.get_args(t)
+    if origin is typing.Annotated:
+        return _written(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(sorted(map(_written, arguments)))
+    if origin is typing.Literal:
+        return f"Literal[{', '.join(sorted(map(repr, arguments)))}]"
+    if t is Ellipsis:
+        return "..."
+    return type_name(t) if origin is None else f"{type_name(origin)}[{', '.join(map(_written, arguments))}]"
 
 
 def is_recursive(type: LiteralType) -> bool:
