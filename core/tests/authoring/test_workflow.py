@@ -172,7 +172,7 @@ def test_a_part_that_does_not_exist_is_found_at_compile_time() -> None:
     def flow() -> str:
         return shout(text=score(name="a").nome)
 
-    with pytest.raises(CompileError, match="does not exist"):
+    with pytest.raises(CompileError, match="no such part"):
         flow()
 
 

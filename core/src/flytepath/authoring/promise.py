@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from flytepath.errors import CompileError, FlytePathError
-
-if TYPE_CHECKING:
-    from flytepath.authoring.graph import GraphNode
 
 #: Frames of files below this folder are ours; a line reported to a user is never one of them.
 _OUR_FOLDER = __file__.rpartition("authoring")[0]
@@ -23,6 +20,25 @@ def caller_line() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
+class Named(Protocol):
+    """Something with a name."""
+
+    name: str
+
+
+class PromisingNode(Protocol):
+    """What promises know of the node whose outputs they stand for."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def task(self) -> Named: ...
+
+    @property
+    def upstream(self) -> set[str]: ...
+
+
 class Promise:
     """The value of a workflow input (``node`` is ``None``) or of a node's output, or a part of it.
 
@@ -31,7 +47,7 @@ class Promise:
 
     __slots__ = ("_fp_name", "_fp_node", "_fp_path")
 
-    def __init__(self, node: GraphNode | None, name: str, path: tuple[str | int, ...] = ()) -> None:
+    def __init__(self, node: PromisingNode | None, name: str, path: tuple[str | int, ...] = ()) -> None:
         self._fp_node = node
         self._fp_name = name
         self._fp_path = path
@@ -89,7 +105,7 @@ class VoidPromise:
 
     __slots__ = ("_fp_node",)
 
-    def __init__(self, node: GraphNode) -> None:
+    def __init__(self, node: PromisingNode) -> None:
         self._fp_node = node
 
     def __rshift__(self, other: Any) -> Any:
@@ -115,7 +131,7 @@ def _order(first: Any, then: Any) -> Any:
     return then
 
 
-def _node_of(value: Any) -> GraphNode | None:
+def _node_of(value: Any) -> PromisingNode | None:
     if isinstance(value, Promise | VoidPromise):
         return value._fp_node
     if isinstance(value, tuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from flytepath.authoring.promise import Promise, VoidPromise
@@ -11,11 +12,14 @@ from flytepath.types.engine import Codec
 
 if TYPE_CHECKING:
     from flytepath.authoring.graph import Graph
-    from flytepath.authoring.workflow import PythonFunctionWorkflow
+
+Codecs = Mapping[str, Codec[Any]]
 
 
-def check_wiring(graph: Graph, workflow: PythonFunctionWorkflow) -> None:
-    """Raise one :class:`CompileError` with every finding, or return.
+def check_wiring(graph: Graph, inputs: Codecs, outputs: Codecs) -> None:
+    """Hold every promise of a workflow with these inputs and outputs against the place it goes to.
+
+    Raise one :class:`CompileError` with every finding, or return.
 
     Each finding names the task and argument, both types, and the line of the call.
     """
@@ -25,12 +29,12 @@ def check_wiring(graph: Graph, workflow: PythonFunctionWorkflow) -> None:
     def type_of(promise: Promise) -> LiteralType | None:
         node = promise._fp_node
         if node is None:
-            declared = workflow.input_codecs[promise._fp_name].literal_type
-        elif own.get(node.path) is not node:
-            findings.append(f"{promise!r} belongs to another workflow")
-            return None
+            declared = inputs[promise._fp_name].literal_type
         else:
-            declared = node.task.output_codecs[promise._fp_name].literal_type
+            mine = own.get(node.path)
+            if mine is None or mine is not node:
+                return None  # a promise of another workflow
+            declared = mine.task.output_codecs[promise._fp_name].literal_type
         return type_at(declared, promise._fp_path)
 
     def check(value: Any, codec: Codec[Any], place: str, line: str) -> None:
@@ -50,12 +54,12 @@ def check_wiring(graph: Graph, workflow: PythonFunctionWorkflow) -> None:
         for name, value in node.inputs.items():
             check(value, node.task.input_codecs[name], f"{node.task.name}({name})", node.line)
     for name, value in graph.outputs.items():
-        check(value, workflow.output_codecs[name], f"{workflow.name}() -> {name}", workflow.name)
+        check(value, outputs[name], f"{graph.name}() -> {name}", graph.name)
     if findings:
         count = "1 problem" if len(findings) == 1 else f"{len(findings)} problems"
         raise CompileError(
-            f"workflow {workflow.name} does not fit together, {count}:\n    " + "\n    ".join(findings),
-            place=workflow.name,
+            f"workflow {graph.name} does not fit together, {count}:\n    " + "\n    ".join(findings),
+            place=graph.name,
         )
 
 
@@ -66,7 +70,7 @@ def misfit(value: Any, declared: LiteralType, type_of: Any) -> str | None:
     if isinstance(value, Promise):
         actual = type_of(value)
         if actual is None:
-            return f"{value!r} does not exist in the type of that output"
+            return f"{value!r} stands for nothing in this workflow: no such part, or a promise of another workflow"
         return None if fits(actual, declared) else f"expected {declared}, got {actual} from {value!r}"
     if not _holds_promise(value):
         return None

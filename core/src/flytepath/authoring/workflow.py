@@ -76,7 +76,7 @@ class PythonFunctionWorkflow:
         finally:
             building.reset(token)
         graph.outputs = self._outputs_of(result)
-        check_wiring(graph, self)
+        check_wiring(graph, self.input_codecs, self.output_codecs)
         return graph
 
     def _outputs_of(self, result: Any) -> dict[str, Any]:
