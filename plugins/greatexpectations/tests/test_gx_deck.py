@@ -76,19 +76,8 @@ def deck(attempt: Callable[[GreatExpectationsTask], Attempt]) -> Reader:
 
 
 def test_the_deck_holds_no_script_and_nothing_from_elsewhere(deck: Reader) -> None:
-    assert not deck.tags & {
-        "script",
-        "img",
-        "iframe",
-        "link",
-        "object",
-        "embed",
-        "form",
-        "input",
-        "base",
-        "meta",
-        "svg",
-    }
+    words = "a b br code details div em h2 h3 h4 h5 h6 hr i li ol p span strong style sub summary sup ul"
+    assert deck.tags <= {*words.split(), *["table", "tbody", "td", "th", "thead", "tr"]}
     names = {name for name, _ in deck.attributes}
     assert names <= {"class", "id", "colspan", "rowspan", "hidden", "href"}
     assert all(value.startswith("#") for name, value in deck.attributes if name == "href")
