@@ -33,6 +33,12 @@ def table(results: list[Result]) -> str:
     )
 
 
+def announce(text: str) -> None:
+    """Show how far it is, where somebody is looking."""
+    if sys.stderr.isatty():
+        print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
 def main() -> int:
     """Run everything; 0 when every reach is kept, 1 when one is missed, 2 when a case could not be run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=startup.__doc__)
@@ -44,10 +50,11 @@ def main() -> int:
         scratch = Path(folder)
         cases, notes = startup.cases(scratch)
         try:
-            results = measure(cases, options.repetitions, lambda text: print(text, end="\r", file=sys.stderr))
+            results = measure(cases, options.repetitions, announce)
         except CaseFailedError as error:
             print(error, file=sys.stderr)
             return 2
+        announce("")
         results += startup.manifest_imports(scratch, options.repetitions)
     if options.json:
         machine = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}

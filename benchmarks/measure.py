@@ -74,6 +74,10 @@ class Result:
         }
 
 
+# An installed library has its bytecode beside it; an environment that forbids writing it would time the compiler.
+_SETTLED = {"PYTHONDONTWRITEBYTECODE": ""}
+
+
 def start(case: Case) -> float:
     """Run the case once; the wall time of the whole process in milliseconds.
 
@@ -82,7 +86,7 @@ def start(case: Case) -> float:
     """
     began = time.perf_counter()
     done = subprocess.run(
-        case.command, env={**os.environ, **case.environment}, capture_output=True, text=True, check=False
+        case.command, env={**os.environ, **_SETTLED, **case.environment}, capture_output=True, text=True, check=False
     )
     took = (time.perf_counter() - began) * 1000
     if done.returncode:
