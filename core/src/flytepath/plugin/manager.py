@@ -305,14 +305,14 @@ class PluginManager:
         name = f"core {hook}"
         if name not in self._registries:
             claims = (Claim(item, CORE, CORE, __version__) for item in _core().get(hook, ()))
-            self._registries[name] = _keyed(hook, claims)
+            self._registries[name] = _keyed(hook, claims, {})
         return self._registries[name]
 
     def _registry(self, hook: str) -> dict[str, Claim]:
         """The plugins' claims of a hook by key, without what core has and what is undecided."""
         if hook not in self._registries:
             with self._lock:
-                self._registries[hook] = _keyed(hook, self._winning(hook))
+                self._registries[hook] = _keyed(hook, self._winning(hook), self._conflicts)
         return self._registries[hook]
 
     def _winning(self, hook: str) -> Iterator[Claim]:
@@ -343,7 +343,7 @@ class PluginManager:
                 hint=route_hint(key, conflict.claimants[0].distribution),
             )
         found = self._registry(hook).get(key)
-        if found is not None and (conflict is None or found.distribution == conflict.winner):
+        if found is not None:
             return found
         broken = self._index["broken"].get(key)
         if broken is not None:
@@ -466,9 +466,7 @@ class PluginManager:
         if own is not None:
             return own
         self._lookup(hook, f"python-type:{name}")
-        found = self._registry(hook).get(f"{match} python-type:{name}")
-        conflict = self._conflicts.get(f"python-type:{name}")
-        return found if conflict is None or found is None or found.distribution == conflict.winner else None
+        return self._registry(hook).get(f"{match} python-type:{name}")
 
 
 _current: PluginManager | None = None
@@ -520,11 +518,16 @@ def _keys_of(hook: str, declaration: Any) -> tuple[str, ...]:
     return claim_keys(hook, fields)
 
 
-def _keyed(hook: str, claims: Iterable[Claim]) -> dict[str, Claim]:
-    """Claims by key; transformers also by match and key, as one plugin may match a type in several ways."""
+def _keyed(hook: str, claims: Iterable[Claim], conflicts: Mapping[str, Conflict]) -> dict[str, Claim]:
+    """Claims by key; transformers also by match and key, as one plugin may match a type in several ways.
+
+    Of two claimants the winner has the key; nobody has one that is undecided.
+    """
     found: dict[str, Claim] = {}
     for claim in claims:
         for key in _keys_of(hook, claim.declaration):
+            if key in conflicts and conflicts[key].winner != claim.distribution:
+                continue
             found.setdefault(key, claim)
             if hook == "flytepath_transformers":
                 found.setdefault(f"{claim.declaration.match} {key}", claim)
