@@ -210,3 +210,22 @@ def test_a_chain_of_thousands_has_no_recursion_limit() -> None:
 
     assert len(flow.graph.nodes) == 3000
     assert flow(x=0) == 0
+
+
+def test_a_promise_of_another_workflow_is_refused() -> None:
+    kept: list[Any] = []
+
+    @workflow
+    def first(a: int) -> int:
+        kept.extend([a, double(x=a)])
+        return double(x=a)
+
+    first(a=1)
+    for promise in kept:
+
+        @workflow
+        def second(b: int) -> int:
+            return double(x=promise)
+
+        with pytest.raises(CompileError, match="another workflow"):
+            second(b=1)

@@ -516,3 +516,21 @@ def test_a_full_disk_ends_the_run_with_one_error_and_loses_nothing_that_was_reco
     unfinished = [row["id"] for row in cli.json("executions", "list") if row["status"] == "running"]
     for execution in unfinished:
         assert '"value": 6.0' in cli.run("executions", "resume", execution).stdout
+
+
+def test_of_two_that_resume_at_once_one_goes_on_and_one_is_told(resumable: Any, until: Callable[..., Any]) -> None:
+    execution, _ = interrupted(resumable, until, signal.SIGKILL)
+    processes = [resumable.start("executions", "resume", execution) for _ in range(2)]
+    until(lambda: [p.poll() for p in processes].count(None) == 1, "one of them has given up")
+    (resumable.folder / "marks" / "open").touch()
+    results = [(process.communicate(timeout=60), process.returncode) for process in processes]
+    assert sorted(status for _, status in results) == [0, 2]
+    for (out, err), status in results:
+        assert "o0 = 26" in out if status == 0 else "FP-EXECUTION-STATE" in err
+    assert (resumable.folder / "marks" / "last").read_text() == "x"
+
+
+def test_both_ways_to_start_the_command_line_import_the_same(cli: Any) -> None:
+    cli.write("flows/flow.py", "import beside\nfrom flytepath import task\n@task\ndef one() -> int:\n    return 1\n")
+    cli.write("beside.py", "x = 1\n")
+    assert "'beside', which is not installed" in cli.error("run", "flows/flow.py", "one", status=2)

@@ -29,7 +29,10 @@ def check_wiring(graph: Graph, inputs: Codecs, outputs: Codecs) -> None:
     def type_of(promise: Promise) -> LiteralType | None:
         node = promise._fp_node
         if node is None:
-            declared = inputs[promise._fp_name].literal_type
+            given = inputs.get(promise._fp_name)
+            if given is None:
+                return None
+            declared = given.literal_type
         else:
             mine = own.get(node.path)
             if mine is None or mine is not node:
