@@ -79,10 +79,10 @@ class TransformerConformance:
             self._round_trip(value)
         strategy = self.strategy()
         if strategy is not None:
-            from hypothesis import given, settings
+            import hypothesis
 
-            examine: Callable[[], None] = settings(deadline=None, database=None)(given(strategy)(self._round_trip))
-            examine()
+            given: Any = hypothesis.given(strategy)
+            hypothesis.settings(deadline=None, database=None)(given(self._round_trip))()
 
     def test_the_literal_says_its_format(self) -> None:
         """The literal's format, version and type are those the transformer declares."""
