@@ -16,6 +16,18 @@ class Score:
     value: float
 
 
+@dataclass
+class Tree:
+    value: int
+    children: list[Tree]
+    best: Tree | None = None
+
+
+@task
+def grow(value: int) -> Tree:
+    return Tree(value, [Tree(value + 1, [])], Tree(value + 2, []))
+
+
 @task
 def double(x: int) -> int:
     return 2 * x
@@ -229,3 +241,19 @@ def test_a_promise_of_another_workflow_is_refused() -> None:
 
         with pytest.raises(CompileError, match="another workflow"):
             second(b=1)
+
+
+def test_parts_of_a_recursive_type_and_of_an_optional_are_promises_too() -> None:
+    @workflow
+    def flow(x: int) -> int:
+        tree = grow(value=x)
+        return total(values=[tree.children[0].value, tree.best.value, tree.children[0].children[0].value])
+
+    assert [node.path for node in flow.graph.nodes] == ["n0", "n1"]
+
+    @workflow
+    def shallow(x: int) -> int:
+        tree = grow(value=x)
+        return total(values=[tree.children[0].value, tree.best.value])
+
+    assert shallow(x=1) == 5

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flytepath.authoring.promise import Promise, VoidPromise
 from flytepath.errors import CompileError, TypeTransformerFailedError
+from flytepath.model.payload import type_at
 from flytepath.model.types import LiteralType
 from flytepath.types.engine import Codec
 
@@ -121,23 +122,3 @@ def fits(actual: LiteralType, declared: LiteralType) -> bool:
     if actual.kind == declared.kind and declared.kind in ("file", "directory", "dataframe"):
         return not declared.format or not actual.format or declared.format == actual.format
     return False
-
-
-def type_at(declared: LiteralType, path: tuple[str | int, ...]) -> LiteralType | None:
-    """The type of the part at ``path``, ``None`` where there is none."""
-    for step in path:
-        found: LiteralType | None = None
-        if declared.kind == "list" and isinstance(step, int):
-            found = declared.items[0]
-        elif declared.kind == "tuple" and isinstance(step, int) and -len(declared.items) <= step < len(declared.items):
-            found = declared.items[step]
-        elif declared.kind == "dict":
-            found = declared.items[1]
-        elif declared.kind == "struct":
-            found = next((item.type for item in declared.fields if item.name == step), None)
-        elif declared.kind == "any":
-            found = declared
-        if found is None:
-            return None
-        declared = found
-    return declared

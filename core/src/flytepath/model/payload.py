@@ -99,6 +99,43 @@ def step_into(
     raise _nothing_at(path, type)
 
 
+def type_at(type: LiteralType, path: Path) -> LiteralType | None:
+    """The type of the part at ``path``, closed; ``None`` where no value of ``type`` has such a part.
+
+    A part of an optional is a part of what it holds.
+
+    Example:
+        >>> from flytepath.model.types import INTEGER
+        >>> type_at(LiteralType.dict_of(LiteralType("string"), LiteralType.list_of(INTEGER)), ("a", 0)) == INTEGER
+        True
+    """
+    scope: Scope = NO_SCOPE
+    for step in path:
+        type, scope = _entered(type, scope)
+        if type.kind == "union":
+            held = [item for item in type.items if item.kind != "none"]
+            if len(held) != 1:
+                return None
+            type, scope = _entered(held[0], scope)
+        found = _item_type(type, step)
+        if found is None:
+            return None
+        type = found
+    return closed(type, scope)
+
+
+def _item_type(type: LiteralType, step: str | int) -> LiteralType | None:
+    if type.kind == "list" and isinstance(step, int):
+        return type.items[0]
+    if type.kind == "tuple" and isinstance(step, int) and -len(type.items) <= step < len(type.items):
+        return type.items[step]
+    if type.kind == "dict":
+        return type.items[1]
+    if type.kind == "struct":
+        return next((field.type for field in type.fields if field.name == step), None)
+    return type if type.kind == "any" else None
+
+
 def _nothing_at(path: Path, type: LiteralType) -> LiteralError:
     shown = "".join(f"[{part!r}]" for part in path)
     return LiteralError(f"there is nothing at {shown} in a value of type {type}", expected=str(type))
