@@ -49,7 +49,7 @@ def test_a_python_type_claimed_twice_is_an_error_on_use(distributions: Distribut
     model = python_type(distributions)
     distributions.add("first", transformer(TYPE, "flyte_plugin_first"))
     distributions.add("second", transformer(TYPE, "flyte_plugin_second", "subclass"))
-    with pytest.raises(PluginConflictError, match="both claim 'python-type:flyte_plugin_model.Model'"):
+    with pytest.raises(PluginConflictError, match=r"both claim 'python-type:flyte_plugin_model\.Model'"):
         PluginManager.load().transformer_for(model)
 
 

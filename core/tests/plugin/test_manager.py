@@ -55,7 +55,8 @@ RICH = """
     @hookimpl
     def flytepath_backends():
         return [BackendDeclaration(name="cloud", backend="x:B", idempotency="A", poll=PollPolicy(first=2.0),
-                                   rate_limits=(RateLimit(per_second=3.0),), pools=(PoolDeclaration(name="p", limit=4),))]
+                                   rate_limits=(RateLimit(per_second=3.0),),
+                                   pools=(PoolDeclaration(name="p", limit=4),))]
 
     @hookimpl
     def flytepath_renderers():

@@ -40,7 +40,8 @@ TABLE = [
     ("[projects.ml.plugins]\nallow = ['*']\ndeny = ['spark']", "spark", ML, False),
     ("[projects.ml.plugins]\ndeny=['*']\n[projects.ml.domains.production.plugins]\nallow=['spark']",
      "spark", ML_PRODUCTION, True),
-    ("[projects.ml.plugins]\ndeny=['*']\n[projects.ml.domains.production.plugins]\nallow=['spark']", "spark", ML, False),
+    ("[projects.ml.plugins]\ndeny=['*']\n[projects.ml.domains.production.plugins]\nallow=['spark']",
+     "spark", ML, False),
     ("[projects.ml.plugins]\nallow=['*']\n[projects.ml.domains.production.plugins]\ndeny=['spark']",
      "spark", ML_PRODUCTION, False),
 ]  # fmt: skip

@@ -10,7 +10,6 @@ import importlib
 import threading
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -23,49 +22,17 @@ from flytepath.errors import (
     PluginDeniedError,
     PluginError,
     PluginNotFoundError,
-    PluginQuarantinedError,
 )
 from flytepath.model.identity import Tenant
 from flytepath.plugin.claims import Claim, Claimant, Conflict, claim_keys, from_plain
 from flytepath.plugin.index import environment_listing, identity, read_index, write_index
 from flytepath.plugin.policy import CORE, Policy, route_hint
+from flytepath.plugin.records import DOCTOR, PluginRecord, record_of, refuse_imperfect, set_aside
 
 Json = Any
-DOCTOR: Final = "`flytepath plugins doctor` tells the whole story"
 DEFAULT_SECRETS: Final = "env"
 
 __all__ = ["Claim", "Claimant", "Conflict", "PluginManager", "PluginRecord", "current", "set_current"]
-
-
-@dataclass(frozen=True, slots=True)
-class PluginRecord:
-    """One installed plugin.
-
-    Args:
-        name, distribution, version, module: of its entry point and distribution.
-        state: ``enabled``, ``denied``, ``quarantined`` or ``incompatible``.
-        cause, hint: why it is not enabled, and what to do about it.
-        requires: the distribution's requirements (PEP 508).
-        contract: the contract version it needs, ``major.minor``.
-        declarations: what it declares, by hook; empty unless enabled.
-        import_seconds: what importing its manifest took when it was last read.
-        imported_modules: what the manifest imported beside flytepath and its own package.
-        traceback: the end of the traceback, where there was one.
-    """
-
-    name: str
-    distribution: str
-    version: str
-    module: str
-    state: typing.Literal["enabled", "denied", "quarantined", "incompatible"]
-    cause: str = ""
-    hint: str = ""
-    requires: tuple[str, ...] = ()
-    contract: str = ""
-    declarations: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    import_seconds: float = 0.0
-    imported_modules: tuple[str, ...] = ()
-    traceback: str = ""
 
 
 class PluginManager:
@@ -128,7 +95,7 @@ class PluginManager:
             for number, fields in items:
                 declared.setdefault(number, {}).setdefault(hook, []).append(from_plain(hook, fields))
         records = [
-            _record(item, {hook: tuple(found) for hook, found in declared.get(number, {}).items()})
+            record_of(item, {hook: tuple(found) for hook, found in declared.get(number, {}).items()})
             for number, item in enumerate(self._index["plugins"])
         ]
         return (self._core_record(), *records)
@@ -269,7 +236,7 @@ class PluginManager:
                 body = build_index(self._given_policy or Policy.load(home=self._home), self._home)
                 write_index(self._home, whose, body)
             if body["policy"]["strict"] if self._strict is None else self._strict:
-                _refuse_imperfect(body)
+                refuse_imperfect(body)
             return body
 
     @cached_property
@@ -347,7 +314,7 @@ class PluginManager:
             return found
         broken = self._index["broken"].get(key)
         if broken is not None:
-            raise _quarantined(self._index["plugins"][broken], key)
+            raise set_aside(self._index["plugins"][broken], key)
         return None
 
     def _required(self, hook: str, key: str, what: str) -> Claim:
@@ -429,7 +396,7 @@ class PluginManager:
                     hint=item["hint"],
                 )
             if item["state"] != "enabled":
-                raise _quarantined(item, _qualified(config_class))
+                raise set_aside(item, _qualified(config_class))
         install = f"pip install {package.replace('_', '-')}" if package.startswith("flyte_plugin_") else ""
         raise PluginNotFoundError(
             f"no enabled plugin knows the configuration {_qualified(config_class)}",
@@ -544,50 +511,6 @@ def _applies(rule: Any, task_type: str, backend: str, tenant: Tenant | None) -> 
         and fits(rule.projects, tenant.project if tenant else None)
         and fits(rule.domains, tenant.domain if tenant else None)
     )
-
-
-def _record(item: Json, declared: Mapping[str, tuple[Any, ...]]) -> PluginRecord:
-    return PluginRecord(
-        name=item["name"],
-        distribution=item["distribution"],
-        version=item["version"],
-        module=item["module"],
-        state=item["state"],
-        cause=item["cause"],
-        hint=item["hint"],
-        requires=tuple(item["requires"]),
-        contract=item["contract"],
-        declarations=MappingProxyType(dict(declared)),
-        import_seconds=item["seconds"],
-        imported_modules=tuple(item["imported"]),
-        traceback=item["detail"],
-    )
-
-
-def _quarantined(item: Json, key: str) -> PluginQuarantinedError:
-    return PluginQuarantinedError(
-        f"plugin {item['name']!r} ({item['distribution']} {item['version']}) is set aside: {item['cause']}",
-        place=key,
-        hint="; ".join(filter(None, [item["hint"], DOCTOR])),
-    )
-
-
-def _refuse_imperfect(body: Json) -> None:
-    found = [
-        f"{item['name']} ({item['distribution']} {item['version']}) is {item['state']}: {item['cause']}"
-        for item in body["plugins"]
-        if item["state"] in ("quarantined", "incompatible")
-    ]
-    for key, numbers, decided_by, _ in body["conflicts"]:
-        if decided_by is None:
-            who = " and ".join(sorted(body["plugins"][number]["distribution"] for number in numbers))
-            found.append(f"{key} is claimed by {who}")
-    if found:
-        raise PluginError(
-            f"{len(found)} plugin problem(s) in strict mode: " + "; ".join(found),
-            expected="every enabled plugin works, and none claims what another claims",
-            hint=DOCTOR,
-        )
 
 
 def _resolve(reference: str) -> Any:
