@@ -194,3 +194,22 @@ def test_a_manager_keeps_nothing_of_it(install, monkeypatch):
     plugin = install()
     plugin.checks.inspection.first["pluggy"]["left"] = ["flytepath_task_types"]
     assert "flytepath_task_types" in only(plugin, "test_unregisters_without_a_trace")
+
+
+def test_core_enables_what_keeps_the_rules(install, tmp_path):
+    getattr(install().checks, ENABLED)(tmp_path / "home")
+
+
+def test_a_manifest_that_core_quarantines_fails_with_its_cause(install, tmp_path):
+    plugin = install(manifest="raise RuntimeError('no luck')\n")
+    with pytest.raises(ConformanceError, match="does not enable") as caught:
+        getattr(plugin.checks, ENABLED)(tmp_path / "home")
+    assert "no luck" in str(caught.value)
+
+
+def test_a_claim_that_another_plugin_makes_too_is_refused(install, tmp_path):
+    first = install()
+    taken = MANIFEST.replace('name="{package}"', f'name="{first.package}"')
+    second = install(manifest=taken)
+    with pytest.raises(ConformanceError, match=f"task-type:{first.package}"):
+        getattr(second.checks, ENABLED)(tmp_path / "home")
