@@ -184,3 +184,13 @@ def test_the_imports_and_the_time_of_a_manifest_are_recorded(distributions: Dist
     assert "sqlite3.dbapi2" in found.imported_modules
     assert found.import_seconds > 0
     assert not any(name.startswith(("flytepath", "flyte_plugin_heavy")) for name in found.imported_modules)
+
+
+def test_a_distribution_that_is_half_removed_hides_no_other(distributions: Distributions) -> None:
+    distributions.add("works")
+    (distributions.folder / "flyte_plugin_ruin-1.0.dist-info").mkdir()
+    broken = distributions.folder / "flyte_plugin_odd-1.0.dist-info"
+    broken.mkdir()
+    (broken / "METADATA").write_text("Metadata-Version: 2.1\nName: flyte-plugin-odd\nVersion: 1.0\n")
+    (broken / "entry_points.txt").write_text("[flytepath.v1\nno entry point at all\n")
+    assert PluginManager.load().task_type("works").plugin == "works"

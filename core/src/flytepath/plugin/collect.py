@@ -78,7 +78,7 @@ def _run_child(plugins: Sequence[tuple[str, str]], deadline: float, results: dic
         env=environment,
         start_new_session=True,
     )
-    assert_streams = (process.stdin, process.stdout, process.stderr)
+    streams = (process.stdin, process.stdout, process.stderr)
     try:
         current = _follow(process, plugins, deadline, results)
         if current is None:
@@ -87,7 +87,7 @@ def _run_child(plugins: Sequence[tuple[str, str]], deadline: float, results: dic
         results[name] = Collected({}, "quarantined", cause, hint)
     finally:
         _end(process)
-        for stream in assert_streams:
+        for stream in streams:
             if stream is not None:
                 with suppress(OSError):
                     stream.close()

@@ -91,7 +91,7 @@ def installed_plugins(path: Sequence[str] | None = None) -> list[Installed]:
         importlib.metadata.distributions() if path is None else importlib.metadata.distributions(path=list(path))
     )
     for distribution in distributions:
-        name = str(distribution.metadata["Name"] or "")
+        name = _field(distribution, "Name")
         key = name.lower().replace("_", "-").replace(".", "-")
         if not key or key in seen:
             continue
@@ -102,8 +102,14 @@ def installed_plugins(path: Sequence[str] | None = None) -> list[Installed]:
     return sorted(found, key=lambda item: (item.name, item.distribution, item.group))
 
 
+def _field(distribution: importlib.metadata.Distribution, name: str) -> str:
+    """A field of the metadata; empty where a half-removed distribution has none."""
+    metadata = distribution.metadata
+    return str(metadata[name]) if name in metadata else ""
+
+
 def _entries(distribution: importlib.metadata.Distribution, name: str, text: str) -> Iterator[Installed]:
-    version = str(distribution.metadata["Version"] or "")
+    version = _field(distribution, "Version")
     requires = tuple(distribution.requires or ())
     metadata = _metadata_files(distribution)
     try:

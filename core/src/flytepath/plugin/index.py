@@ -39,7 +39,11 @@ def environment_listing() -> list[list[Json]]:
         folder = entry or os.curdir
         try:
             with os.scandir(folder) as items:
-                found = [(item.name, item.stat().st_mtime_ns) for item in items if item.name.endswith(_INSTALLED)]
+                found = [
+                    (item.name, item.stat(follow_symlinks=False).st_mtime_ns)
+                    for item in items
+                    if item.name.endswith(_INSTALLED)
+                ]
         except NotADirectoryError:
             listing += [[folder, "", stamp[1]] for stamp in [_stamp(folder)] if stamp[1] is not None]
             continue
