@@ -1,8 +1,11 @@
-"""How long property tests may search, in the default tier and in the long one."""
+"""How long property tests may search, in the default tier and in the long one; and where there are no doctests."""
 
 from __future__ import annotations
 
 import pytest
+
+# --doctest-modules would import each of them under one name.
+collect_ignore_glob = ["*/conftest.py"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
