@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import re
 import subprocess
 import sys
 import tarfile
@@ -64,7 +65,8 @@ def test_the_wheel_says_that_it_is_typed(built: Built) -> None:
 def test_the_wheel_holds_the_package_and_nothing_beside_it(built: Built) -> None:
     tops = {name.split("/")[0] for name in built.wheel_names() if ".dist-info/" not in name}
     assert tops == {built.package.import_name}
-    assert not [name for name in built.wheel_names() if "__pycache__" in name or "/tests/" in name]
+    unwanted = [name for name in built.wheel_names() if "__pycache__" in name or re.search(r"/tests/.*\.py$", name)]
+    assert not unwanted
 
 
 def test_the_wheel_holds_every_source_file(built: Built) -> None:
