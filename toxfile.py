@@ -44,6 +44,9 @@ def tox_add_option(parser: ToxParser) -> None:
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     if selection := pyenv_selection(root / "versions", ".".join(map(str, sys.version_info[:3]))):
         os.environ.setdefault("PYENV_VERSION", selection)
+    # A mirror that pip was told about serves uv as well.
+    if mirror := os.environ.get("PIP_INDEX_URL"):
+        os.environ.setdefault("UV_DEFAULT_INDEX", mirror)
     # An interpreter that is not here is skipped, not downloaded.
     os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")
     # `tox -e one` keeps its output on the terminal; only the whole round runs side by side.

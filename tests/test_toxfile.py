@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -41,3 +42,23 @@ def test_what_we_do_not_support_and_what_is_no_release_is_left_out(toxfile: Modu
 
 def test_without_pyenv_nothing_is_selected(toxfile: ModuleType, tmp_path: Path) -> None:
     assert toxfile.pyenv_selection(tmp_path / "missing", "3.11.7") == ""
+
+
+def test_what_the_caller_set_wins_and_a_mirror_for_pip_serves_uv(
+    toxfile: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["tox"])
+    monkeypatch.setattr("os.environ", {"PIP_INDEX_URL": "https://mirror.test/simple", "TOX_PARALLEL": "0"})
+    toxfile.tox_add_option(parser=None)
+    assert os.environ["UV_DEFAULT_INDEX"] == "https://mirror.test/simple"
+    assert os.environ["TOX_PARALLEL"] == "0"
+
+
+def test_only_the_whole_round_runs_side_by_side(toxfile: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", {})
+    monkeypatch.setattr("sys.argv", ["tox", "-e", "lint"])
+    toxfile.tox_add_option(parser=None)
+    assert "TOX_PARALLEL" not in os.environ
+    monkeypatch.setattr("sys.argv", ["tox"])
+    toxfile.tox_add_option(parser=None)
+    assert os.environ["TOX_PARALLEL"] == "2"
