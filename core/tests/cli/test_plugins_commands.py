@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+import os
+import pty
+import subprocess
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "plugin"))
-
 from fake_distributions import Distributions, task_type
 
 GOOD_TASK = """
@@ -289,3 +288,47 @@ def test_a_route_to_nothing_can_still_be_corrected(cli, site):
     )
     cli.run("plugins", "enable", "alpha")
     assert states(cli)["alpha"] == "enabled"
+
+
+def test_line_ends_links_and_rights_of_the_file_stay(cli, site):
+    install(site, "alpha")
+    real = cli.folder / "real.toml"
+    real.write_bytes(b"# ours\r\n[plugins]\r\ndeny = ['x'] # why\r\n")
+    real.chmod(0o640)
+    (cli.folder / "flytepath.toml").symlink_to(real)
+    cli.run("plugins", "disable", "alpha")
+    assert real.read_bytes() == b"# ours\r\n[plugins]\r\ndeny = ['x', \"alpha\"] # why\r\n"
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert (cli.folder / "flytepath.toml").is_symlink()
+
+
+def test_the_file_that_a_variable_names_is_edited(cli, site):
+    install(site, "alpha")
+    named = cli.write("policies/ours.toml", "")
+    cli.env["FLYTEPATH_CONFIG"] = str(named)
+    cli.run("plugins", "disable", "alpha")
+    assert "alpha" in named.read_text()
+    assert states(cli)["alpha"] == "denied"
+
+
+def test_a_terminal_gets_a_table(cli, site):
+    install(site, "alpha", task=GOOD_TASK)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        cli.command("plugins", "list"), cwd=cli.folder, env={**cli.environment(), "COLUMNS": "100"}, stdout=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    while chunk := _read(ours):
+        shown += chunk
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    assert "━" in shown.decode()
+    assert b"task type alpha" in shown
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # Linux says so when the other end of a terminal is closed
+        return b""

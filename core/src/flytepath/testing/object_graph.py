@@ -10,6 +10,9 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+#: Libraries whose objects are not looked into: their parts are shared on purpose, immutable or copied on writing. Only
+#: handing over the very same object shows; a test's ``mutate`` shows the rest.
+_FRAMES = {"pandas": ("DataFrame", "Series"), "polars": ("DataFrame", "Series"), "pyarrow": ()}
 #: Beyond this many objects a walk stops; samples are meant to be small.
 LIMIT = 100_000
 
@@ -94,7 +97,7 @@ def _walk(value: Any) -> Iterator[tuple[str, Any]]:
                 pending.append((f"{path}[{key!r}]", inner))
         elif isinstance(item, (list, tuple, set, frozenset, deque)):
             pending.extend((f"{path}[{index}]", inner) for index, inner in enumerate(item))
-        elif not _is_array(item):
+        elif not _is_array(item) and _library(item) not in _FRAMES:
             pending.extend((f"{path}.{name}", inner) for name, inner in _attributes(item).items())
 
 
@@ -116,6 +119,8 @@ def _is_mutable(value: Any) -> bool:
         return False
     if _is_array(value):
         return bool(value.flags.writeable)
+    if _library(value) in _FRAMES:
+        return type(value).__name__ in _FRAMES[_library(value)]
     if dataclasses.is_dataclass(value):
         return not value.__dataclass_params__.frozen  # type: ignore[union-attr]
     config = getattr(type(value), "model_config", None)
@@ -125,8 +130,12 @@ def _is_mutable(value: Any) -> bool:
     return type(value).__module__ not in sys.stdlib_module_names and bool(getattr(value, "__dict__", None))
 
 
+def _library(value: Any) -> str:
+    return type(value).__module__.partition(".")[0]
+
+
 def _is_array(value: Any) -> bool:
-    return type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "flags")
+    return _library(value) == "numpy" and hasattr(value, "flags")
 
 
 def _share_memory(left: Any, right: Any) -> bool:

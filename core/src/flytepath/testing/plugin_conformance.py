@@ -129,7 +129,9 @@ class PluginConformance:
                 hint=(record.hint if record else "") or "`flytepath plugins doctor` tells the whole story",
             )
         conflicts = [
-            item for item in manager.conflicts if self.plugin in conflict_plugins(item) and not item.decided_by
+            item
+            for item in manager.conflicts
+            if not item.decided_by and self.plugin in [claimant.plugin for claimant in item.claimants]
         ]
         if conflicts:
             refuse(
@@ -254,11 +256,6 @@ class PluginConformance:
     def test_imports_only_the_doors_of_core(self) -> None:
         """The plugin's code imports of flytepath only what is promised to stay."""
         distribution.check_doors(self.inspection.package)
-
-
-def conflict_plugins(conflict: Any) -> list[str]:
-    """The names of the plugins in a conflict."""
-    return [getattr(claimant, "plugin", str(claimant)) for claimant in conflict.claimants]
 
 
 def _tops(modules: Iterable[str]) -> list[str]:
