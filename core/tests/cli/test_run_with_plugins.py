@@ -86,8 +86,11 @@ def fails(context):
     raise RuntimeError("this wrapper is broken")
 
 @click.command()
-def shout():
+@click.option("--status", default=0)
+@click.pass_context
+def shout(ctx, status):
     click.echo("HEY")
+    ctx.exit(status)
 """
 
 FLOW = """
@@ -157,6 +160,7 @@ def test_a_check_that_only_warns_lets_the_value_pass_and_a_subclass_of_a_config_
 def test_a_plugins_command_is_listed_and_runs(loud: Any) -> None:
     assert "Shout." in loud.run("--help").stdout
     assert loud.run("shout").stdout == "HEY\n"
+    assert loud.run("shout", "--status", "5", status=5).stdout == "HEY\n"
 
 
 def test_a_plugin_that_the_project_does_not_enable_is_refused_at_compile_time(loud: Any) -> None:

@@ -84,9 +84,8 @@ def root() -> None:
 def run_command_line(arguments: list[str] | None = None) -> None:
     """Run a command line and exit: 0 for success, 2 for a usage error, 1 for a failure, 130 when interrupted."""
     try:
-        root.main(args=arguments, prog_name="flytepath", standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
+        status = root.main(args=arguments, prog_name="flytepath", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -7,6 +7,7 @@ Core calls ``plan`` once per job key and stores the result before ``submit``; a 
 from __future__ import annotations
 
 import enum
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -181,30 +182,41 @@ class PlanRequest:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be submitted, as plain JSON, stored before the call and never computed again for its key."""
+    """What will be submitted, as plain JSON, stored before the call and never computed again for its key.
 
+    Args:
+        key, owner, digest: stamped on the resource; ``digest`` names the content of ``spec``.
+        external_name: the vendor's name for it, made from the key.
+        spec: what ``submit`` sends.
+        items: the indices of a map task, for an array job.
+        pools: tokens held while the job lives.
+        secrets: references, resolved as late as ``submit``.
+    """
+
+    key: JobKey
+    owner: Owner
     external_name: str
     spec: Json
     digest: str
+    items: tuple[int, ...] = ()
     pools: tuple[PoolAsk, ...] = ()
     secrets: tuple[SecretReference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class SubmitContext:
-    """What ``submit`` and ``find`` know beside the plan."""
-
-    key: JobKey
-    owner: Owner
-    items: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Handle:
-    """How a submitted job is found again: JSON with a version; secret *references* only."""
+    """How a submitted job is found again: JSON with a version; secret *references* only. Equal by content.
+
+    Example:
+        >>> {Handle({"id": "a", "zone": "b"})} == {Handle({"zone": "b", "id": "a"})}
+        True
+    """
 
     data: Mapping[str, Json]
     version: int = 1
+
+    def __hash__(self) -> int:
+        return hash((self.version, json.dumps(self.data, sort_keys=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,21 +271,30 @@ class Observation:
     items: ItemPhases | None = None
 
 
-class CancelOutcome(enum.StrEnum):
-    """How far a cancellation is."""
-
-    GONE = "gone"
-    TERMINAL = "terminal"
-    IN_PROGRESS = "in_progress"
-    NOT_OURS = "not_ours"
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """``cancel``: there is no such job, now or any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class CancelResult:
-    """What ``cancel`` reached; core calls again until ``GONE`` or ``TERMINAL``."""
+class Terminal:
+    """``cancel``: the job has ended, as observed."""
 
-    outcome: CancelOutcome
-    observation: Observation | None = None
+    observation: Observation
+
+
+@dataclass(frozen=True, slots=True)
+class InProgress:
+    """``cancel``: asked for, not there yet; core calls again."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotOurs:
+    """``cancel``: what bears the name carries another owner's stamp, or none; nothing was touched."""
+
+    stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,28 +348,31 @@ class Backend(ABC):
         """The job as it will be submitted. Pure: no I/O, no clock, no chance; one plan for one request."""
 
     @abstractmethod
-    async def submit(self, plan: Plan, context: SubmitContext) -> Handle:
+    async def submit(self, plan: Plan) -> Handle:
         """Start the job, stamped with owner, key and digest (or with the vendor's idempotency key)."""
 
     @abstractmethod
-    async def find(self, plan: Plan, context: SubmitContext) -> Found | NotFound | Unknown:
+    async def find(self, plan: Plan) -> Found | NotFound | Unknown:
         """Look for a job that may have been submitted. A job of another owner or digest raises ``CONFLICT``."""
 
     @abstractmethod
-    async def poll(self, handles: Sequence[Handle]) -> Sequence[Observation | BackendError]:
-        """Look at many jobs at once; one answer per handle, in order. A bad handle spoils only its own answer."""
+    async def poll(self, handles: Sequence[Handle]) -> Mapping[Handle, Observation | BackendError]:
+        """Look at many jobs at once; an answer for each handle. A bad handle spoils only its own answer."""
 
     @abstractmethod
-    async def cancel(self, context: SubmitContext, plan: Plan, handle: Handle | None, reason: str) -> CancelResult:
-        """Stop the job; without a handle, find it by its key first. Safe to call any number of times."""
+    async def cancel(self, key: JobKey, handle: Handle | None, reason: str) -> Gone | Terminal | InProgress | NotOurs:
+        """Stop the job; without a handle, find it by its key first. Safe to call any number of times.
+
+        Core calls again until it is ``Gone`` or ``Terminal``, and only then lets go of the job's lease.
+        """
 
     @abstractmethod
-    async def collect(self, handle: Handle, blobs: BlobAccess) -> Mapping[str, LiteralValue]:
+    async def collect(self, handle: Handle, sink: BlobAccess) -> Mapping[str, LiteralValue]:
         """The outputs of a job that succeeded. Safe to call again."""
 
     @abstractmethod
-    async def list_owned(self, installation: str, cursor: str | None = None) -> OwnedPage:
-        """All jobs stamped by ``installation``, a page at a time."""
+    async def list_owned(self, scope: str, cursor: str | None = None) -> OwnedPage:
+        """All jobs stamped by the installation ``scope``, a page at a time."""
 
     async def logs(self, handle: Handle, cursor: str | None = None) -> LogChunk:
         """The job's log after ``cursor``; empty and complete where the vendor keeps none."""
@@ -366,16 +390,17 @@ __all__ = [
     "BackendError",
     "BlobAccess",
     "BlobSource",
-    "CancelOutcome",
-    "CancelResult",
     "ErrorClass",
     "Found",
+    "Gone",
     "Handle",
     "IdempotencyClass",
+    "InProgress",
     "ItemPhases",
     "JobKey",
     "LogChunk",
     "NotFound",
+    "NotOurs",
     "Observation",
     "OwnedJob",
     "OwnedPage",
@@ -384,7 +409,7 @@ __all__ = [
     "Plan",
     "PlanRequest",
     "PoolAsk",
-    "SubmitContext",
+    "Terminal",
     "Unknown",
     "WorkerLaunch",
 ]
