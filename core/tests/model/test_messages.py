@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-
 from flytepath.model.messages import (
     FRAME_LIMIT,
     FROM_WORKER,
