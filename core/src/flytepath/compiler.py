@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flytepath.authoring.call import task_type_name, task_type_of
-from flytepath.authoring.promise import Promise
+from flytepath.authoring.promise import Promise, holds_promise
 from flytepath.authoring.signature import REQUIRED
 from flytepath.authoring.task import PythonFunctionTask, Task
 from flytepath.authoring.workflow import PythonFunctionWorkflow
@@ -15,7 +15,6 @@ from flytepath.errors import CompileError, TypeTransformerFailedError
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import Literal, cast
 from flytepath.model.task import Body, Interface, RetryPolicy, TaskSpec, Variable
-from flytepath.model.types import LiteralType
 from flytepath.model.workflow import (
     Binding,
     DictBinding,
@@ -173,7 +172,7 @@ def encode(codec: Codec[Any], value: Any, sink: BlobSink, place: str) -> Literal
 
 def _binding(value: Any, codec: Codec[Any], sink: BlobSink, place: str) -> Binding:
     """What a node's input is bound to. Constants next to promises are encoded by the type of their own place."""
-    if not _holds_promise(value):
+    if not holds_promise(value):
         literal = encode(codec, value, sink, place)
         return LiteralBinding(value=cast(literal, codec.literal_type) if not literal.is_offloaded else literal)
     return _mixed(value, codec.python_type, sink, place)
@@ -187,7 +186,7 @@ def _mixed(value: Any, python_type: Any, sink: BlobSink, place: str) -> Binding:
         if node is None:
             return InputBinding(name=value._fp_name, path=value._fp_path)
         return OutputBinding(node=node.path, name=value._fp_name, path=value._fp_path)
-    if not _holds_promise(value):
+    if not holds_promise(value):
         return LiteralBinding(value=encode(codec(python_type), value, sink, place))
     kinds = item_types(python_type, value)
     if isinstance(value, dict):
@@ -217,14 +216,6 @@ def item_types(python_type: Any, value: Any) -> list[Any]:
     return [arguments[0]] * len(value)
 
 
-def _holds_promise(value: Any) -> bool:
-    if isinstance(value, Promise):
-        return True
-    if type(value) in (list, tuple):
-        return any(_holds_promise(item) for item in value)
-    return type(value) is dict and any(_holds_promise(item) for item in value.values())
-
-
 def parse_inputs(
     workflow: PythonFunctionWorkflow, texts: Mapping[str, str], natives: Mapping[str, Any], sink: BlobSink
 ) -> dict[str, Literal]:
@@ -233,24 +224,20 @@ def parse_inputs(
     Raises:
         InputError: an unknown, missing or unreadable input.
     """
-    from flytepath.authoring.signature import bind_arguments
     from flytepath.errors import InputError
     from flytepath.types.text import parse_text
 
     given: dict[str, Any] = dict(natives)
     for name, text in texts.items():
         if name not in workflow.inputs:
-            bind_arguments(workflow.name, workflow.inputs, workflow.defaults, (), {name: text})
+            workflow.bind((), {name: text})
         try:
             given[name] = parse_text(workflow.inputs[name], text)
         except InputError as error:
             error.place = f"--{name}{error.place or ''}"
             raise
-    bound = bind_arguments(workflow.name, workflow.inputs, workflow.defaults, (), given)
+    bound = workflow.bind((), given)
     return {
         name: encode(workflow.input_codecs[name], value, sink, f"{workflow.name}({name})")
         for name, value in bound.items()
     }
-
-
-__all__ = ["LiteralType", "compile_task", "compile_workflow", "encode", "entry_of", "parse_inputs"]

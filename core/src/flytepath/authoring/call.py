@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from flytepath.authoring.context import ExecutionContext, entered
-from flytepath.errors import BoundaryCheckError, DefinitionError, FlytePathError, TypeTransformerFailedError
+from flytepath.errors import BoundaryCheckError, DefinitionError, FlytePathError
 from flytepath.plugin.boundary import BoundaryContext, BoundaryReport
 from flytepath.plugin.task_type import NO_OUTPUT, TaskType
 
@@ -102,19 +102,11 @@ def call_here(task: Task, inputs: dict[str, Any]) -> Any:
         raise
     if outputs is NO_OUTPUT:
         return None
-    return task.from_outputs({key: _checked(task, key, value) for key, value in outputs.items()})
+    return task.returned({key: task.checked_output(key, value) for key, value in outputs.items()})
 
 
 def _ignore(_variable: str, _side: str, _checker: str, _report: BoundaryReport) -> None:
     """Direct calls keep no record of checks."""
-
-
-def _checked(task: Task, key: str, value: Any) -> Any:
-    try:
-        return task.output_codecs[key].isolate(value)
-    except TypeTransformerFailedError as error:
-        error.place = f"{task.name}() -> {key}{error.place or ''}"
-        raise
 
 
 def call_attempt(

@@ -155,6 +155,15 @@ def part_of(value: Any, path: tuple[str | int, ...], place: str) -> Any:
     return value
 
 
+def holds_promise(value: Any) -> bool:
+    """Whether ``value`` is a promise, or a list, tuple or dict with one somewhere inside."""
+    if isinstance(value, Promise | VoidPromise):
+        return True
+    if type(value) in (list, tuple):
+        return any(holds_promise(item) for item in value)
+    return type(value) is dict and any(holds_promise(item) for item in value.values())
+
+
 class MissingPartError(FlytePathError, LookupError):
     """A workflow refers to a part that a task's output does not have."""
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
+from flytepath.authoring.entity import Entity
 from flytepath.authoring.graph import building
-from flytepath.authoring.signature import REQUIRED, bind_arguments, read_signature
-from flytepath.errors import DefinitionError, FlytePathError, TypeTransformerFailedError
+from flytepath.authoring.signature import read_signature
+from flytepath.errors import DefinitionError, TypeTransformerFailedError
 from flytepath.model.resources import Resources
-from flytepath.types.engine import Codec, codec
 
 if TYPE_CHECKING:
     from flytepath.plugin.task_type import TaskDeclaration
@@ -28,7 +28,7 @@ class TaskMetadata:
     documentation: str = ""
 
 
-class Task:
+class Task(Entity):
     """A named, typed step. Called in a workflow it becomes a node; called anywhere else it runs right here."""
 
     body: str = "none"
@@ -44,19 +44,10 @@ class Task:
         output_tuple: type[Any] | None = None,
         metadata: TaskMetadata | None = None,
     ) -> None:
-        self.name = name
+        super().__init__(name, inputs, outputs, defaults or {}, output_tuple)
         self.task_config = task_config
-        self.inputs = dict(inputs)
-        self.outputs = dict(outputs)
-        self.defaults = dict(defaults or {})
-        self.output_tuple = output_tuple
         self.metadata = metadata or TaskMetadata()
-        self.input_codecs: dict[str, Codec[Any]] = {k: self._codec(k, t) for k, t in self.inputs.items()}
-        self.output_codecs: dict[str, Codec[Any]] = {k: self._codec(k, t) for k, t in self.outputs.items()}
         self._isolate = {name: codec.isolate for name, codec in self.input_codecs.items()}
-        for key, default in self.defaults.items():
-            if default is not REQUIRED:
-                self._check(key, default, self.input_codecs[key])
         if task_config is not None:
             from flytepath.authoring.call import check_config
 
@@ -66,22 +57,8 @@ class Task:
 
             check_markers(self)
 
-    def _codec(self, variable: str, t: Any) -> Codec[Any]:
-        try:
-            return codec(t)
-        except FlytePathError as error:
-            error.place = f"{self.name}({variable})" + (f" {error.place}" if error.place else "")
-            raise
-
-    def _check(self, variable: str, value: Any, codec: Codec[Any]) -> Any:
-        try:
-            return codec.isolate(value)
-        except TypeTransformerFailedError as error:
-            error.place = f"{self.name}({variable}{error.place or ''})"
-            raise
-
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        bound = bind_arguments(self.name, self.inputs, self.defaults, args, kwargs)
+        bound = self.bind(args, kwargs)
         graph = building.get()
         if graph is not None:
             return graph.call(self, bound)
@@ -93,7 +70,7 @@ class Task:
         try:
             own = {key: isolate[key](value) for key, value in inputs.items()}
         except TypeTransformerFailedError:
-            own = {key: self._check(key, value, self.input_codecs[key]) for key, value in inputs.items()}
+            own = {key: self.checked_input(key, value) for key, value in inputs.items()}
         from flytepath.authoring.call import call_here
 
         return call_here(self, own)
@@ -117,7 +94,7 @@ class Task:
                     hint="annotate the task's return type",
                 )
             return {}
-        if len(names) == 1 and self.output_tuple is None:
+        if self.has_one_output:
             values: tuple[Any, ...] = (result,)
         else:
             if not isinstance(result, tuple) or len(result) != len(names):
@@ -129,15 +106,6 @@ class Task:
                 )
             values = result
         return dict(zip(names, values, strict=True))
-
-    def from_outputs(self, outputs: Mapping[str, Any]) -> Any:
-        """What the caller gets: one value, a tuple, the declared NamedTuple, or ``None``."""
-        if not self.outputs:
-            return None
-        if self.output_tuple is not None:
-            return self.output_tuple(**outputs)
-        values = tuple(outputs[name] for name in self.outputs)
-        return values[0] if len(values) == 1 else values
 
     def declaration(self) -> TaskDeclaration:
         """The task as its task type sees it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from flytepath.authoring.promise import Promise, VoidPromise
+from flytepath.authoring.promise import Promise, VoidPromise, holds_promise
 from flytepath.errors import CompileError, TypeTransformerFailedError
 from flytepath.model.payload import type_at
 from flytepath.model.types import LiteralType
@@ -43,7 +43,7 @@ def check_wiring(graph: Graph, inputs: Codecs, outputs: Codecs) -> None:
 
     def check(value: Any, codec: Codec[Any], place: str, line: str) -> None:
         problem = misfit(value, codec.literal_type, type_of)
-        if problem is None and not _holds_promise(value):
+        if problem is None and not holds_promise(value):
             try:
                 codec.isolate(value)
             except TypeTransformerFailedError as error:
@@ -76,7 +76,7 @@ def misfit(value: Any, declared: LiteralType, type_of: Any) -> str | None:
         if actual is None:
             return f"{value!r} stands for nothing in this workflow: no such part, or a promise of another workflow"
         return None if fits(actual, declared) else f"expected {declared}, got {actual} from {value!r}"
-    if not _holds_promise(value):
+    if not holds_promise(value):
         return None
     return _container_misfit(value, _without_none(declared), type_of)
 
@@ -99,16 +99,6 @@ def _without_none(declared: LiteralType) -> LiteralType:
         return declared
     rest = [item for item in declared.items if item.kind != "none"]
     return rest[0] if len(rest) == 1 else declared
-
-
-def _holds_promise(value: Any) -> bool:
-    if isinstance(value, Promise | VoidPromise):
-        return True
-    if type(value) in (list, tuple):
-        return any(_holds_promise(item) for item in value)
-    if type(value) is dict:
-        return any(_holds_promise(item) for item in value.values())
-    return False
 
 
 def fits(actual: LiteralType, declared: LiteralType) -> bool:

@@ -6,53 +6,31 @@ import threading
 from collections.abc import Callable
 from typing import Any, overload
 
+from flytepath.authoring.entity import Entity
 from flytepath.authoring.graph import Graph, building, rebuilt
 from flytepath.authoring.promise import Promise, VoidPromise, part_of
-from flytepath.authoring.signature import REQUIRED, bind_arguments, read_signature
-from flytepath.errors import CompileError, DefinitionError, FlytePathError, TypeTransformerFailedError
-from flytepath.types.engine import Codec, codec
+from flytepath.authoring.signature import read_signature
+from flytepath.errors import CompileError, DefinitionError
 
 FAILURE_POLICIES = ("fail_immediately", "fail_after_executable_nodes_complete")
 
 
-class PythonFunctionWorkflow:
+class PythonFunctionWorkflow(Entity):
     """A workflow made of a function. Compiled once, at first need; a direct call runs the compiled graph here."""
 
     def __init__(self, function: Callable[..., Any], failure_policy: str) -> None:
         signature = read_signature(function, "workflow")
+        name = f"{function.__module__}.{function.__qualname__}"
+        super().__init__(name, signature.inputs, signature.outputs, signature.defaults, signature.output_tuple)
         self.function = function
         self.failure_policy = failure_policy
-        self.name = f"{function.__module__}.{function.__qualname__}"
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.__qualname__ = function.__qualname__
         self.__module__ = function.__module__
         self.__wrapped__ = function
-        self.inputs = signature.inputs
-        self.outputs = signature.outputs
-        self.defaults = signature.defaults
-        self.output_tuple = signature.output_tuple
-        self.input_codecs: dict[str, Codec[Any]] = {k: self._codec(k, t) for k, t in self.inputs.items()}
-        self.output_codecs: dict[str, Codec[Any]] = {k: self._codec(k, t) for k, t in self.outputs.items()}
         self._graph: Graph | None = None
         self._lock = threading.RLock()
-        for key, default in self.defaults.items():
-            if default is not REQUIRED:
-                self._checked(key, default)
-
-    def _codec(self, variable: str, t: Any) -> Codec[Any]:
-        try:
-            return codec(t)
-        except FlytePathError as error:
-            error.place = f"{self.name}({variable})" + (f" {error.place}" if error.place else "")
-            raise
-
-    def _checked(self, key: str, value: Any) -> Any:
-        try:
-            return self.input_codecs[key].isolate(value)
-        except TypeTransformerFailedError as error:
-            error.place = f"{self.name}({key}{error.place or ''})"
-            raise
 
     @property
     def graph(self) -> Graph:
@@ -85,7 +63,7 @@ class PythonFunctionWorkflow:
             if result is not None and not isinstance(result, VoidPromise):
                 raise CompileError(f"workflow {self.name} declares no output but returns one", place=self.name)
             return {}
-        if len(names) == 1 and self.output_tuple is None:
+        if self.has_one_output:
             values: tuple[Any, ...] = (result,)
         elif isinstance(result, tuple) and len(result) == len(names):
             values = tuple(result)
@@ -102,12 +80,12 @@ class PythonFunctionWorkflow:
         return dict(zip(names, values, strict=True))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        bound = bind_arguments(self.name, self.inputs, self.defaults, args, kwargs)
+        bound = self.bind(args, kwargs)
         outer = building.get()
         if outer is not None:
             outputs = outer.inline(self.graph, bound)
-            return self._returned(outputs)
-        return self._run_here({key: self._checked(key, value) for key, value in bound.items()})
+            return self.returned(outputs)
+        return self._run_here({key: self.checked_input(key, value) for key, value in bound.items()})
 
     def _run_here(self, inputs: dict[str, Any]) -> Any:
         results: dict[str, dict[str, Any]] = {}
@@ -123,19 +101,12 @@ class PythonFunctionWorkflow:
             task = node.task
             returned = task.run_here({name: value_of(bound) for name, bound in node.inputs.items()})
             names = tuple(task.outputs)
-            single = len(names) == 1 and task.output_tuple is None
-            results[node.path] = {names[0]: returned} if single else dict(zip(names, returned or (), strict=True))
-        return self._returned(
-            {name: self.output_codecs[name].isolate(value_of(bound)) for name, bound in self.graph.outputs.items()}
+            results[node.path] = (
+                {names[0]: returned} if task.has_one_output else dict(zip(names, returned or (), strict=True))
+            )
+        return self.returned(
+            {name: self.checked_output(name, value_of(bound)) for name, bound in self.graph.outputs.items()}
         )
-
-    def _returned(self, outputs: dict[str, Any]) -> Any:
-        if not self.outputs:
-            return None
-        if self.output_tuple is not None:
-            return self.output_tuple(**outputs)
-        values = tuple(outputs[name] for name in self.outputs)
-        return values[0] if len(values) == 1 else values
 
     def __repr__(self) -> str:
         return f"<workflow {self.name}>"
