@@ -108,9 +108,10 @@ class WorkerSetting:
 class LocalWorker:
     """One worker process and its pipes."""
 
-    def __init__(self, process: Process, messages: asyncio.StreamReader) -> None:
+    def __init__(self, process: Process, messages: asyncio.StreamReader, pipe: asyncio.ReadTransport) -> None:
         self._process = process
         self._messages = messages
+        self._pipe = pipe
         self._streams = (_Stream("stdout"), _Stream("stderr"))
         self._pumps = [
             asyncio.create_task(self._pump(reader, stream))
@@ -131,23 +132,29 @@ class LocalWorker:
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, pass_fds=(writing,), start_new_session=True
             )
-        except OSError as error:
+        except BaseException as error:
             os.close(reading)
-            raise WorkerError("a worker cannot be started", place=setting.python, actual=str(error)) from error
+            if isinstance(error, OSError):
+                raise WorkerError("a worker cannot be started", place=setting.python, actual=str(error)) from error
+            raise
         finally:
             os.close(writing)
         messages = asyncio.StreamReader(limit=FRAME_LIMIT)
         loop = asyncio.get_running_loop()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(messages), os.fdopen(reading, "rb"))
-        worker = cls(process, messages)
-        await worker._shake_hands(setting)
+        pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(messages), os.fdopen(reading, "rb"))
+        worker = cls(process, messages, pipe)
+        try:
+            await worker._shake_hands(setting)
+        except BaseException:  # a cancelled start must not leave a process behind
+            await worker.kill()
+            raise
         return worker
 
     async def _shake_hands(self, setting: WorkerSetting) -> None:
         try:
             hello = await asyncio.wait_for(self._receive(), HELLO_SECONDS)
         except (WorkerError, TimeoutError) as error:
-            await self.kill()
+            await self.kill()  # then all it printed is here
             raise WorkerError(
                 "a worker did not come up",
                 place=setting.python,
@@ -155,7 +162,6 @@ class LocalWorker:
                 hint="the same interpreter must have flytepath installed",
             ) from error
         if not isinstance(hello, Hello) or hello.protocol != PROTOCOL_VERSION:
-            await self.kill()
             raise WorkerError(
                 "a worker speaks another protocol", expected=str(PROTOCOL_VERSION), actual=repr(hello)[:200]
             )
@@ -254,7 +260,11 @@ class LocalWorker:
             await asyncio.wait_for(self._process.wait(), TERMINATE_SECONDS)
         self._signal(signal.SIGKILL)
         await self._process.wait()
+        await self._drained()
+
+    async def _drained(self) -> None:
         await asyncio.wait(self._pumps, timeout=TERMINATE_SECONDS)
+        self._pipe.close()
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -270,7 +280,7 @@ class LocalWorker:
             await self.kill()
             return
         self._signal(signal.SIGKILL)  # what a task left running in the group
-        await asyncio.wait(self._pumps, timeout=TERMINATE_SECONDS)
+        await self._drained()
 
 
 def timeout_record(task: str, seconds: float) -> ErrorRecord:
