@@ -334,5 +334,16 @@ def test_a_type_alias_is_what_it_stands_for(round_trip):
         codec(scope["Loop"])
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the type statement came with Python 3.12")
+def test_a_generic_alias_is_what_it_stands_for_with_its_arguments(round_trip):
+    scope: dict[str, Any] = {}
+    exec("type Turned[V, K] = dict[K, list[V]]\ntype Twice[T] = Turned[T, str]", scope)
+    turned, twice = scope["Turned"], scope["Twice"]
+    assert codec(turned[int, str]).literal_type == codec(dict[str, list[int]]).literal_type
+    assert round_trip(twice[int], {"a": [1]}) == {"a": [1]}
+    with pytest.raises(DefinitionError, match="type variable"):
+        codec(turned)
+
+
 def test_a_codec_is_compiled_once():
     assert codec(dict[str, list[Layer]]) is codec(dict[str, list[Layer]])

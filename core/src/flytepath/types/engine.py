@@ -228,6 +228,8 @@ class _Compiler:
             return self._plain(t.__supertype__)
         if type(t).__name__ == "TypeAliasType":
             return self._alias(t)
+        if type(typing.get_origin(t)).__name__ == "TypeAliasType":
+            return self._plain(_applied(typing.get_origin(t), typing.get_args(t)))
         if t is Any:
             return object
         if not isinstance(t, type) and typing.get_origin(t) is None:
@@ -283,6 +285,13 @@ class _Compiler:
         if converter is None:
             return EmbeddedConverter(transformer, t)
         return converter if isinstance(converter, CoreConverter) else AdaptedConverter(converter, t)
+
+
+def _applied(alias: Any, arguments: tuple[Any, ...]) -> Any:
+    """What a generic ``type`` alias stands for with these arguments."""
+    given = dict(zip(alias.__type_params__, arguments, strict=False))
+    parameters = getattr(alias.__value__, "__parameters__", ())
+    return alias.__value__[tuple(given.get(item, item) for item in parameters)] if parameters else alias.__value__
 
 
 def _no_type(t: Any) -> DefinitionError:
