@@ -534,3 +534,34 @@ def test_both_ways_to_start_the_command_line_import_the_same(cli: Any) -> None:
     cli.write("flows/flow.py", "import beside\nfrom flytepath import task\n@task\ndef one() -> int:\n    return 1\n")
     cli.write("beside.py", "x = 1\n")
     assert "'beside', which is not installed" in cli.error("run", "flows/flow.py", "one", status=2)
+
+
+def test_a_failure_ends_what_runs_beside_it_unless_the_workflow_says_otherwise(resumable: Any) -> None:
+    resumable.write(
+        "beside.py",
+        RESUME
+        + """
+    @task
+    def fail(x: int) -> int:
+        while not (marks / "gate").exists():
+            time.sleep(0.02)
+        (marks / "open").touch() if x else None
+        raise RuntimeError("no")
+
+    @workflow
+    def at_once() -> int:
+        return last(values=[gate(x=1), fail(x=0)])
+
+    @workflow(failure_policy="fail_after_executable_nodes_complete")
+    def afterwards() -> int:
+        return last(values=[first(x=gate(x=1)), fail(x=1)])
+""",
+    )
+    resumable.run("run", "beside.py", "at_once", status=1)
+    view = resumable.json("executions", "show", resumable.json("executions", "list")[0]["id"])
+    assert [node["status"] for node in view["nodes"]] == ["skipped", "failed", "skipped"]
+    assert view["failed_node"] == "n1"
+    (resumable.folder / "marks" / "gate").unlink()
+    resumable.run("run", "beside.py", "afterwards", status=1)
+    view = resumable.json("executions", "show", resumable.json("executions", "list")[0]["id"])
+    assert [node["status"] for node in view["nodes"]] == ["succeeded", "succeeded", "failed", "skipped"]

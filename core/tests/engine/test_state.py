@@ -16,6 +16,7 @@ from flytepath.engine.state import (
     Own,
     Refuse,
     Start,
+    Stop,
     Succeed,
     apply,
     decide,
@@ -123,6 +124,16 @@ def test_failing_immediately_skips_what_could_still_have_run() -> None:
     assert log.do(Finish()) == ["node_skipped", "execution_failed"]
 
 
+def test_what_ran_beside_a_failure_is_skipped_and_not_failed() -> None:
+    log = Log(graph({"a": [], "b": [], "c": ["b"]}))
+    beside = log.start("b")
+    log.fail("a")
+    assert log.do(Stop("b", beside)) == ["attempt_failed", "node_skipped", "node_skipped"]
+    assert log.state.nodes["b"].reason == "ended because a failed"
+    assert log.do(Stop("b", beside)) == []
+    assert log.do(Finish()) == ["execution_failed"]
+
+
 def test_failures_of_the_system_do_not_use_up_the_users_budget() -> None:
     log = Log(graph({"a": []}, retries=0, system=2))
     for _ in range(2):
@@ -168,7 +179,7 @@ def test_an_abort_lets_nothing_start_and_ends_the_execution() -> None:
     attempt = log.start("a")
     assert log.do(Abort("enough")) == ["abort_requested"]
     assert log.do(Abort("again")) == []
-    log.do(Fail("a", attempt, SYSTEM_ERROR))
+    assert log.do(Stop("a", attempt)) == ["attempt_failed", "node_skipped"]
     assert log.do(Finish())[-1] == "execution_aborted"
     with pytest.raises(ExecutionStateError):
         log.do(Abort("late"))
@@ -203,6 +214,7 @@ def test_any_order_of_commands_folds_to_a_consistent_state(data: st.DataObject) 
             choices += [Refuse(path, USER_ERROR) for path in state.ready]
         for path, attempt in state.running.items():
             choices += [Succeed(path, attempt, {}), Fail(path, attempt, USER_ERROR), Fail(path, attempt, SYSTEM_ERROR)]
+            choices += [Stop(path, attempt)] if state.is_stopping else []
         if not state.running and (not state.unfinished or state.is_stopping):
             choices.append(Finish())
         if len(log.events) > 20:

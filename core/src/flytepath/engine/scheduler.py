@@ -24,6 +24,7 @@ from flytepath.engine.state import (
     Own,
     Refuse,
     Start,
+    Stop,
     Succeed,
     apply,
     decide,
@@ -293,10 +294,7 @@ class Scheduler:
                 task.result()  # a fault of ours must surface, not hang
             elif task.done():
                 del self._running[node]
-                error = ErrorRecord(
-                    kind="system", code="FP-STOPPED", message="ended because the execution ends", recoverable=False
-                )
-                self._do(Fail(node, self._state.nodes[node].attempt, error))
+                self._do(Stop(node, self._state.nodes[node].attempt))
 
     def _take(self, node: str, attempt: int, report: _Ended | DeckReport | BoundaryResult) -> None:
         worker = Actor(kind="worker", name=f"{node}#{attempt}")

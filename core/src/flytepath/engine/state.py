@@ -193,6 +193,14 @@ class Fail:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """A running attempt was ended by us, because the execution ends."""
+
+    node: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
     """A ready node can never start: its inputs cannot be put together."""
 
@@ -215,7 +223,7 @@ class Finish:
     error: ErrorRecord | None = None
 
 
-Command = Own | Start | Succeed | Fail | Refuse | Abort | Finish
+Command = Own | Start | Succeed | Fail | Stop | Refuse | Abort | Finish
 
 
 def decide(state: ExecutionState, command: Command, now: float) -> list[Payload]:
@@ -225,7 +233,7 @@ def decide(state: ExecutionState, command: Command, now: float) -> list[Payload]
         ExecutionStateError: the command does not fit the state at all.
     """
     if state.status.is_final:
-        if isinstance(command, Succeed | Fail):
+        if isinstance(command, Succeed | Fail | Stop):
             return []
         raise ExecutionStateError(f"the execution has already {state.status}", actual=type(command).__name__)
     match command:
@@ -239,6 +247,8 @@ def decide(state: ExecutionState, command: Command, now: float) -> list[Payload]
             return [NodeSucceeded(node=path, attempt=attempt, outputs=outputs, usage=usage)]
         case Fail():
             return _fail(state, command, now)
+        case Stop(path, attempt):
+            return _stop(state, path, attempt)
         case Refuse(path, error):
             return [NodeFailed(node=path, error=error), *_skipped(state, path)]
         case Abort(reason):
@@ -291,6 +301,18 @@ def _fail(state: ExecutionState, command: Fail, now: float) -> list[Payload]:
     if retry_at is not None:
         return [failed]
     return [failed, NodeFailed(node=command.node, error=command.error), *_skipped(state, command.node)]
+
+
+def _stop(state: ExecutionState, path: str, attempt: int) -> list[Payload]:
+    if not _is_current(state, path, attempt):
+        return []
+    why = "the execution was aborted" if state.abort_reason is not None else f"{state.first_failed} failed"
+    error = ErrorRecord(kind="system", code="FP-STOPPED", message=f"ended because {why}", recoverable=False)
+    return [
+        AttemptFailed(node=path, attempt=attempt, error=error),
+        NodeSkipped(node=path, reason=f"ended because {why}"),
+        *_skipped(state, path),
+    ]
 
 
 def _skipped(state: ExecutionState, failed: str) -> list[Payload]:
