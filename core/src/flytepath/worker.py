@@ -63,6 +63,7 @@ class Worker:
     def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
         self._outgoing = outgoing
         self._lock = threading.Lock()
+        self._code_path = ""
         self._inbox: queue.SimpleQueue[Record] = queue.SimpleQueue()
         threading.Thread(target=self._listen, args=(incoming,), name="engine", daemon=True).start()
 
@@ -92,6 +93,7 @@ class Worker:
             raise WorkerError(
                 "the engine speaks another protocol", expected=str(PROTOCOL_VERSION), actual=repr(welcome)
             )
+        self._code_path = welcome.code_path
         sys.path.insert(0, welcome.code_path)
         blobs = BlobFolder(welcome.blob_root, welcome.project, welcome.domain)
         while not isinstance(message := self._inbox.get(), Shutdown):
@@ -105,7 +107,7 @@ class Worker:
             outputs = self._attempt(request, blobs, tenant)
             outcome = AttemptSucceeded(outputs=outputs)
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - everything a task raises is reported
-            outcome = AttemptErred(error=error_record(error, request.task.name))
+            outcome = AttemptErred(error=error_record(error, request.task.name, self._code_path))
         usage = Usage(
             wall_seconds=time.perf_counter() - started,
             cpu_seconds=time.process_time() - cpu,
@@ -180,15 +182,18 @@ def find_task(entry: str) -> Task:
     return found
 
 
-def error_record(error: BaseException, task: str) -> ErrorRecord:
-    """The error as it is kept: the user's own frames, our fields where it is one of ours."""
+def error_record(error: BaseException, task: str, code_path: str) -> ErrorRecord:
+    """The error as it is kept: the user's own frames, our fields where it is one of ours.
+
+    Files of the code bundle at ``code_path`` are named as the user knows them, below the bundle's root.
+    """
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_OUR_FOLDER)
     ]
     frames = [frame for frame in frames if not frame.filename.startswith("<frozen importlib")]
     text = "".join(traceback.format_list(frames)) if frames else ""
     causes = "".join(traceback.format_exception(error.__cause__)) if error.__cause__ is not None else ""
-    trace = f"{causes}{text}"
+    trace = f"{causes}{text}".replace(f"{code_path}{os.sep}", "") if code_path else f"{causes}{text}"
     kind = type(error)
     shown = f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ != "builtins" else kind.__qualname__
     if isinstance(error, FlytePathError):

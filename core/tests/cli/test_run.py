@@ -111,7 +111,7 @@ def test_a_failing_task_ends_the_run_with_1_and_an_error_to_read(cli: Any) -> No
     done = cli.run("run", "flow.py", "broken", status=1)
     assert "ValueError: cannot take it" in done.stderr
     assert "in n0" in done.stderr
-    assert "flow.py" in done.stderr
+    assert 'File "flow.py", line' in done.stderr
     assert "flytepath/worker.py" not in done.stderr
     execution = cli.json("executions", "list")[0]["id"]
     view = cli.json("executions", "show", execution)

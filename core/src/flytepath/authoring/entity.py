@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flytepath.authoring.signature import REQUIRED, bind_arguments
-from flytepath.errors import FlytePathError, TypeTransformerFailedError
+from flytepath.errors import DefinitionError, TypeTransformerFailedError
 from flytepath.types.engine import Codec, codec
 
 
@@ -46,7 +46,7 @@ class Entity:
     def _codec(self, variable: str, t: Any) -> Codec[Any]:
         try:
             return codec(t)
-        except FlytePathError as error:
+        except DefinitionError as error:
             error.place = f"{self.name}({variable})" + (f" {error.place}" if error.place else "")
             raise
 
