@@ -482,7 +482,10 @@ def test_decks_are_written_as_html_files(cli: Any) -> None:
     execution = execution_of(cli.run("run", "flow.py", "pipeline"))
     written = cli.run("executions", "deck", execution, "--to", "decks").stdout.split()
     assert [Path(name).suffix for name in written] == [".html"]
-    assert (cli.folder / written[0]).read_text() == "<b>abc</b>"
+    page = (cli.folder / written[0]).read_text("utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "<title>best</title>" in page
+    assert "<b>abc</b>" in page
     assert "n3" in cli.error("executions", "deck", execution, "n0", status=2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import sys
@@ -138,10 +139,17 @@ def deck(execution: str, node: str | None, folder: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             for item in found:
                 path = folder / f"{_file_name(f'{item.node}-{item.attempt}-{item.name}')}.html"
-                path.write_bytes(blobs.get(item.ref))
+                path.write_text(_page(item.name, blobs.get(item.ref).decode("utf-8", "replace")), "utf-8")
                 click.echo(str(path))
         except OSError as error:
             raise UsageError("the deck cannot be written", place=str(folder), actual=str(error)) from error
+
+
+def _page(title: str, content: str) -> str:
+    """A deck as a page of its own; one that already is a page stays as it is."""
+    if content.lstrip()[:9].lower().startswith(("<!doctype", "<html")):
+        return content
+    return f'<!doctype html>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n{content}\n'
 
 
 def _file_name(text: str) -> str:
