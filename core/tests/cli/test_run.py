@@ -96,6 +96,11 @@ def test_a_module_runs_like_a_file_and_a_package_keeps_its_name(cli: Any) -> Non
     assert "pack.flow.wf" in cli.run("executions", "show", execution_of(done)).stdout
 
 
+def test_a_file_whose_name_is_no_identifier_runs_all_the_same(cli: Any) -> None:
+    cli.write("2-my-flow.py", FLOW)
+    assert '"value": 6.0' in cli.run("run", "2-my-flow.py", "pipeline").stdout
+
+
 def test_what_a_file_offers_is_listed_and_its_inputs_shown(cli: Any) -> None:
     cli.write("flow.py", FLOW)
     listed = cli.run("run", "flow.py").stdout
@@ -128,6 +133,8 @@ def test_a_failing_task_ends_the_run_with_1_and_an_error_to_read(cli: Any) -> No
         (["run", ".", "pipeline"], "folder"),
         (["run", "data.txt", "pipeline"], "not a Python file"),
         (["run", "syntax.py", "pipeline"], "not valid Python"),
+        (["run", "a.dotted.py", "pipeline"], "rename the file"),
+        (["run", "json.py", "pipeline"], "rename the file"),
         (["run", "needs.py", "pipeline"], "'not_there_at_all', which is not installed"),
         (["run", "raises.py", "pipeline"], "RuntimeError: at import"),
         (["run", "leaves.py", "pipeline"], "importing it failed: SystemExit"),
@@ -154,6 +161,8 @@ def test_bad_input_is_one_clear_error_with_status_2(cli: Any, arguments: list[st
     cli.write("flow.py", FLOW)
     cli.write("data.txt", "no json")
     cli.write("syntax.py", "def broken(:\n")
+    cli.write("a.dotted.py", "x = 1\n")
+    cli.write("json.py", "x = 1\n")
     cli.write("needs.py", "import not_there_at_all\n")
     cli.write("raises.py", "raise RuntimeError('at import')\n")
     cli.write("leaves.py", "raise SystemExit(0)\n")
@@ -568,3 +577,9 @@ def test_a_failure_ends_what_runs_beside_it_unless_the_workflow_says_otherwise(r
     resumable.run("run", "beside.py", "afterwards", status=1)
     view = resumable.json("executions", "show", resumable.json("executions", "list")[0]["id"])
     assert [node["status"] for node in view["nodes"]] == ["succeeded", "succeeded", "failed", "skipped"]
+
+
+def test_with_json_an_error_is_data_too(cli: Any) -> None:
+    done = cli.run("executions", "show", "x000", "--json", status=2)
+    assert json.loads(done.stdout)["error"]["code"] == "FP-NOT-FOUND"
+    assert "FP-NOT-FOUND" in done.stderr

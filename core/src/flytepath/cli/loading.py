@@ -75,10 +75,8 @@ def _load_file(path: Path) -> Source:
         names.insert(0, root.name)
         root = root.parent
     name = ".".join(names[:-1] if names[-1] == "__init__" and len(names) > 1 else names)
-    if not all(part.isidentifier() for part in name.split(".")):
-        raise UsageError(
-            f"{name!r} cannot be imported: it is not a Python name", place=str(path), hint="rename the file"
-        )
+    if any("." in part for part in names):
+        raise UsageError("a file with a dot in its name cannot be imported", place=str(path), hint="rename the file")
     sys.path.insert(0, str(root))
     module = _imported(name, str(path))
     if Path(getattr(module, "__file__", "") or "").resolve() != file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
 
@@ -96,5 +97,7 @@ def run_command_line(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; say nothing at exit
         sys.exit(141)
     except FlytePathError as error:
+        if "--json" in (sys.argv[1:] if arguments is None else arguments):
+            click.echo(json.dumps({"error": error.to_json()}, indent=2))
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_status)
