@@ -128,6 +128,16 @@ class ExecutionSummary(Record):
     updated_at: float
 
 
+class SilentListener:
+    """Listens to nothing."""
+
+    def event(self, event: Event) -> None:
+        """Nothing is shown."""
+
+    def output(self, node: str, stream: str, text: str) -> None:
+        """Nothing is shown."""
+
+
 class Client(Protocol):
     """The commands and queries. Every call raises :class:`~flytepath.errors.FlytePathError` where it cannot answer."""
 
@@ -142,6 +152,9 @@ class Client(Protocol):
 
     def wait(self, scope: Scope, execution: str, listener: Listener) -> ExecutionView:
         """Follow an execution to its end. Here, on one machine, this process drives it; so it also resumes it."""
+
+    def abort(self, scope: Scope, execution: str, reason: str) -> None:
+        """Ask for an execution to end; whoever drives it kills what runs. One that nobody drives ends at once."""
 
     def execution(self, scope: Scope, execution: str) -> ExecutionView:
         """One execution as it is now."""
@@ -244,6 +257,19 @@ class LocalClient:
             with suppress(StoreError):
                 self._store.release(execution, owner, epoch)
         return self.execution(scope, execution)
+
+    def abort(self, scope: Scope, execution: str, reason: str) -> None:
+        """Ask for an execution to end.
+
+        Raises:
+            ExecutionStateError: it has already ended.
+        """
+        state, _ = self._folded(execution)
+        if state.status.is_final:
+            raise ExecutionStateError(f"execution {execution} has already {state.status}", place=execution)
+        self._store.post(execution, {"type": "abort", "reason": reason, "principal": scope.principal})
+        if self._is_unowned(execution):
+            self.wait(scope, execution, SilentListener())
 
     async def _drive(self, execution: str, state: ExecutionState, owner: str, epoch: int, listener: Listener) -> None:
         created = _created(state)

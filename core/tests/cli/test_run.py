@@ -583,3 +583,28 @@ def test_with_json_an_error_is_data_too(cli: Any) -> None:
     done = cli.run("executions", "show", "x000", "--json", status=2)
     assert json.loads(done.stdout)["error"]["code"] == "FP-NOT-FOUND"
     assert "FP-NOT-FOUND" in done.stderr
+
+
+def test_an_abort_ends_a_run_from_another_terminal(resumable: Any, until: Callable[..., Any]) -> None:
+    process = resumable.start("run", "flow.py", "pipeline")
+    until((resumable.folder / "marks" / "gate").exists, "the gate is reached")
+    execution = resumable.json("executions", "list")[0]["id"]
+    assert "asked to end" in resumable.run("executions", "abort", execution, "--reason", "enough").stdout
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "aborted" in err
+    view = resumable.json("executions", "show", execution)
+    assert view["status"] == "aborted"
+    asked = [e for e in view["events"] if e["payload"]["type"] == "abort_requested"]
+    assert [e["payload"]["reason"] for e in asked] == ["enough"]
+    assert asked[0]["actor"]["kind"] == "user"
+    assert {node["status"] for node in view["nodes"]} <= {"succeeded", "skipped"}
+    assert "already aborted" in resumable.error("executions", "abort", execution, status=2)
+    assert "already aborted" in resumable.error("executions", "resume", execution, status=2)
+
+
+def test_an_interrupted_execution_is_aborted_at_once(resumable: Any, until: Callable[..., Any]) -> None:
+    execution, _ = interrupted(resumable, until, signal.SIGKILL)
+    assert "aborted" in resumable.run("executions", "abort", execution).stdout
+    assert resumable.json("executions", "show", execution)["status"] == "aborted"
+    assert (resumable.folder / "marks" / "gate").read_text() == "x"

@@ -17,7 +17,7 @@ from flytepath.cli.display import show_error, show_literal, show_seconds, show_t
 
 @click.group()
 def executions() -> None:
-    """List, show and resume executions."""
+    """List, show, resume and abort executions."""
 
 
 @executions.command("list")
@@ -115,6 +115,20 @@ def resume(execution: str, as_json: bool) -> None:
     with LocalClient(config.home()) as client:
         spec = client.spec(scope, execution)
         follow(client, scope, execution, spec, as_json=as_json)
+
+
+@executions.command("abort")
+@click.argument("execution", metavar="ID")
+@click.option("--reason", default="", help="Kept in the record.")
+def abort(execution: str, reason: str) -> None:
+    """End an execution for good: what runs is killed, what succeeded stays in the record."""
+    from flytepath.client import LocalClient, Scope
+
+    scope = Scope.of_this_user()
+    with LocalClient(config.home()) as client:
+        client.abort(scope, execution, reason)
+        status = client.execution(scope, execution).status
+    click.echo(f"execution {execution} {'was asked to end' if status == 'running' else status}")
 
 
 @executions.command("deck")

@@ -15,7 +15,7 @@ from flytepath.errors import FlytePathError
 #: Command name -> where it is defined, and the line that ``--help`` shows without importing it.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("flytepath.cli.run:run", "Run a workflow or task of a file or module, durably."),
-    "executions": ("flytepath.cli.executions:executions", "List, show and resume executions."),
+    "executions": ("flytepath.cli.executions:executions", "List, show, resume and abort executions."),
     "plugins": ("flytepath.cli.plugins:plugins", "List, check, enable and create plugins."),
 }
 

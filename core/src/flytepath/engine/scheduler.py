@@ -7,11 +7,11 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from flytepath.engine.bindings import LiteralResolver
 from flytepath.engine.dispatch import AttemptResult, WorkerPool
@@ -45,6 +45,18 @@ from flytepath.model.messages import AttemptSucceeded, BoundaryResult, DeckRepor
 from flytepath.plugin.transformer import BlobSink, BlobSource
 
 LEASE_SECONDS = 30.0
+#: How often the inbox is looked at for commands of other processes.
+INBOX_SECONDS = 0.5
+
+
+class Posted(Protocol):
+    """A command in the inbox."""
+
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def command(self) -> Mapping[str, Any]: ...
 
 
 class Log(Protocol):
@@ -57,6 +69,10 @@ class Log(Protocol):
     def literal(self, execution: str, digest: str) -> Literal: ...
 
     def heartbeat(self, execution: str, owner: str, epoch: int, ttl: float) -> bool: ...
+
+    def inbox(self, execution: str) -> Sequence[Posted]: ...
+
+    def take(self, ids: Iterable[int]) -> None: ...
 
 
 class Blobs(BlobSink, BlobSource, Protocol):
@@ -123,6 +139,7 @@ class Scheduler:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._reports: asyncio.Queue[tuple[str, int, _Ended | DeckReport | BoundaryResult]] = asyncio.Queue()
         self._wake = asyncio.Event()
+        self._taken: list[int] = []
 
     async def run(self, owner: str, epoch: int) -> ExecutionState:
         """Own the execution and drive it to its end.
@@ -133,8 +150,10 @@ class Scheduler:
         """
         self._resolver = LiteralResolver(self._inputs(), self._output_of, self._blobs, self._blobs)
         heart = asyncio.create_task(self._beat(owner, epoch))
+        watch = asyncio.create_task(self._watch_inbox())
         try:
             self._do(Own(owner, epoch), Actor(kind="engine", name=owner))
+            self._read_inbox(await asyncio.to_thread(self._log.inbox, self._execution))
             await self._commit(epoch)
             while not self._state.status.is_final:
                 started = self._start_ready()
@@ -144,18 +163,32 @@ class Scheduler:
                 for request, timeout in started:
                     self._launch(request, timeout)
                 if not self._state.status.is_final:
-                    await self._next_report(heart)
+                    await self._next_report(heart, watch)
         finally:
             heart.cancel()
+            watch.cancel()
             for task in self._running.values():
                 task.cancel()
-            await asyncio.gather(heart, *self._running.values(), return_exceptions=True)
+            await asyncio.gather(heart, watch, *self._running.values(), return_exceptions=True)
         return self._state
 
-    def abort(self, reason: str) -> None:
-        """Ask for the execution to end; running attempts are killed."""
-        self._do(Abort(reason), Actor(kind="user", name="local"))
-        self._wake.set()
+    async def _watch_inbox(self) -> None:
+        while True:
+            await asyncio.sleep(INBOX_SECONDS)
+            posted = await asyncio.to_thread(self._log.inbox, self._execution)
+            if posted:
+                self._read_inbox(posted)
+                self._wake.set()
+
+    def _read_inbox(self, posted: Sequence[Posted]) -> None:
+        """Turn commands into events; they are taken out of the inbox once those are durable."""
+        for item in posted:
+            if item.id in self._taken:
+                continue
+            self._taken.append(item.id)
+            if item.command.get("type") == "abort" and not self._state.status.is_final:
+                actor = Actor(kind="user", name=str(item.command.get("principal", "")))
+                self._do(Abort(str(item.command.get("reason", ""))), actor)
 
     # --- decisions ---
 
@@ -245,6 +278,8 @@ class Scheduler:
         self._events, self._literals = [], {}
         future = self._log.append_later(self._execution, events[0].seq - 1, epoch, events, literals)
         await asyncio.wrap_future(future)
+        if self._taken:
+            await asyncio.to_thread(self._log.take, self._taken)
         for event in events:
             self._listener.event(event)
 
@@ -265,20 +300,22 @@ class Scheduler:
         finally:
             self._wake.set()
 
-    async def _next_report(self, heart: asyncio.Task[None]) -> None:
+    async def _next_report(self, heart: asyncio.Task[None], watch: asyncio.Task[None]) -> None:
         """Wait for a report, a due retry, an abort, or the loss of the lease; then take every report there is."""
         self._forget_killed()
         waiting = asyncio.create_task(self._reports.get())
         waking = asyncio.create_task(self._wake.wait())
         timeout = max(0.0, min(self._state.retrying.values()) - self._clock()) if self._state.retrying else None
         try:
-            await asyncio.wait({waiting, waking, heart}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            awaited = {waiting, waking, heart, watch}
+            await asyncio.wait(awaited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waking.cancel()
         self._wake.clear()
-        if heart.done():
-            waiting.cancel()
-            heart.result()
+        for guard in (heart, watch):
+            if guard.done():
+                waiting.cancel()
+                guard.result()
         if waiting.done():
             self._take(*waiting.result())
         else:
