@@ -8,7 +8,7 @@ import warnings
 from typing import Any
 
 import pytest
-from flytepath.errors import DefinitionError, TypeTransformerFailedError
+from flytepath.errors import ConfigError, DefinitionError, TypeTransformerFailedError
 from flytepath.types.engine import PickleFallbackWarning, codec
 from sample_types import Opaque
 
@@ -46,11 +46,31 @@ def test_it_is_forbidden_by_the_environment(monkeypatch):
     known, unknown = fresh(), fresh()
     with pytest.warns(PickleFallbackWarning):
         codec(known)
-    monkeypatch.setenv("FLYTEPATH_ALLOW_PICKLE", "0")
+    monkeypatch.setenv("FLYTEPATH_TYPES__ALLOW_PICKLE", "false")
     for thing in (known, unknown, list[known], Any):
-        with pytest.raises(DefinitionError, match="pickled"):
+        with pytest.raises(DefinitionError, match="pickled") as caught:
             codec(thing)
+        assert "FLYTEPATH_TYPES__ALLOW_PICKLE" in str(caught.value.hint)
     assert codec(list[int]).pickled is False
+
+
+def test_it_is_forbidden_by_the_configuration_file(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flytepath.toml").write_text("[types]\nallow_pickle = false\n")
+    with pytest.raises(DefinitionError, match="pickled") as caught:
+        codec(fresh())
+    assert str(tmp_path / "flytepath.toml") in str(caught.value.hint)
+    monkeypatch.setenv("FLYTEPATH_TYPES__ALLOW_PICKLE", "true")
+    with pytest.warns(PickleFallbackWarning):
+        codec(fresh())
+
+
+def test_a_wrong_setting_names_the_nearest_key(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flytepath.toml").write_text("[types]\nallow_pickles = false\n")
+    with pytest.raises(ConfigError, match="allow_pickles") as caught:
+        codec(fresh())
+    assert "'allow_pickle'" in str(caught.value.hint)
 
 
 def test_values_come_back_alone_and_in_containers(round_trip):

@@ -18,7 +18,7 @@ ENV_PREFIX: Final = "FLYTEPATH_"
 FILE_NAME: Final = "flytepath.toml"
 PROJECT_FILE: Final = "pyproject.toml"
 #: Variables that start so are configuration keys; the other ``FLYTEPATH_`` variables belong to those who read them.
-SETTING_PREFIXES: Final = (f"{ENV_PREFIX}PLUGINS", f"{ENV_PREFIX}PROJECTS")
+SETTING_PREFIXES: Final = (f"{ENV_PREFIX}PLUGINS", f"{ENV_PREFIX}PROJECTS", f"{ENV_PREFIX}TYPES")
 
 
 class ConfigFile(NamedTuple):
@@ -78,6 +78,21 @@ def config_files(start: Path | None = None, home_folder: Path | None = None) -> 
             continue
         chosen.append(item)
     return tuple(chosen)
+
+
+def pickle_forbidden_by() -> str | None:
+    """Where ``types.allow_pickle = false`` is said; ``None`` where values may be pickled.
+
+    Nothing is parsed unless a file or a variable mentions the key: this is asked when a type is defined.
+    """
+    key = ("types", "allow_pickle")
+    mentioned = any(b"allow_pickle" in item.content for item in candidate_files())
+    if not mentioned and not any("ALLOW_PICKLE" in name.upper() for name, _ in setting_variables()):
+        return None
+    from flytepath.config.settings import load_configuration
+
+    configuration = load_configuration()
+    return None if configuration.get(*key, default=True) else configuration.place(*key)
 
 
 def setting_variables() -> list[tuple[str, str]]:

@@ -66,11 +66,18 @@ class ProjectSettings(_Section):
     domains: dict[str, DomainSettings] = {}
 
 
+class TypeSettings(_Section):
+    """The ``[types]`` table."""
+
+    allow_pickle: bool = True
+
+
 class Settings(_Section):
     """A whole file."""
 
     plugins: PluginSettings = PluginSettings()
     projects: dict[str, ProjectSettings] = {}
+    types: TypeSettings = TypeSettings()
 
 
 class _Variables(BaseSettings):
@@ -78,6 +85,7 @@ class _Variables(BaseSettings):
 
     plugins: PluginSettings = PluginSettings()
     projects: dict[str, ProjectSettings] = {}
+    types: TypeSettings = TypeSettings()
 
 
 class _VariableSource(EnvSettingsSource):
@@ -230,6 +238,8 @@ def _valid_names(key: Key) -> list[str]:
     """The names of the fields at a place in the settings."""
     if key[:1] == ("plugins",):
         return list(PluginSettings.model_fields)
+    if key[:1] == ("types",):
+        return list(TypeSettings.model_fields)
     if key[:1] == ("projects",):
         if "plugins" in key[2:]:
             return list(PluginRules.model_fields)

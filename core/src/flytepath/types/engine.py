@@ -6,13 +6,13 @@ handles a type is decided when the codec is compiled and never looked at again.
 
 from __future__ import annotations
 
-import os
 import types
 import typing
 import warnings
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
+from flytepath import config
 from flytepath.errors import DefinitionError, LiteralError, TypeTransformerFailedError
 from flytepath.model.literal import INLINE_LIMIT, JSON_FORMAT, BlobRef, Literal, canonical_json, cast
 from flytepath.model.types import LiteralType
@@ -24,8 +24,6 @@ from flytepath.types.recursion import RecursiveConverter, is_recursive
 
 T = TypeVar("T")
 
-#: Set to 0, it forbids the pickle fallback.
-ALLOW_PICKLE: Final = "FLYTEPATH_ALLOW_PICKLE"
 _BARE: Final = {list: "list[int]", dict: "dict[str, int]", tuple: "tuple[int, ...]", set: "set[int]"} | {
     frozenset: "frozenset[int]"
 }
@@ -334,18 +332,19 @@ def _pickled_names(type: LiteralType) -> list[str]:
 def _announce(type: LiteralType, t: Any) -> None:
     """Warn, once per class, that values will be pickled; refuse where that is forbidden."""
     names = _pickled_names(type)
-    if os.environ.get(ALLOW_PICKLE, "1").strip().lower() in {"0", "false", "no", "off"}:
+    forbidden_by = config.pickle_forbidden_by()
+    if forbidden_by is not None:
         raise DefinitionError(
-            f"values of {type_name(t)} could only be pickled, and {ALLOW_PICKLE} forbids that",
+            f"values of {type_name(t)} could only be pickled, and the setting types.allow_pickle forbids that",
             expected="a type with a transformer",
             actual=", ".join(names),
-            hint="use a dataclass, or install a plugin that knows the type",
+            hint=f"use a dataclass, or install a plugin that knows the type; it is said in {forbidden_by}",
         )
     for name in names:
         if name not in _announced:
             warnings.warn(
                 f"there is no transformer for {name}: its values will be pickled, and can be read only by the same code"
-                f" (a dataclass would be exact; {ALLOW_PICKLE}=0 forbids pickle)",
+                f" (a dataclass would be exact; the setting types.allow_pickle = false forbids pickle)",
                 PickleFallbackWarning,
                 stacklevel=3,
             )
