@@ -10,6 +10,7 @@ import asyncio
 import getpass
 import os
 import secrets
+import shutil
 import signal
 import threading
 import time
@@ -303,6 +304,7 @@ class LocalClient:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     loop.remove_signal_handler(number)
             await pool.close()
+            shutil.rmtree(self.home / "attempts" / execution, ignore_errors=True)
 
     def execution(self, scope: Scope, execution: str) -> ExecutionView:
         """One execution as it is now."""

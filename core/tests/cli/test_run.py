@@ -65,6 +65,7 @@ def test_a_run_prints_its_outputs_and_id_and_can_be_read_back(cli: Any) -> None:
     assert [node["status"] for node in view["nodes"]] == ["succeeded"] * 4
     assert Path(view["decks"][0]["uri"].removeprefix("file://")).read_text() == "<b>abc</b>"
     assert [event["seq"] for event in view["events"]] == list(range(1, len(view["events"]) + 1))
+    assert not list((cli.home / "attempts").glob("*"))
     shown = cli.run("executions", "show", execution).stdout
     assert "succeeded" in shown
     assert "flow.best" in shown
