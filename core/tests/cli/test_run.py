@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import resource
 import signal
 import subprocess
@@ -422,6 +423,7 @@ def test_a_run_killed_in_the_middle_is_resumed_without_running_anything_twice(
     (marks / "open").touch()
     done = resumable.run("executions", "resume", execution)
     assert "o0 = 26" in done.stdout
+    assert "2 of 4 nodes had succeeded before" in done.stderr
     assert (marks / "first-1").read_text() == "x"
     assert (marks / "first-5").read_text() == "x"
     assert (marks / "last").read_text() == "x"
@@ -609,3 +611,32 @@ def test_an_interrupted_execution_is_aborted_at_once(resumable: Any, until: Call
     assert "aborted" in resumable.run("executions", "abort", execution).stdout
     assert resumable.json("executions", "show", execution)["status"] == "aborted"
     assert (resumable.folder / "marks" / "gate").read_text() == "x"
+
+
+def test_in_a_terminal_the_progress_is_a_table_that_moves(resumable: Any, until: Callable[..., Any]) -> None:
+    execution, _ = interrupted(resumable, until, signal.SIGKILL)
+    (resumable.folder / "marks" / "open").touch()
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        resumable.command("executions", "resume", execution),
+        cwd=resumable.folder,
+        env={**resumable.environment(), "TERM": "xterm", "COLUMNS": "100", "LINES": "30"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(ours, 65536)
+        except OSError:
+            break  # the other end is closed
+    os.close(ours)
+    out, _ = process.communicate(timeout=60)
+    assert "o0 = 26" in out
+    text = shown.decode()
+    assert "✓" in text
+    assert "2 of 4 nodes" in text
+    assert "4 of 4 nodes" in text
+    assert "gate" in text

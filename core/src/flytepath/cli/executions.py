@@ -6,13 +6,18 @@ import html
 import json
 import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flytepath import config
 from flytepath.cli.display import show_error, show_literal, show_seconds, show_time
+
+if TYPE_CHECKING:
+    from flytepath.client import LocalClient, Scope
+    from flytepath.model.workflow import WorkflowSpec
 
 
 @click.group()
@@ -114,7 +119,8 @@ def resume(execution: str, as_json: bool) -> None:
     scope = Scope.of_this_user()
     with LocalClient(config.home()) as client:
         spec = client.spec(scope, execution)
-        follow(client, scope, execution, spec, as_json=as_json)
+        done = {node.path for node in client.execution(scope, execution).nodes if node.status == "succeeded"}
+        follow(client, scope, execution, spec, as_json=as_json, done=done)
 
 
 @executions.command("abort")
@@ -170,12 +176,20 @@ def _file_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "deck"
 
 
-def follow(client: Any, scope: Any, execution: str, spec: Any, *, as_json: bool) -> None:
+def follow(
+    client: LocalClient,
+    scope: Scope,
+    execution: str,
+    spec: WorkflowSpec,
+    *,
+    as_json: bool,
+    done: Collection[str] = (),
+) -> None:
     """Drive an execution to its end with live progress, print its outputs, and exit with 1 if it failed."""
     from flytepath.cli.progress import progress_of, report_failure
 
     try:
-        with progress_of(spec) as progress:
+        with progress_of(spec, done) as progress:
             view = client.wait(scope, execution, progress)
     except KeyboardInterrupt:
         click.echo(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Collection
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -38,10 +39,15 @@ class Progress(Protocol):
     ) -> None: ...
 
 
-def progress_of(spec: WorkflowSpec) -> Progress:
-    """The progress that suits standard error: live in a terminal, plain lines otherwise."""
+def progress_of(spec: WorkflowSpec, done: Collection[str] = ()) -> Progress:
+    """The progress that suits standard error: live in a terminal, plain lines otherwise.
+
+    Args:
+        spec: the workflow that runs.
+        done: nodes that have succeeded before, in a run that is resumed.
+    """
     names = {node.path: node.name or node.task.rpartition(".")[2] for node in spec.nodes}
-    return LiveProgress(names) if sys.stderr.isatty() else PlainProgress(names)
+    return LiveProgress(names, done) if sys.stderr.isatty() else PlainProgress(names, done)
 
 
 class LineBuffer:
@@ -65,12 +71,15 @@ class LineBuffer:
 class PlainProgress:
     """A line for each thing that happens, on standard error."""
 
-    def __init__(self, names: dict[str, str]) -> None:
+    def __init__(self, names: dict[str, str], done: Collection[str] = ()) -> None:
         self._names = names
+        self._done = done
         self._started: dict[str, float] = {}
         self._buffer = LineBuffer()
 
     def __enter__(self) -> PlainProgress:
+        if self._done:
+            click.echo(f"{len(self._done)} of {len(self._names)} nodes had succeeded before", err=True)
         return self
 
     def __exit__(
@@ -130,12 +139,12 @@ class LiveProgress:
         "skipped": "[dim]–[/]",
     }
 
-    def __init__(self, names: dict[str, str]) -> None:
+    def __init__(self, names: dict[str, str], done: Collection[str] = ()) -> None:
         from rich.console import Console
         from rich.live import Live
 
         self._names = names
-        self._status = dict.fromkeys(names, "waiting")
+        self._status = {node: "succeeded" if node in done else "waiting" for node in names}
         self._note = dict.fromkeys(names, "")
         self._buffer = LineBuffer()
         self._started: dict[str, float] = {}
