@@ -128,20 +128,22 @@ class LocalWorker:
         """
         reading, writing = os.pipe()
         command = [setting.python, "-P", "-m", "flytepath.worker", "--messages", str(writing)]
+        messages = asyncio.StreamReader(limit=FRAME_LIMIT)
+        pipe: asyncio.ReadTransport | None = None
         try:
+            # The pipe comes first: from the process's first moment on, there is somebody who ends it.
+            pipe = await _connected(reading, messages)
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, pass_fds=(writing,), start_new_session=True
             )
         except BaseException as error:
-            os.close(reading)
+            if pipe is not None:
+                pipe.close()
             if isinstance(error, OSError):
                 raise WorkerError("a worker cannot be started", place=setting.python, actual=str(error)) from error
             raise
         finally:
             os.close(writing)
-        messages = asyncio.StreamReader(limit=FRAME_LIMIT)
-        loop = asyncio.get_running_loop()
-        pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(messages), os.fdopen(reading, "rb"))
         worker = cls(process, messages, pipe)
         try:
             await worker._shake_hands(setting)
@@ -281,6 +283,18 @@ class LocalWorker:
             return
         self._signal(signal.SIGKILL)  # what a task left running in the group
         await self._drained()
+
+
+async def _connected(descriptor: int, reader: asyncio.StreamReader) -> asyncio.ReadTransport:
+    """A transport that feeds ``reader`` from ``descriptor`` and owns it; closed if this is cancelled."""
+    file = os.fdopen(descriptor, "rb")
+    try:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file)
+    except BaseException:
+        file.close()
+        raise
+    return transport
 
 
 def timeout_record(task: str, seconds: float) -> ErrorRecord:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -139,7 +140,8 @@ class Scheduler:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._reports: asyncio.Queue[tuple[str, int, _Ended | DeckReport | BoundaryResult]] = asyncio.Queue()
         self._wake = asyncio.Event()
-        self._taken: list[int] = []
+        self._seen: set[int] = set()
+        self._handled: list[int] = []
 
     async def run(self, owner: str, epoch: int) -> ExecutionState:
         """Own the execution and drive it to its end.
@@ -183,9 +185,10 @@ class Scheduler:
     def _read_inbox(self, posted: Sequence[Posted]) -> None:
         """Turn commands into events; they are taken out of the inbox once those are durable."""
         for item in posted:
-            if item.id in self._taken:
+            if item.id in self._seen:
                 continue
-            self._taken.append(item.id)
+            self._seen.add(item.id)
+            self._handled.append(item.id)
             if item.command.get("type") == "abort" and not self._state.status.is_final:
                 actor = Actor(kind="user", name=str(item.command.get("principal", "")))
                 self._do(Abort(str(item.command.get("reason", ""))), actor)
@@ -216,9 +219,8 @@ class Scheduler:
             self._kill_running()
             return started
         due = [path for path, at in self._state.retrying.items() if at <= now]
-        for path in [*due, *self._state.ready]:
-            if len(self._state.running) >= self._slots:
-                break
+        free = max(0, self._slots - len(self._state.running))
+        for path in [*due, *islice(self._state.ready, free)][:free]:
             request = self._prepared(path)
             if request is not None:
                 started.append((request, request.task.timeout_seconds))
@@ -274,12 +276,12 @@ class Scheduler:
     async def _commit(self, epoch: int) -> None:
         if not self._events:
             return
-        events, literals = self._events, list(self._literals.values())
-        self._events, self._literals = [], {}
+        events, literals, handled = self._events, list(self._literals.values()), self._handled
+        self._events, self._literals, self._handled = [], {}, []
         future = self._log.append_later(self._execution, events[0].seq - 1, epoch, events, literals)
         await asyncio.wrap_future(future)
-        if self._taken:
-            await asyncio.to_thread(self._log.take, self._taken)
+        if handled:  # what they led to is durable now, and not before
+            await asyncio.to_thread(self._log.take, handled)
         for event in events:
             self._listener.event(event)
 
