@@ -26,7 +26,7 @@ from flytepath.bundle import Bundle, unpack, unpacked
 from flytepath.engine.dispatch import WorkerPool, WorkerSetting
 from flytepath.engine.ownership import is_dead, this_process
 from flytepath.engine.scheduler import LEASE_SECONDS, Listener, Scheduler
-from flytepath.engine.state import ExecutionState, apply
+from flytepath.engine.state import ExecutionState, apply, fold
 from flytepath.errors import ExecutionStateError, StoreError
 from flytepath.model.events import (
     Actor,
@@ -166,9 +166,6 @@ class Client(Protocol):
     def events(self, scope: Scope, execution: str, after: int = 0) -> Sequence[Event]:
         """The log."""
 
-    def spec(self, scope: Scope, execution: str) -> WorkflowSpec:
-        """The compiled workflow that the execution runs."""
-
 
 class LocalClient:
     """The client of this machine's store.
@@ -252,7 +249,8 @@ class LocalClient:
         owner = this_process()
         epoch = self._store.acquire(execution, owner, ttl=LEASE_SECONDS, is_dead=is_dead)
         try:
-            state, _ = self._folded(execution)  # what the former owner wrote before its lease ended
+            for event in self._store.read(execution, state.seq):  # what the former owner wrote before its lease ended
+                apply(state, event)
             asyncio.run(self._drive(execution, state, owner, epoch, listener))
         finally:
             with suppress(StoreError):
@@ -375,10 +373,6 @@ class LocalClient:
         """The log."""
         return self._store.read(execution, after)
 
-    def spec(self, scope: Scope, execution: str) -> WorkflowSpec:
-        """The compiled workflow that the execution runs."""
-        return self._folded(execution)[0].spec
-
     def _is_unowned(self, execution: str) -> bool:
         lease = self._store.owner(execution)
         return lease is None or lease.expires_at < time.time() or is_dead(lease.owner)
@@ -392,10 +386,7 @@ class LocalClient:
         created = events[0].payload
         if not isinstance(created, ExecutionCreated):
             raise StoreError("the log does not begin with the execution's creation", place=execution)
-        state = ExecutionState.of(WorkflowSpec.model_validate(self._store.get_spec(created.spec)))
-        for event in events:
-            apply(state, event)
-        return state, events
+        return fold(WorkflowSpec.model_validate(self._store.get_spec(created.spec)), events), events
 
 
 def _admit(spec: WorkflowSpec, tenant: Tenant) -> None:

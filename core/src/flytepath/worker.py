@@ -197,15 +197,11 @@ def error_record(error: BaseException, task: str, code_path: str) -> ErrorRecord
     kind = type(error)
     shown = f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ != "builtins" else kind.__qualname__
     if isinstance(error, FlytePathError):
-        return ErrorRecord(
+        return ErrorRecord.of(
+            error,
             kind="system" if isinstance(error, WorkerError) else "user",
-            code=error.code,
             type=shown,
-            message=error.message,
-            place=error.place or task,
-            expected=error.expected,
-            actual=error.actual,
-            hint=error.hint,
+            place=task,
             traceback=trace,
             recoverable=not isinstance(error, TypeTransformerFailedError | BoundaryCheckError)
             or isinstance(error, RecoverableError),

@@ -25,12 +25,11 @@ class GraphNode:
 
 @dataclass(slots=True)
 class Graph:
-    """A workflow's nodes in the order of their calls (which is a topological order), its outputs, and what is wrong."""
+    """A workflow's nodes in the order of their calls (which is a topological order), and its outputs."""
 
     name: str
     nodes: list[GraphNode] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
-    findings: list[str] = field(default_factory=list)
     _children: int = 0
 
     def next_path(self) -> str:

@@ -6,7 +6,7 @@ import html
 import json
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from flytepath.cli.display import show_error, show_literal, show_seconds, show_t
 
 if TYPE_CHECKING:
     from flytepath.client import LocalClient, Scope
-    from flytepath.model.workflow import WorkflowSpec
 
 
 @click.group()
@@ -118,9 +117,10 @@ def resume(execution: str, as_json: bool) -> None:
 
     scope = Scope.of_this_user()
     with LocalClient(config.home()) as client:
-        spec = client.spec(scope, execution)
-        done = {node.path for node in client.execution(scope, execution).nodes if node.status == "succeeded"}
-        follow(client, scope, execution, spec, as_json=as_json, done=done)
+        nodes = client.execution(scope, execution).nodes
+        tasks = {node.path: node.task for node in nodes}
+        done = {node.path for node in nodes if node.status == "succeeded"}
+        follow(client, scope, execution, tasks, as_json=as_json, done=done)
 
 
 @executions.command("abort")
@@ -180,7 +180,7 @@ def follow(
     client: LocalClient,
     scope: Scope,
     execution: str,
-    spec: WorkflowSpec,
+    tasks: Mapping[str, str],
     *,
     as_json: bool,
     done: Collection[str] = (),
@@ -189,7 +189,7 @@ def follow(
     from flytepath.cli.progress import progress_of, report_failure
 
     try:
-        with progress_of(spec, done) as progress:
+        with progress_of(tasks, done) as progress:
             view = client.wait(scope, execution, progress)
     except KeyboardInterrupt:
         click.echo(

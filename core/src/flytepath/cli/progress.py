@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -22,7 +22,6 @@ from flytepath.model.events import (
     NodeSkipped,
     NodeSucceeded,
 )
-from flytepath.model.workflow import WorkflowSpec
 
 
 class Progress(Protocol):
@@ -39,14 +38,14 @@ class Progress(Protocol):
     ) -> None: ...
 
 
-def progress_of(spec: WorkflowSpec, done: Collection[str] = ()) -> Progress:
+def progress_of(tasks: Mapping[str, str], done: Collection[str] = ()) -> Progress:
     """The progress that suits standard error: live in a terminal, plain lines otherwise.
 
     Args:
-        spec: the workflow that runs.
+        tasks: the full name of each node's task, by the node's path.
         done: nodes that have succeeded before, in a run that is resumed.
     """
-    names = {node.path: node.name or node.task.rpartition(".")[2] for node in spec.nodes}
+    names = {path: task.rpartition(".")[2] for path, task in tasks.items()}
     return LiveProgress(names, done) if sys.stderr.isatty() else PlainProgress(names, done)
 
 

@@ -115,7 +115,7 @@ def _run(
         execution = client.create_execution(scope, identity, literals)
         if not as_json:
             click.echo(f"execution {execution} of {identity}", err=True)
-        follow(client, scope, execution, spec, as_json=as_json)
+        follow(client, scope, execution, {node.path: node.task for node in spec.nodes}, as_json=as_json)
 
 
 def _read_inputs_file(path: Path | None, workflow: Any) -> dict[str, Any]:

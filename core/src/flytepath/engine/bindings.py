@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from flytepath.errors import LiteralError
-from flytepath.model.literal import INLINE_LIMIT, Literal, canonical_json, cast, compose_dict, compose_list
+from flytepath.model.literal import Literal, cast, compose_dict, compose_list
 from flytepath.model.types import LiteralType
 from flytepath.model.workflow import (
     Binding,
@@ -16,6 +16,7 @@ from flytepath.model.workflow import (
     OutputBinding,
 )
 from flytepath.plugin.transformer import BlobSink, BlobSource
+from flytepath.store.literals import inline, offload
 
 #: The literal of a node's output: ``(node path, output name)``.
 OutputOf = Callable[[str, str], Literal]
@@ -41,7 +42,7 @@ class LiteralResolver:
         literal = self._resolve(binding, declared)
         if literal.type != declared:
             literal = cast(self._inline(literal), declared)
-        return self._kept_small(literal)
+        return offload(literal, self._sink)
 
     def _resolve(self, binding: Binding, declared: LiteralType) -> Literal:
         match binding:
@@ -71,16 +72,7 @@ class LiteralResolver:
         return self._inline(literal).get(path) if path else literal
 
     def _inline(self, literal: Literal) -> Literal:
-        if literal.is_offloaded and literal.ref is not None:
-            return literal.inlined(self._source.get(literal.ref))
-        return literal
-
-    def _kept_small(self, literal: Literal) -> Literal:
-        if literal.ref is None and literal.data is not None:
-            payload = canonical_json(literal.data)
-            if len(payload) > INLINE_LIMIT:
-                return literal.offloaded(self._sink.put(payload))
-        return literal
+        return inline(literal, self._source)
 
 
 def _container(declared: LiteralType, *kinds: str) -> LiteralType:

@@ -211,14 +211,15 @@ class LocalWorker:
 
     def _death(self, task: str, error: WorkerError) -> ErrorRecord:
         status = self._process.returncode
-        if status is not None and status < 0:
+        hint = None
+        if status is None:
+            message = error.message
+        elif status < 0:
             name = signal.Signals(-status).name
             hint = "the machine may be short of memory" if name == "SIGKILL" else None
             message = f"the worker was killed by {name}"
         else:
-            message, hint = f"the worker ended with exit status {status}", None
-        if status is None:
-            message = error.message
+            message = f"the worker ended with exit status {status}"
         return ErrorRecord(kind="system", code="FP-WORKER", message=message, place=task, hint=hint)
 
     def _printed(self) -> bytes:
@@ -325,14 +326,7 @@ class WorkerPool:
             try:
                 worker = await self._take()
             except WorkerError as error:
-                record = ErrorRecord(
-                    kind="system",
-                    code=error.code,
-                    message=error.message,
-                    place=error.place,
-                    hint=error.hint,
-                    actual=error.actual,
-                )
+                record = ErrorRecord.of(error, kind="system")
                 return AttemptResult(AttemptErred(error=record), b"")
             try:
                 return await worker.run(request, timeout, on_report, on_output)

@@ -387,14 +387,4 @@ class Scheduler:
 
 
 def _record_of(error: FlytePathError, place: str) -> ErrorRecord:
-    return ErrorRecord(
-        kind="user",
-        code=error.code,
-        type=type(error).__name__,
-        message=error.message,
-        place=error.place or place,
-        expected=error.expected,
-        actual=error.actual,
-        hint=error.hint,
-        recoverable=False,
-    )
+    return ErrorRecord.of(error, kind="user", type=type(error).__name__, place=place, recoverable=False)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter
 
-from flytepath.errors import LiteralError
+from flytepath.errors import FlytePathError, LiteralError
 from flytepath.model.literal import BlobRef
 from flytepath.model.task import Record
 
@@ -56,6 +56,11 @@ class ErrorRecord(Record):
     hint: str | None = None
     traceback: str = ""
     recoverable: bool = True
+
+    @classmethod
+    def of(cls, error: FlytePathError, *, place: str | None = None, **facts: Any) -> ErrorRecord:
+        """The record of an error of ours; ``place`` is where, unless the error knows better."""
+        return cls(**{**error.to_json(), "place": error.place or place, **facts})
 
 
 class Usage(Record):

@@ -9,7 +9,7 @@ from typing import Any
 from flytepath.errors import DefinitionError
 from flytepath.plugin.transformer import Converter
 from flytepath.types.converter import InPlaceTransformer, type_name
-from flytepath.types.structs import StructConverter, StructField, field_types
+from flytepath.types.structs import StructConverter, StructField, field_converter, field_types
 
 
 class DataclassTransformer(InPlaceTransformer):
@@ -22,21 +22,13 @@ class DataclassTransformer(InPlaceTransformer):
         fields = tuple(
             StructField(
                 field.name,
-                _resolved(resolve, types[field.name], field.name),
+                field_converter(resolve, types[field.name], field.name),
                 required=field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
                 by_keyword=bool(field.kw_only),
             )
             for field in dataclasses.fields(cls)
         )
         return StructConverter(t, fields, _construction(cls), bool(cls.__dataclass_params__.frozen))
-
-
-def _resolved(resolve: Any, t: Any, name: str) -> Any:
-    try:
-        return resolve(t)
-    except DefinitionError as error:
-        error.place = f".{name}{error.place or ''}"
-        raise
 
 
 def _construction(cls: type[Any]) -> str:

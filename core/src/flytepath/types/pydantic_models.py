@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flytepath.errors import DefinitionError, TypeTransformerFailedError
+from flytepath.errors import TypeTransformerFailedError
 from flytepath.model.literal import BlobRef
 from flytepath.model.types import Field, LiteralType
 from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json
 from flytepath.types.converter import CoreConverter, InPlaceTransformer, mismatch, type_name, unreadable, within
-from flytepath.types.structs import StructField
+from flytepath.types.structs import StructField, field_converter
 
 
 class ModelConverter(CoreConverter[Any]):
@@ -113,10 +113,6 @@ class ModelTransformer(InPlaceTransformer):
             t.model_rebuild()
         fields = []
         for name, field in t.model_fields.items():
-            try:
-                converter = resolve(field.annotation)
-            except DefinitionError as error:
-                error.place = f".{name}{error.place or ''}"
-                raise
+            converter = field_converter(resolve, field.annotation, name)
             fields.append(StructField(name, converter, required=field.is_required()))
         return ModelConverter(t, tuple(fields))

@@ -11,7 +11,7 @@ from flytepath.model.types import Field, LiteralType
 from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json
 from flytepath.types.converter import CoreConverter, InPlaceTransformer, mismatch, type_name, unreadable, within
 from flytepath.types.recursion import struct_name
-from flytepath.types.structs import StructConverter, StructField, field_types
+from flytepath.types.structs import StructConverter, StructField, field_converter, field_types
 
 
 class TypedDictConverter(CoreConverter[dict[str, Any]]):
@@ -76,7 +76,7 @@ class RecordTransformer(InPlaceTransformer):
         for name, hint in types.items():
             said, bare = _qualified(hint)
             required = name in cls.__required_keys__ if said is None else said
-            fields.append(StructField(name, _resolved(resolve, bare, name), required))
+            fields.append(StructField(name, field_converter(resolve, bare, name), required))
         return TypedDictConverter(t, tuple(fields))
 
     def _named_tuple(self, t: Any, cls: Any, types: dict[str, Any], resolve: Any) -> Converter[Any]:
@@ -88,7 +88,7 @@ class RecordTransformer(InPlaceTransformer):
                 hint="define the class with typing.NamedTuple and annotate its fields",
             )
         fields = tuple(
-            StructField(name, _resolved(resolve, types[name], name), name not in cls._field_defaults)
+            StructField(name, field_converter(resolve, types[name], name), name not in cls._field_defaults)
             for name in cls._fields
         )
         return StructConverter(t, fields, "call", immutable=True)
@@ -102,11 +102,3 @@ def _qualified(hint: Any) -> tuple[bool | None, Any]:
         return None, hint
     said, bare = _qualified(typing.get_args(hint)[0])
     return said if wrapper == "ReadOnly" else wrapper == "Required", bare
-
-
-def _resolved(resolve: Any, t: Any, name: str) -> Any:
-    try:
-        return resolve(t)
-    except DefinitionError as error:
-        error.place = f".{name}{error.place or ''}"
-        raise

@@ -219,3 +219,12 @@ def _substituted(t: Any, given: Mapping[Any, Any]) -> Any:
     if not given or not open_parameters or isinstance(t, type):
         return t
     return t[tuple(given.get(parameter, parameter) for parameter in open_parameters)]
+
+
+def field_converter(resolve: Any, t: Any, name: str) -> Any:
+    """The converter of a field's type; an error names the field."""
+    try:
+        return resolve(t)
+    except DefinitionError as error:
+        error.place = f".{name}{error.place or ''}"
+        raise
