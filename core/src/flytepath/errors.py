@@ -112,6 +112,18 @@ class DefinitionError(FlytePathError, TypeError, ValueError):
     exit_status = 2
 
 
+class AmbiguousUnionError(DefinitionError):
+    """A union whose alternatives cannot be told apart by the class of a value."""
+
+    code = "FP-AMBIGUOUS-UNION"
+
+
+class DefaultValueError(DefinitionError):
+    """A default is not of the type that its input declares, or could not be kept."""
+
+    code = "FP-DEFAULT"
+
+
 class CompileError(FlytePathError, TypeError, ValueError):
     """A workflow's nodes do not fit together. One error may report several findings, a line each."""
 

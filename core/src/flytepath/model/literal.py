@@ -1,8 +1,8 @@
 """The literal: a typed value as it is kept, sent and compared, readable without the Python type it came from.
 
-An envelope ``{format, version, type, data | ref, digest, refs[]}``. A container is *one* JSON payload; where its type
-says file, directory, dataframe, iterator or opaque, the payload holds an embedded object
-``{"format", "version", "data", "ref": index into refs | null}`` and the bytes stay in a blob.
+An envelope ``{format, version, type, data | ref, digest, refs[], hash}``; ``refs`` and ``hash`` only where there is any.
+A container is *one* JSON payload; where its type says file, directory, dataframe, iterator or opaque, the payload holds
+an embedded object ``{"format", "version", "data", "ref": index into refs | null}`` and the bytes stay in a blob.
 
 Exact rules of the JSON payload, by kind (golden files in ``core/tests/golden`` hold them for ever):
 
@@ -40,6 +40,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from flytepath.errors import LiteralError
+from flytepath.model.fitting import fits, refit
 from flytepath.model.payload import NO_SCOPE, Path, closed, step_into, with_refs
 from flytepath.model.types import BLOB_KINDS, NONE, LiteralType
 
@@ -89,7 +90,8 @@ class Literal:
     """A typed value in its kept form.
 
     Make one with :meth:`make`, which takes the digest. Two literals are the same value exactly when their digests are
-    equal; where the bytes lie does not count.
+    equal; where the bytes lie does not count. ``hash`` is what the author of a value says stands for it in cache keys,
+    in place of the digest; it is no part of the value.
 
     Example:
         >>> from flytepath.model.types import INTEGER
@@ -105,6 +107,7 @@ class Literal:
     version: int = JSON_VERSION
     ref: BlobRef | None = None
     refs: tuple[BlobRef, ...] = ()
+    hash: str | None = None
 
     @classmethod
     def make(
@@ -159,6 +162,8 @@ class Literal:
         out["digest"] = self.digest
         if self.refs:
             out["refs"] = [ref.to_json() for ref in self.refs]
+        if self.hash is not None:
+            out["hash"] = self.hash
         return out
 
     @classmethod
@@ -182,6 +187,7 @@ class Literal:
                 version=version,
                 ref=None if ref is None else BlobRef.from_json(ref),
                 refs=tuple(BlobRef.from_json(item) for item in envelope.get("refs", ())),
+                hash=envelope.get("hash"),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise LiteralError("not a literal", actual=repr(envelope)[:200]) from error
@@ -349,55 +355,29 @@ def cast(literal: Literal, declared: LiteralType) -> Literal:
         >>> cast(Literal.make(INTEGER, 1), LiteralType.union_of(INTEGER, NONE)).data
         {'tag': 0, 'value': 1}
     """
-    if literal.type == declared or (declared.kind in BLOB_KINDS and _is_kind_of(literal.type, declared)):
+    if literal.type == declared or (declared.kind in BLOB_KINDS and fits(literal.type, declared)):
         return literal
     refs: list[BlobRef] = []
-    return Literal.make(declared, _embed(literal, declared, refs), refs=refs)
-
-
-def _is_kind_of(actual: LiteralType, declared: LiteralType) -> bool:
-    """Whether a literal of type ``actual`` may stand in a place of type ``declared`` as it is."""
-    if actual == declared or (declared.kind == "any" and actual.kind not in BLOB_KINDS):
-        return True
-    if actual.kind != declared.kind or declared.kind not in BLOB_KINDS or actual.items != declared.items:
-        return False
-    return (not declared.format or not actual.format or declared.format == actual.format) and (
-        not declared.name or declared.name == actual.name
-    )
+    made = Literal.make(declared, _embed(literal, declared, refs), refs=refs)
+    return made if literal.hash is None else replace(made, hash=literal.hash)
 
 
 def _embed(item: Literal, declared: LiteralType, refs: list[BlobRef]) -> Any:
     """The payload of ``item`` for a place of type ``declared`` in a container whose blobs are ``refs``."""
     _check_inline(item)
-    if declared.kind == "union" and item.type != declared:
-        return _embed_alternative(item, declared, refs)
-    if not _is_kind_of(item.type, declared):
-        raise LiteralError("the value is not of the type of its place", expected=str(declared), actual=str(item.type))
+    offset = len(refs)
     if item.format != JSON_FORMAT or item.type.kind in BLOB_KINDS:
         if item.refs:
             raise LiteralError("a literal with more than one blob cannot be embedded in a container")
-        ref = None
         if item.ref is not None:
-            ref = len(refs)
             refs.append(item.ref)
-        return {"format": item.format, "version": item.version, "data": item.data, "ref": ref}
-    offset = len(refs)
+        ref = None if item.ref is None else offset
+        return refit(
+            {"format": item.format, "version": item.version, "data": item.data, "ref": ref}, item.type, declared
+        )
     refs.extend(item.refs)
-    if not offset or not item.refs:
-        return item.data
-    return with_refs(item.type, item.data, lambda index: index + offset)
-
-
-def _embed_alternative(item: Literal, declared: LiteralType, refs: list[BlobRef]) -> Any:
-    chosen = _alternative(item) if item.type.kind == "union" else item
-    exact = [tag for tag, alternative in enumerate(declared.items) if alternative == chosen.type]
-    fitting = [tag for tag, alternative in enumerate(declared.items) if _is_kind_of(chosen.type, alternative)]
-    if not exact and not fitting:
-        raise LiteralError("no alternative of the union fits", expected=str(declared), actual=str(chosen.type))
-    if chosen.type.kind == "none":
-        return None
-    tag = (exact or fitting)[0]
-    return {"tag": tag, "value": _embed(chosen, declared.items[tag], refs)}
+    own = with_refs(item.type, item.data, lambda index: index + offset) if offset and item.refs else item.data
+    return refit(own, item.type, declared)
 
 
 def _alternative(union: Literal) -> Literal:

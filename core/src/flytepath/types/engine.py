@@ -10,6 +10,7 @@ import types
 import typing
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
 from flytepath import config
@@ -55,6 +56,7 @@ class Codec(Generic[T]):
         literal_type: what its literals are.
         pickled: whether the pickle fallback is anywhere inside.
         markers: what ``Annotated`` says at the outermost level.
+        hasher: what hashes a value for the cache, where a ``HashMethod`` says; ``None`` where its content counts.
         isolate: checks a value strictly and returns one that shares nothing mutable with it.
 
     Example:
@@ -64,12 +66,13 @@ class Codec(Generic[T]):
         [1, 2]
     """
 
-    __slots__ = ("_converter", "isolate", "literal_type", "markers", "pickled", "python_type")
+    __slots__ = ("_converter", "hasher", "isolate", "literal_type", "markers", "pickled", "python_type")
 
     def __init__(self, python_type: Any, converter: Converter[T], markers: tuple[Any, ...] = ()) -> None:
         self.python_type = python_type
         self.literal_type: LiteralType = converter.literal_type
         self.markers = markers
+        self.hasher: Callable[[Any], str] | None = _hasher(python_type, markers)
         self.pickled: bool = _is_pickled(converter.literal_type)
         self._converter = converter
         self.isolate: Callable[[T], T] = converter.isolate
@@ -90,6 +93,10 @@ class Codec(Generic[T]):
         Raises:
             TypeTransformerFailedError: ``place`` is the path inside the value, such as ``.layers[3].units``.
         """
+        literal = self._encode(value, sink)
+        return literal if self.hasher is None else replace(literal, hash=self.hasher(value))
+
+    def _encode(self, value: T, sink: BlobSink) -> Literal:
         converter = self._converter
         if isinstance(converter, EmbeddedConverter):
             return converter.encode_literal(value, sink)
@@ -144,6 +151,15 @@ class Codec(Generic[T]):
         from flytepath.types.summaries import summary
 
         return summary(value)
+
+
+def _hasher(t: Any, markers: tuple[Any, ...]) -> Callable[[Any], str] | None:
+    """What hashes values of ``t``; the module that knows is imported only where an annotation says something."""
+    if not markers and "HashMethod" not in str(t):
+        return None
+    from flytepath.types.hashing import hasher_of
+
+    return hasher_of(t, markers)
 
 
 def _inlined(literal: Literal, source: BlobSource) -> Literal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from typing import Any
 
-from flytepath.errors import DefinitionError
+from flytepath.errors import AmbiguousUnionError
 from flytepath.model.literal import BlobRef, canonical_json
 from flytepath.model.types import LiteralType
 from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json
@@ -132,7 +132,7 @@ def _check_distinct(t: Any, one: Converter[Any], other: Converter[Any]) -> None:
     for left in _classes(one):
         for right in _classes(other):
             if left is right or _overlaps(left, one, right) or _overlaps(right, other, left):
-                raise DefinitionError(
+                raise AmbiguousUnionError(
                     f"the union {type_name(t)} is ambiguous: a value could be {one.literal_type} or"
                     f" {other.literal_type}",
                     expected="alternatives that the class of a value tells apart",
