@@ -110,6 +110,21 @@ class TypeTransformer(ABC, Generic[T]):
 
         return copy.deepcopy(value)
 
+    def accepts(self, value: Any, t: type[T]) -> bool:
+        """Whether ``value``, which is no instance of ``t``, may be given where ``t`` is declared.
+
+        ``encode`` and ``isolate`` then turn it into one without loss. By default nothing else is taken.
+        """
+        return False
+
+    def annotated(self, t: type[T], metadata: tuple[Any, ...]) -> TypeTransformer[T] | None:
+        """The transformer for ``Annotated[t, *metadata]`` where that says more; ``None`` (the default) where not.
+
+        Raises:
+            DefinitionError: what the annotation asks for can never be had.
+        """
+        return None
+
     def converter(self, t: type[T], resolve: Callable[[Any], Converter[Any]]) -> Converter[T] | None:
         """A converter that writes JSON in place, for types that are no blobs; ``resolve`` gives those of inner types.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +25,11 @@ from flytepath.plugin.extensions import BlobStore
 from flytepath.store.disk import folder_error, sync_folder
 
 _PIECE: Final = 1024 * 1024
+#: So much is written before the disk is asked to begin, while the rest is still being digested.
+_STRETCH: Final = 24 * _PIECE
 _ALGORITHM: Final = "sha256"
+#: The extended attribute of a large blob that says which file, by whose digest, was written here.
+_SEAL: Final = "user.flytepath.seal"
 
 
 class BlobCorruptError(StoreCorruptError):
@@ -56,7 +61,10 @@ class BlobPlace(Protocol):
 
 
 class DraftWriter:
-    """A blob being written, digested as it streams; ``ref`` is known once it is kept."""
+    """A blob being written, digested as it streams; ``ref`` is known once it is kept.
+
+    Large pieces are digested, written and made durable side by side: each of the three takes about as long as another.
+    """
 
     def __init__(self, draft: Path) -> None:
         self._draft = draft
@@ -64,15 +72,46 @@ class DraftWriter:
         self._sum = hashlib.sha256()
         self._size = 0
         self._ref: BlobRef | None = None
+        self._unsynced = 0
+        self._syncing: threading.Thread | None = None
+        self._failed: list[OSError] = []
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:
         """Append ``data``; the number of bytes. Raises :class:`StoreFullError` where there is no room."""
         view = memoryview(data).cast("B")
-        with storage_errors(self._draft):
-            self._file.write(view)
-        self._sum.update(view)
+        if len(view) < _PIECE:
+            self._sum.update(view)
+            self._put(view)
+        else:
+            # The piece may be gone when this returns, so the digest may not outlast it.
+            digesting = threading.Thread(target=self._sum.update, args=(view,), name="flytepath-digest")
+            digesting.start()
+            try:
+                self._put(view)
+            finally:
+                digesting.join()
         self._size += len(view)
         return len(view)
+
+    def _put(self, view: memoryview) -> None:
+        with storage_errors(self._draft):
+            self._file.write(view)
+        self._unsynced += len(view)
+        if self._unsynced >= _STRETCH and (self._syncing is None or not self._syncing.is_alive()):
+            self._unsynced = 0
+            self._syncing = threading.Thread(target=self._begin_sync, name="flytepath-sync")
+            self._syncing.start()
+
+    def _begin_sync(self) -> None:
+        # The system reports a failed write once: what is learned here must not be lost for the last sync.
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._failed.append(error)
+
+    def _end_sync(self) -> None:
+        if self._syncing is not None:
+            self._syncing.join()
 
     @property
     def ref(self) -> BlobRef:
@@ -83,11 +122,17 @@ class DraftWriter:
 
     def seal(self) -> str:
         """Make the draft durable; the blob's name."""
+        name = self._sum.hexdigest()
         with storage_errors(self._draft):
             self._file.flush()
+            if self._size >= _PIECE:
+                _set_seal(self._file.fileno(), name)
             os.fsync(self._file.fileno())
+            self._end_sync()
+            if self._failed:
+                raise self._failed[0]
             self._file.close()
-        return self._sum.hexdigest()
+        return name
 
     def kept(self, uri: str) -> None:
         """Say where the blob is kept."""
@@ -95,6 +140,7 @@ class DraftWriter:
 
     def discard(self) -> None:
         """Throw the draft away. After a success there is nothing left to throw."""
+        self._end_sync()
         with suppress(OSError):  # closing writes what is buffered, which nobody wants any more
             self._file.close()
         self._draft.unlink(missing_ok=True)
@@ -190,6 +236,9 @@ class BlobFolder:
         facts = path.stat()
         signature = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
         if self._checked.get(name) != signature:
+            if _is_sealed(path, facts, name):
+                self._checked[name] = signature
+                return path
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, _ALGORITHM).hexdigest()
             if found != name:
@@ -335,6 +384,29 @@ def _file_of(uri: str) -> Path:
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
         raise UsageError("this is not a file on this machine", expected="file:///absolute/path", actual=uri)
     return Path(unquote(parts.path))
+
+
+def _set_seal(descriptor: int, name: str) -> None:
+    """Note on a finished file that its bytes were digested as they were written, so that readers need not do it again.
+
+    The note names the file by its number, size and time of change: on a copy, or after any change, it says nothing.
+    """
+    if hasattr(os, "setxattr"):
+        with suppress(OSError):  # a file system without such attributes: readers digest
+            os.setxattr(descriptor, _SEAL, _seal(os.fstat(descriptor), name))
+
+
+def _is_sealed(path: Path, facts: os.stat_result, name: str) -> bool:
+    if not hasattr(os, "getxattr"):
+        return False
+    try:
+        return os.getxattr(path, _SEAL) == _seal(facts, name)
+    except OSError:
+        return False
+
+
+def _seal(facts: os.stat_result, name: str) -> bytes:
+    return f"{facts.st_ino}:{facts.st_mtime_ns}:{facts.st_size}:{name}".encode()
 
 
 def _name(ref: BlobRef) -> str:

@@ -67,8 +67,16 @@ class EmbeddedConverter(CoreConverter[Any]):
         return self.transformer.isolate(value, self.python_type)
 
     def _check(self, value: Any) -> None:
-        if not isinstance(value, self.classes):
+        if not isinstance(value, self.classes) and not self.transformer.accepts(value, self.python_type):
             raise mismatch(value, type_name(self.python_type))
+
+
+def annotated(converter: Converter[Any], metadata: tuple[Any, ...]) -> Converter[Any]:
+    """The converter of an annotated type: another where its transformer understands the annotation."""
+    if not isinstance(converter, EmbeddedConverter) or not metadata:
+        return converter
+    transformer = converter.transformer.annotated(converter.python_type, metadata)
+    return converter if transformer is None else EmbeddedConverter(transformer, converter.python_type)
 
 
 class AdaptedConverter(CoreConverter[Any]):

@@ -19,7 +19,7 @@ from flytepath.model.literal import INLINE_LIMIT, JSON_FORMAT, BlobRef, Literal,
 from flytepath.model.types import LiteralType
 from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json
 from flytepath.types.converter import CoreConverter, type_name
-from flytepath.types.embedded import AdaptedConverter, EmbeddedConverter, PickleConverter
+from flytepath.types.embedded import AdaptedConverter, EmbeddedConverter, PickleConverter, annotated
 from flytepath.types.lookup import builtin_form, form_of, transformer_for_class, transformer_for_generic
 from flytepath.types.recursion import RecursiveConverter, is_recursive
 
@@ -195,19 +195,30 @@ def codec(t: Any) -> Codec[Any]:
     """
     if typing.get_origin(t) is typing.Annotated:
         inner = codec(t.__origin__)
-        return Codec(inner.python_type, inner.converter, (*t.__metadata__, *inner.markers))
-    try:
-        found = _codecs.get(t)
-    except TypeError as error:
-        raise _no_type(t) from error
+        converter = annotated(inner.converter, t.__metadata__)
+        return Codec(inner.python_type, converter, (*t.__metadata__, *inner.markers))
+    hashable = _is_hashable(t)
+    if not hashable and typing.get_origin(t) is None:
+        raise _no_type(t)
+    found = _codecs.get(t) if hashable else None
     if found is None:
         found = Codec(t, _Compiler().resolve(t))
         if found.pickled:
             _announce(found.literal_type, t)
-        _codecs[t] = found
+        if hashable:
+            _codecs[t] = found
     elif found.pickled:
         _announce(found.literal_type, t)
     return found
+
+
+def _is_hashable(t: Any) -> bool:
+    """Not so where an annotation inside holds a dict, as ``kwtypes(...)`` does."""
+    try:
+        hash(t)
+    except TypeError:
+        return False
+    return True
 
 
 class _Compiler:
@@ -217,11 +228,13 @@ class _Compiler:
         self._open: dict[Any, RecursiveConverter] = {}
 
     def resolve(self, t: Any) -> Converter[Any]:
+        if typing.get_origin(t) is typing.Annotated:
+            return annotated(self.resolve(t.__origin__), t.__metadata__)
         t = self._plain(t)
-        found = _codecs.get(t)
+        found = _codecs.get(t) if _is_hashable(t) else None
         if found is not None and not (self._open and is_recursive(found.literal_type)):
             return found.converter
-        if t in self._open:
+        if self._open and _is_hashable(t) and t in self._open:
             return self._open[t]
         origin = typing.get_origin(t)
         if origin in (typing.Union, types.UnionType):
