@@ -30,10 +30,19 @@ def golden(direction: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (GOLDEN / f"v{PROTOCOL_VERSION}-{direction}.jsonl").read_text().splitlines()]
 
 
+def is_kept(old: Any, new: Any) -> bool:
+    """Whether all that ``old`` says is said by ``new``, which may say more: fields of later releases."""
+    if isinstance(old, dict):
+        return isinstance(new, dict) and all(key in new and is_kept(value, new[key]) for key, value in old.items())
+    if isinstance(old, list):
+        return isinstance(new, list) and len(old) == len(new) and all(map(is_kept, old, new))
+    return bool(old == new)
+
+
 @pytest.mark.parametrize("direction", sorted(ADAPTERS))
 def test_stored_messages_are_read_and_written_back_as_they_were(direction: str) -> None:
     for line in golden(direction):
-        assert ADAPTERS[direction].validate_python(line).model_dump(mode="json") == line
+        assert is_kept(line, ADAPTERS[direction].validate_python(line).model_dump(mode="json"))
 
 
 @pytest.mark.parametrize(("direction", "union"), [("to_worker", ToWorker), ("from_worker", FromWorker)])

@@ -8,8 +8,10 @@ from flytepath.errors import LiteralError
 from flytepath.model.literal import Literal, cast, compose_dict, compose_list
 from flytepath.model.types import LiteralType
 from flytepath.model.workflow import (
+    ArgumentBinding,
     Binding,
     DictBinding,
+    FailureBinding,
     InputBinding,
     ListBinding,
     LiteralBinding,
@@ -67,6 +69,8 @@ class LiteralResolver:
                         for key, item in named.items()
                     },
                 )
+            case ArgumentBinding() | FailureBinding():
+                raise LiteralError("this binding has a meaning only inside of a running node", actual=binding.kind)
 
     def _part(self, literal: Literal, path: tuple[str | int, ...]) -> Literal:
         return self._inline(literal).get(path) if path else literal

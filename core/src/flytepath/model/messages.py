@@ -53,6 +53,18 @@ class RunAttempt(Record):
     task: TaskSpec
     inputs: dict[str, LiteralValue] = {}
     working_directory: str
+    checkpoint_source: str | None = None
+    checkpoint_destination: str | None = None
+    raw_output_prefix: str = ""
+
+
+class CallEnded(Record):
+    """Engine to worker: what a call of an eager task came to, its outputs or its error."""
+
+    type: Literal["call_ended"] = "call_ended"
+    ordinal: int
+    outputs: dict[str, LiteralValue] = {}
+    error: ErrorRecord | None = None
 
 
 class Shutdown(Record):
@@ -89,6 +101,27 @@ class AttemptSucceeded(Record):
     usage: Usage = Usage()
 
 
+class GraphProduced(Record):
+    """Worker to engine: a dynamic task's graph, a ``WorkflowSpec`` as JSON; the attempt has ended well."""
+
+    type: Literal["graph_produced"] = "graph_produced"
+    graph: Blob
+    usage: Usage = Usage()
+
+
+class CallRequested(Record):
+    """Worker to engine: an eager task called something, and waits. ``graph`` is a ``WorkflowSpec`` as JSON.
+
+    Calls are numbered from 0 in the order they were made.
+    """
+
+    type: Literal["call_requested"] = "call_requested"
+    ordinal: int
+    callee: str
+    graph: Blob
+    inputs: dict[str, LiteralValue] = {}
+
+
 class AttemptErred(Record):
     """Worker to engine: the error."""
 
@@ -97,9 +130,9 @@ class AttemptErred(Record):
     usage: Usage = Usage()
 
 
-ToWorker = Annotated[Welcome | RunAttempt | Shutdown, Field(discriminator="type")]
+ToWorker = Annotated[Welcome | RunAttempt | CallEnded | Shutdown, Field(discriminator="type")]
 FromWorker = Annotated[
-    Hello | DeckReport | BoundaryResult | AttemptSucceeded | AttemptErred,
+    Hello | DeckReport | BoundaryResult | CallRequested | GraphProduced | AttemptSucceeded | AttemptErred,
     Field(discriminator="type"),
 ]
 

@@ -59,12 +59,23 @@ class CacheSpec(Record):
     version: str = ""
     serialize: bool = False
     ignored_inputs: tuple[str, ...] = ()
+    overwrite: bool = False
 
 
 class TaskSpec(Record):
-    """A compiled task."""
+    """A compiled task.
+
+    Args:
+        mode: ``task``, or what its body gives instead of outputs: ``dynamic`` a graph, ``eager`` calls as it runs.
+        environment: what the code needs around it: an image's name, or an image's description as data.
+        variables: environment variables of the process that runs it.
+        secrets: references to the secrets it may ask for, never their values.
+        accelerator, pod_template: where it runs, as data that backends read.
+        decks: the reports that are written for it without its asking.
+    """
 
     name: str
+    mode: Literal["task", "dynamic", "eager"] = "task"
     task_type: str = "python"
     backend: str = "local"
     interface: Interface
@@ -73,9 +84,48 @@ class TaskSpec(Record):
     retry: RetryPolicy = RetryPolicy()
     timeout_seconds: float | None = None
     cache: CacheSpec = CacheSpec()
-    interruptible: bool = False
+    interruptible: bool | None = None
     requests: Resources = Resources()
     limits: Resources = Resources()
     environment: Any = None
+    variables: dict[str, str] = {}
+    secrets: tuple[dict[str, Any], ...] = ()
+    accelerator: dict[str, Any] | None = None
+    pod_template: dict[str, Any] | None = None
+    shared_memory: bool | str = False
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    decks: tuple[str, ...] = ()
     plugin: str = ""
     documentation: str = ""
+
+
+class Overrides(Record):
+    """What one node changes of its task; ``None`` keeps the task's own. ``retries`` is the user's budget."""
+
+    payload: Any = None
+    retries: int | None = Field(default=None, ge=0)
+    timeout_seconds: float | None = Field(default=None, ge=0)
+    cache: CacheSpec | None = None
+    interruptible: bool | None = None
+    requests: Resources | None = None
+    limits: Resources | None = None
+    environment: Any = None
+    accelerator: dict[str, Any] | None = None
+    pod_template: dict[str, Any] | None = None
+    shared_memory: bool | str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+    def applied(self, task: TaskSpec) -> TaskSpec:
+        """``task`` with these changes."""
+        changed = {
+            name: value
+            for name in type(self).model_fields
+            if name != "retries" and (value := getattr(self, name)) is not None
+        }
+        if self.retries is not None:
+            changed["retry"] = task.retry.model_copy(update={"retries": self.retries})
+        if self.timeout_seconds == 0:
+            changed["timeout_seconds"] = None
+        return task.model_copy(update=changed)
