@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Generic, NamedTuple, NotRequired, TypedDict, TypeVar
+from typing import ClassVar, Generic, NamedTuple, NotRequired, TypedDict, TypeVar
 
 T = TypeVar("T")
 
@@ -90,6 +90,31 @@ class Doubling:
     def __post_init__(self) -> None:
         self.value *= 2
         self.seen = True
+
+
+@dataclasses.dataclass
+class Computed:
+    """A field that ``__init__`` does not take, one that it takes and that is not kept, and one of the class."""
+
+    side: int
+    scale: dataclasses.InitVar[int] = 1
+    area: int = dataclasses.field(init=False)
+    label: str = dataclasses.field(init=False, default="square")
+    unit: ClassVar[str] = "m"
+
+    def __post_init__(self, scale: int) -> None:
+        self.area = self.side * self.side * scale
+
+
+@dataclasses.dataclass(frozen=True)
+class Seeded:
+    """What ``__post_init__`` wants no value remembers."""
+
+    seed: dataclasses.InitVar[int]
+    state: int = dataclasses.field(init=False)
+
+    def __post_init__(self, seed: int) -> None:
+        object.__setattr__(self, "state", seed * 7)
 
 
 class Pair(NamedTuple):

@@ -112,6 +112,40 @@ def test_a_field_without_a_value_is_refused(blobs):
     assert caught.value.place == ".units"
 
 
+def test_a_field_that_init_does_not_set_must_have_a_value(blobs):
+    @dataclasses.dataclass
+    class Late:
+        a: int
+        b: int = dataclasses.field(init=False)
+
+    with pytest.raises(TypeTransformerFailedError, match="has no value"):
+        codec(Late).encode(Late(1), blobs)
+
+
+BULK = [
+    (list[list[int]], [[1], [], [2, "x"]], "[2][1]"),
+    (list[dict[str, int]], [{}, {"a": 1, "b": "x"}], "[1]['b']"),
+    (list[dict[str, list[int]]], [{"a": [1], "b": [2, 3, "x"]}], "[0]['b'][2]"),
+    (list[tuple[int, list[str]]], [(1, []), (2, ["a", 3])], "[1][1][1]"),
+    (list[tuple[int, str]], [(1, "a"), (2,)], "[1]"),
+    (list[int | None], [None, 1, None, "x"], "[3]"),
+    (list[list[int] | None], [None, [1], [2, "x"]], "[2][1]"),
+    (list[int | list[str]], [1, ["a"], 2, ["b", 1]], "[3][1]"),
+    (list[int | str], [1, "a", 1.5], "[2]"),
+    (list[list[list[int]]], [[[1]], [[2], [3, None]]], "[1][1][1]"),
+    (list[set[int]], [{1}, {"a"}], "[1][str 'a']"),
+    (tuple[list[dict[str, float]], ...], ([{"a": 1.0}], [{"b": 1}]), "[1][0]['b']"),
+]
+
+
+@pytest.mark.parametrize(("t", "value", "place"), BULK, ids=[str(t) for t, _, _ in BULK])
+def test_many_items_at_once_are_refused_at_the_place_of_the_wrong_one(t, value, place, blobs):
+    for refuse in (codec(t).isolate, lambda value: codec(t).encode(value, blobs)):
+        with pytest.raises(TypeTransformerFailedError) as caught:
+            refuse(value)
+        assert caught.value.place == place
+
+
 def test_a_value_that_contains_itself_is_refused(blobs):
     @dataclasses.dataclass
     class Ring:
@@ -122,18 +156,6 @@ def test_a_value_that_contains_itself_is_refused(blobs):
     for refuse in (codec(Ring).isolate, lambda value: codec(Ring).encode(value, blobs)):
         with pytest.raises(TypeTransformerFailedError, match="contains itself"):
             refuse(ring)
-
-
-@dataclasses.dataclass
-class WithInitVar:
-    a: int
-    seed: dataclasses.InitVar[int]
-
-
-@dataclasses.dataclass
-class WithComputed:
-    a: int
-    b: int = dataclasses.field(init=False)
 
 
 @dataclasses.dataclass
@@ -164,8 +186,6 @@ UNDEFINED = [
     (collections.OrderedDict[str, int], "", "exactly"),
     (set[list[int]], "[item]", "not hashable"),
     (dict[Layer, int], "[key]", "not hashable"),
-    (WithInitVar, ".seed", "InitVar"),
-    (WithComputed, ".b", "init=False"),
     (enum.Enum, "", "no members"),
     (collections.namedtuple("Bare", "x y"), ".x", "no type"),
 ]
@@ -204,6 +224,13 @@ DAMAGED = [
     (list[int], {}),
     (tuple[int, int], [1]),
     (set[int], 3),
+    (list[int | None], [{"tag": 1, "value": 1}]),
+    (list[int | None], [{"tag": 0}]),
+    (list[int | None], [{"tag": 0, "value": "x"}]),
+    (list[int | None], [3]),
+    (list[list[int]], [[1], 2]),
+    (list[dict[str, int]], [{"a": "x"}]),
+    (list[tuple[int, str]], [[1, "a"], [2]]),
     (dict[str, int], [1]),
     (Layer, {"units": 1}),
     (Layer, [1]),

@@ -25,6 +25,7 @@ from sample_types import (
     Access,
     Box,
     Color,
+    Computed,
     Doubling,
     IntBox,
     Keyword,
@@ -37,6 +38,7 @@ from sample_types import (
     Pair,
     Point,
     Right,
+    Seeded,
     Tree,
 )
 
@@ -161,6 +163,8 @@ CASES = [
     (Box[Box[str]], Box(Box("x"))),
     (Box[list[int] | None], Box([1])),
     (IntBox, IntBox(1, "x")),
+    (Computed, Computed(2, 5)),
+    (Seeded, Seeded(3)),
     (Pair, Pair(1, 2.0)),
     (list[Pair], [Pair(1)]),
     (Options, {"a": 1}),
@@ -275,6 +279,13 @@ def test_what_post_init_changes_is_put_back_and_what_it_adds_is_there(round_trip
     value = Doubling(1)
     for back in (round_trip(Doubling, value), codec(Doubling).isolate(value)):
         assert (back.value, back.seen) == (2, True)
+
+
+def test_a_field_that_init_does_not_take_keeps_its_value(round_trip):
+    value = Computed(2, 5)
+    value.label = "changed"
+    for back in (round_trip(Computed, value), codec(Computed).isolate(value)):
+        assert (back.side, back.area, back.label) == (2, 20, "changed")
 
 
 def test_an_enumeration_takes_the_value_of_a_member(blobs):

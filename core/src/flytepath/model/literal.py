@@ -1,6 +1,6 @@
 """The literal: a typed value as it is kept, sent and compared, readable without the Python type it came from.
 
-An envelope ``{format, version, type, data | ref, digest, refs[], hash}``; ``refs`` and ``hash`` only where there is any.
+An envelope ``{format, version, type, data | ref, digest, refs[], hash}``; ``refs`` and ``hash`` only where they are.
 A container is *one* JSON payload; where its type says file, directory, dataframe, iterator or opaque, the payload holds
 an embedded object ``{"format", "version", "data", "ref": index into refs | null}`` and the bytes stay in a blob.
 
@@ -49,12 +49,19 @@ JSON_FORMAT: Final = "json"
 JSON_VERSION: Final = 1
 #: Payloads over this many bytes are kept in the blob store; ``data`` is then empty and ``ref`` points to it.
 INLINE_LIMIT: Final = 32 * 1024
+# One encoder for all payloads: json.dumps builds a new one per call, which small payloads would feel.
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
 def canonical_json(data: Any) -> bytes:
     """The one byte form that digests are taken of: ASCII, no white space, order kept, no NaN."""
+    return canonical_text(data).encode("ascii")
+
+
+def canonical_text(data: Any) -> str:
+    """:func:`canonical_json` as text: in ASCII both sort alike."""
     try:
-        return json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii")
+        return _ENCODER.encode(data)
     except (TypeError, ValueError) as error:
         raise LiteralError("the payload is not JSON", actual=str(error)) from error
 

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Callable, Iterable
+from itertools import chain, islice
+from operator import itemgetter
 from typing import Any
 
 from flytepath.errors import DefinitionError, TypeTransformerFailedError
-from flytepath.model.literal import BlobRef, canonical_json
+from flytepath.model.literal import BlobRef, canonical_text
 from flytepath.model.types import LiteralType
 from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json
-from flytepath.types.converter import CoreConverter, InPlaceTransformer, mismatch, shown, type_name, unreadable, within
-from flytepath.types.scalars import StringConverter, is_text
+from flytepath.types.converter import (
+    CoreConverter,
+    InPlaceTransformer,
+    at_index,
+    group_at,
+    mismatch,
+    shown,
+    type_name,
+    unreadable,
+    within,
+)
+from flytepath.types.generated import Part, Shape, write_functions
+from flytepath.types.recursion import may_hold_blobs
+from flytepath.types.scalars import StringConverter, are_text
+
+_Bulk = Callable[[list[Any]], list[Any]]
 
 
 class ListConverter(CoreConverter[list[Any]]):
@@ -37,6 +54,29 @@ class ListConverter(CoreConverter[list[Any]]):
         if type(value) is not list:
             raise mismatch(value, self._shown, _listed(value))
         return self.item.isolate_many(value)
+
+    def encode_many(self, values: list[list[Any]], sink: BlobSink, refs: list[BlobRef]) -> list[Json]:
+        if set(map(type, values)) != {list}:
+            return super().encode_many(values, sink, refs)
+        return self._each(values, lambda items: self.item.encode_many(items, sink, refs))
+
+    def decode_many(self, data: list[Json], source: BlobSource, refs: tuple[BlobRef, ...]) -> list[list[Any]]:
+        if set(map(type, data)) != {list}:
+            return super().decode_many(data, source, refs)
+        return self._each(data, lambda items: self.item.decode_many(items, source, refs))
+
+    def isolate_many(self, values: list[list[Any]]) -> list[list[Any]]:
+        if set(map(type, values)) != {list}:
+            return super().isolate_many(values)
+        return self._each(values, self.item.isolate_many)
+
+    def _each(self, lists: list[list[Any]], convert: _Bulk) -> list[list[Any]]:
+        """All items of all lists at once."""
+        try:
+            items = iter(convert(list(chain.from_iterable(lists))))
+        except TypeTransformerFailedError as error:
+            raise at_index(error, lambda index: "[{}][{}]".format(*group_at(lists, index))) from error.__cause__
+        return [list(islice(items, len(one))) for one in lists]
 
 
 def _listed(value: Any) -> str | None:
@@ -77,39 +117,80 @@ class FixedTupleConverter(CoreConverter[tuple[Any, ...]]):
     def __init__(self, items: tuple[CoreConverter[Any], ...], shown: str) -> None:
         self.items = items
         self.literal_type = LiteralType("tuple", tuple(item.literal_type for item in items))
-        self._shown = shown
-
-    def _check(self, value: Any) -> None:
-        if type(value) is not tuple:
-            raise mismatch(value, self._shown)
-        if len(value) != len(self.items):
-            raise TypeTransformerFailedError(
-                f"expected a tuple of {len(self.items)} items, got {len(value)}",
-                expected=self._shown,
-                actual=f"{len(value)} items",
-            )
+        # Column by column is faster, but the blobs inside would change their order.
+        self._by_column = bool(items) and not may_hold_blobs(self.literal_type)
+        functions = write_functions(_tuple_parts(items), _tuple_shape(len(items), shown))
+        # The functions take no self: as attributes of the instance they are called without one.
+        self.encode, self.decode, self.isolate = functions  # type: ignore[method-assign]
 
     def encode(self, value: tuple[Any, ...], sink: BlobSink, refs: list[BlobRef]) -> Json:
-        self._check(value)
-        return self._each(value, lambda item, part: item.encode(part, sink, refs))
+        raise NotImplementedError
 
     def decode(self, data: Json, source: BlobSource, refs: tuple[BlobRef, ...]) -> tuple[Any, ...]:
-        if type(data) is not list or len(data) != len(self.items):
-            raise unreadable(data, self._shown)
-        return tuple(self._each(data, lambda item, part: item.decode(part, source, refs)))
+        raise NotImplementedError
 
     def isolate(self, value: tuple[Any, ...]) -> tuple[Any, ...]:
-        self._check(value)
-        return tuple(self._each(value, lambda item, part: item.isolate(part)))
+        raise NotImplementedError
 
-    def _each(self, parts: typing.Sequence[Any], convert: typing.Callable[[CoreConverter[Any], Any], Any]) -> list[Any]:
-        out: list[Any] = []
+    def encode_many(self, values: list[tuple[Any, ...]], sink: BlobSink, refs: list[BlobRef]) -> list[Json]:
+        if not self._are(tuple, values):
+            return super().encode_many(values, sink, refs)
+        return list(map(list, self._columns(values, lambda item, column: item.encode_many(column, sink, refs))))
+
+    def decode_many(self, data: list[Json], source: BlobSource, refs: tuple[BlobRef, ...]) -> list[tuple[Any, ...]]:
+        if not self._are(list, data):
+            return super().decode_many(data, source, refs)
+        return list(self._columns(data, lambda item, column: item.decode_many(column, source, refs)))
+
+    def isolate_many(self, values: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        if not self._are(tuple, values):
+            return super().isolate_many(values)
+        return list(self._columns(values, lambda item, column: item.isolate_many(column)))
+
+    def _are(self, cls: type[Any], rows: list[Any]) -> bool:
+        return self._by_column and set(map(type, rows)) == {cls} and set(map(len, rows)) == {len(self.items)}
+
+    def _columns(
+        self, rows: list[Any], convert: Callable[[CoreConverter[Any], list[Any]], list[Any]]
+    ) -> Iterable[tuple[Any, ...]]:
+        columns: list[list[Any]] = []
         try:
-            for item, part in zip(self.items, parts, strict=True):
-                out.append(convert(item, part))
+            for index, item in enumerate(self.items):
+                columns.append(convert(item, list(map(itemgetter(index), rows))))
         except TypeTransformerFailedError as error:
-            raise within(error, f"[{len(out)}]") from error.__cause__
-        return out
+            raise at_index(error, lambda index: f"[{index}][{len(columns)}]") from error.__cause__
+        return zip(*columns, strict=True)
+
+
+def _tuple_parts(items: tuple[CoreConverter[Any], ...]) -> list[Part]:
+    return [
+        Part(item, f"[{index}]", of_value=f"value[{index}]", of_data=f"data[{index}]")
+        for index, item in enumerate(items)
+    ]
+
+
+def _tuple_shape(size: int, shown: str) -> Shape:
+    made = ["return (" + "".join(f"v{index}, " for index in range(size)) + ")"]
+    return Shape(
+        check_value=[f"if type(value) is not tuple or len(value) != {size}: raise wrong(value)"],
+        check_data=[f"if type(data) is not list or len(data) != {size}: raise unreadable(data)"],
+        payload="[" + ", ".join(f"v{index}" for index in range(size)) + "]",
+        build=made,
+        copy=made,
+        scope={
+            "wrong": lambda value: _wrong_tuple(value, size, shown),
+            "unreadable": lambda data: unreadable(data, shown),
+            "unset": lambda error, value: error,
+        },
+    )
+
+
+def _wrong_tuple(value: Any, size: int, shown: str) -> TypeTransformerFailedError:
+    if type(value) is not tuple:
+        return mismatch(value, shown)
+    return TypeTransformerFailedError(
+        f"expected a tuple of {size} items, got {len(value)}", expected=shown, actual=f"{len(value)} items"
+    )
 
 
 class SetConverter(CoreConverter[Any]):
@@ -120,6 +201,7 @@ class SetConverter(CoreConverter[Any]):
         self.classes = (cls,)
         self.item = item
         self.literal_type = LiteralType(cls.__name__, (item.literal_type,))
+        self._may_hold_blobs = may_hold_blobs(item.literal_type)
         self._shown = shown
 
     def _check(self, value: Any) -> None:
@@ -128,6 +210,16 @@ class SetConverter(CoreConverter[Any]):
 
     def encode(self, value: Any, sink: BlobSink, refs: list[BlobRef]) -> Json:
         self._check(value)
+        if self._may_hold_blobs:
+            return self._encode_with_blobs(value, sink, refs)
+        items = list(value)
+        payloads = self._each(self.item.encode_many, items, sink, refs)
+        # Integers are their own canonical JSON, which need not be asked for.
+        payloads.sort(key=str if set(map(type, payloads)) == {int} else canonical_text)
+        return payloads
+
+    def _encode_with_blobs(self, value: Any, sink: BlobSink, refs: list[BlobRef]) -> Json:
+        """In order by payload and blobs, so that each item is encoded twice: its blobs' indices depend on the order."""
         keyed = []
         for item in value:
             own: list[BlobRef] = []
@@ -135,7 +227,7 @@ class SetConverter(CoreConverter[Any]):
                 payload = self.item.encode(item, sink, own)
             except TypeTransformerFailedError as error:
                 raise within(error, f"[{shown(item)}]") from error.__cause__
-            keyed.append(((canonical_json(payload), [ref.digest for ref in own]), item, payload, bool(own)))
+            keyed.append(((canonical_text(payload), [ref.digest for ref in own]), item, payload, bool(own)))
         keyed.sort(key=lambda entry: entry[0])
         return [self.item.encode(item, sink, refs) if blobs else payload for _, item, payload, blobs in keyed]
 
@@ -146,11 +238,13 @@ class SetConverter(CoreConverter[Any]):
 
     def isolate(self, value: Any) -> Any:
         self._check(value)
-        items = list(value)
+        return self.cls(self._each(self.item.isolate_many, list(value)))
+
+    def _each(self, convert: Callable[..., list[Any]], items: list[Any], *context: Any) -> list[Any]:
         try:
-            return self.cls(self.item.isolate_many(items))
+            return convert(items, *context)
         except TypeTransformerFailedError as error:
-            raise _named(error, [shown(item) for item in items]) from error.__cause__
+            raise at_index(error, lambda index: f"[{shown(items[index])}]") from error.__cause__
 
 
 class DictConverter(CoreConverter[dict[Any, Any]]):
@@ -165,55 +259,89 @@ class DictConverter(CoreConverter[dict[Any, Any]]):
         self._strings = type(key) is StringConverter
         self._shown = shown
 
-    def _keys(self, value: Any) -> list[Any]:
+    def encode(self, value: dict[Any, Any], sink: BlobSink, refs: list[BlobRef]) -> Json:
         if type(value) is not dict:
             raise mismatch(value, self._shown)
-        return list(value)
-
-    def encode(self, value: dict[Any, Any], sink: BlobSink, refs: list[BlobRef]) -> Json:
-        keys = self._keys(value)
-        own_keys = self._each_key(lambda: self.key.encode_many(keys, sink, refs), keys)
-        items = self._each_item(lambda: self.item.encode_many(list(value.values()), sink, refs), keys)
-        if self._strings and all(map(is_text, keys)):
-            return dict(zip(keys, items, strict=True))
-        return [[key, item] for key, item in zip(own_keys, items, strict=True)]
+        if self._has_names(value):
+            return dict(zip(value, self._items(self.item.encode_many, value, sink, refs), strict=True))
+        keys = self._keys(self.key.encode_many, value, sink, refs)
+        items = self._items(self.item.encode_many, value, sink, refs)
+        return [[key, item] for key, item in zip(keys, items, strict=True)]
 
     def decode(self, data: Json, source: BlobSource, refs: tuple[BlobRef, ...]) -> dict[Any, Any]:
         if type(data) is dict and self._strings:
-            keys = list(data)
-            items = self._each_item(lambda: self.item.decode_many(list(data.values()), source, refs), keys)
-            return dict(zip(keys, items, strict=True))
+            return dict(zip(data, self._items(self.item.decode_many, data, source, refs), strict=True))
         if type(data) is not list or not all(type(pair) is list and len(pair) == 2 for pair in data):
             raise unreadable(data, self._shown)
-        keys = self._each_key(lambda: self.key.decode_many([k for k, _ in data], source, refs), [k for k, _ in data])
-        items = self._each_item(lambda: self.item.decode_many([v for _, v in data], source, refs), keys)
+        shown_keys = [key if isinstance(key, str | int | float) else index for index, (key, _) in enumerate(data)]
+        keys = self._named(self.key.decode_many, [key for key, _ in data], _key_step(shown_keys), source, refs)
+        items = self._named(self.item.decode_many, [item for _, item in data], _item_step(shown_keys), source, refs)
         return dict(zip(keys, items, strict=True))
 
     def isolate(self, value: dict[Any, Any]) -> dict[Any, Any]:
-        keys = self._keys(value)
-        own_keys = self._each_key(lambda: self.key.isolate_many(keys), keys)
-        items = self._each_item(lambda: self.item.isolate_many(list(value.values())), keys)
-        return dict(zip(own_keys, items, strict=True))
+        if type(value) is not dict:
+            raise mismatch(value, self._shown)
+        keys = self._keys(self.key.isolate_many, value)
+        return dict(zip(keys, self._items(self.item.isolate_many, value), strict=True))
 
-    def _each_key(self, convert: typing.Callable[[], list[Any]], keys: list[Any]) -> list[Any]:
+    def encode_many(self, values: list[dict[Any, Any]], sink: BlobSink, refs: list[BlobRef]) -> list[Json]:
+        if set(map(type, values)) != {dict} or not all(map(self._has_names, values)):
+            return super().encode_many(values, sink, refs)
+        return self._all(values, lambda items: self.item.encode_many(items, sink, refs))
+
+    def decode_many(self, data: list[Json], source: BlobSource, refs: tuple[BlobRef, ...]) -> list[dict[Any, Any]]:
+        if set(map(type, data)) != {dict} or not self._strings:
+            return super().decode_many(data, source, refs)
+        return self._all(data, lambda items: self.item.decode_many(items, source, refs))
+
+    def isolate_many(self, values: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
+        if set(map(type, values)) != {dict} or not all(map(self._has_names, values)):
+            return super().isolate_many(values)
+        return self._all(values, self.item.isolate_many)
+
+    def _has_names(self, value: dict[Any, Any]) -> bool:
+        """Whether all keys are strings of text, which is what an object in JSON can have."""
+        return self._strings and set(map(type, value)) <= {str} and are_text(value)
+
+    def _keys(self, convert: Callable[..., list[Any]], value: dict[Any, Any], *context: Any) -> list[Any]:
+        return self._named(convert, list(value), _key_step(value), *context)
+
+    def _items(self, convert: Callable[..., list[Any]], value: dict[Any, Any], *context: Any) -> list[Any]:
+        return self._named(convert, list(value.values()), _item_step(value), *context)
+
+    def _named(
+        self, convert: Callable[..., list[Any]], parts: list[Any], step: Callable[[int], str], *context: Any
+    ) -> list[Any]:
         try:
-            return convert()
+            return convert(parts, *context)
         except TypeTransformerFailedError as error:
-            raise _named(error, [f"key {shown(key)}" for key in keys]) from error.__cause__
+            raise at_index(error, step) from error.__cause__
 
-    def _each_item(self, convert: typing.Callable[[], list[Any]], keys: list[Any]) -> list[Any]:
+    def _all(self, dicts: list[dict[Any, Any]], convert: _Bulk) -> list[Any]:
+        """The values of all dicts at once; the keys are strings, which are their own payloads and copies."""
         try:
-            return convert()
+            items = iter(convert(list(chain.from_iterable(map(dict.values, dicts)))))
         except TypeTransformerFailedError as error:
-            names = [repr(key) if isinstance(key, str | int | float) else shown(key) for key in keys]
-            raise _named(error, names) from error.__cause__
+            raise at_index(error, lambda index: _step_in(dicts, index)) from error.__cause__
+        # zip asks the dict first, so that it takes no item beyond the dict's own.
+        return [dict(zip(one, items, strict=False)) for one in dicts]
 
 
-def _named(error: TypeTransformerFailedError, names: list[str]) -> TypeTransformerFailedError:
-    """The error of a bulk conversion, with the name of the item in place of its index."""
-    index, _, rest = (error.place or "[0]").removeprefix("[").partition("]")
-    error.place = f"[{names[int(index)]}]{rest}"
-    return error
+def _key_step(keys: Iterable[Any]) -> Callable[[int], str]:
+    return lambda index: f"[key {shown(list(keys)[index])}]"
+
+
+def _item_step(keys: Iterable[Any]) -> Callable[[int], str]:
+    return lambda index: f"[{_key_text(list(keys)[index])}]"
+
+
+def _step_in(dicts: list[dict[Any, Any]], index: int) -> str:
+    position, item = group_at(dicts, index)
+    return f"[{position}][{_key_text(list(dicts[position])[item])}]"
+
+
+def _key_text(key: Any) -> str:
+    return repr(key) if isinstance(key, str | int | float) else shown(key)
 
 
 class CollectionTransformer(InPlaceTransformer):

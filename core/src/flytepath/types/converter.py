@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence, Sized
 from typing import Any, ClassVar, TypeVar
 
 from flytepath.errors import TypeTransformerFailedError
@@ -21,12 +22,14 @@ class CoreConverter(Converter[T]):
 
     ``classes`` are the classes of the values it takes, exactly these or, with ``subclasses``, also what derives from
     them. The ``passes_*`` expressions over ``{v}`` say when a value is its own payload, a payload its own value, and
-    a value its own copy; generated code tests them in place of a call.
+    a value its own copy; generated code tests them in place of a call. ``atomic`` says that each value of exactly one
+    of the classes is its own copy, so that a list of them is copied without a look at its items.
     """
 
     classes: tuple[type[Any], ...] = ()
     subclasses: bool = False
     pickled: bool = False
+    atomic: bool = False
     passes_encode: ClassVar[str] = ""
     passes_decode: ClassVar[str] = ""
     passes_isolate: ClassVar[str] = ""
@@ -55,6 +58,8 @@ class CoreConverter(Converter[T]):
 
     def isolate_many(self, values: list[T]) -> list[T]:
         """Copies of a list's items."""
+        if self.atomic and set(map(type, values)) <= set(self.classes):
+            return list(values)
         isolate = self.isolate
         out: list[Any] = []
         try:
@@ -93,6 +98,33 @@ def within(error: TypeTransformerFailedError, step: str) -> TypeTransformerFaile
     """``error``, seen from one level further out."""
     error.place = step + (error.place or "")
     return error
+
+
+def at_index(error: TypeTransformerFailedError, step_of: Callable[[int], str]) -> TypeTransformerFailedError:
+    """The error of a bulk conversion, with the step to its item in place of the item's index.
+
+    Example:
+        >>> error = TypeTransformerFailedError("wrong", place="[2].name")
+        >>> at_index(error, lambda index: f"[{index - 1}]['key']").place
+        "[1]['key'].name"
+    """
+    index, _, rest = (error.place or "[0]").removeprefix("[").partition("]")
+    error.place = step_of(int(index)) + rest
+    return error
+
+
+def group_at(groups: Sequence[Sized], index: int) -> tuple[int, int]:
+    """Which of ``groups``, and which item in it, is the item ``index`` of all groups in a row.
+
+    Example:
+        >>> group_at([[1, 2], [], [3]], 2)
+        (2, 0)
+    """
+    for position, group in enumerate(groups):
+        if index < len(group):
+            return position, index
+        index -= len(group)
+    raise IndexError(index)
 
 
 def mismatch(value: Any, expected: str, hint: str | None = None) -> TypeTransformerFailedError:

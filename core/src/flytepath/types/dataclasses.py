@@ -6,18 +6,20 @@ import dataclasses
 import typing
 from typing import Any
 
-from flytepath.errors import DefinitionError
 from flytepath.plugin.transformer import Converter
-from flytepath.types.converter import InPlaceTransformer, type_name
+from flytepath.types.converter import InPlaceTransformer
 from flytepath.types.structs import StructConverter, StructField, field_converter, field_types
 
 
 class DataclassTransformer(InPlaceTransformer):
-    """Dataclasses. ``__post_init__`` runs when a value is made again, and what it changes in the fields is put back."""
+    """Dataclasses. ``__post_init__`` runs when a value is made again, and what it changes in the fields is put back.
+
+    It does not run where it wants an ``InitVar`` that has no default, which no value remembers: then the fields are
+    put into a new object, as they are.
+    """
 
     def converter(self, t: Any, resolve: Any) -> Converter[Any]:
         cls = typing.get_origin(t) or t
-        _check(cls)
         types = field_types(t)
         fields = tuple(
             StructField(
@@ -25,6 +27,7 @@ class DataclassTransformer(InPlaceTransformer):
                 field_converter(resolve, types[field.name], field.name),
                 required=field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
                 by_keyword=bool(field.kw_only),
+                given=field.init,
             )
             for field in dataclasses.fields(cls)
         )
@@ -33,25 +36,17 @@ class DataclassTransformer(InPlaceTransformer):
 
 def _construction(cls: type[Any]) -> str:
     init = getattr(cls.__init__, "__code__", None)
-    if init is None or init.co_filename != "<string>":
+    if init is None or init.co_filename != "<string>" or _forgotten(cls):
         return "restore"
     return "both" if hasattr(cls, "__post_init__") else "call"
 
 
-def _check(cls: type[Any]) -> None:
+def _forgotten(cls: type[Any]) -> bool:
+    """Whether a call of the class needs what no value remembers: an ``InitVar`` without a default."""
     every = typing.cast("dict[str, Any]", cls.__dataclass_fields__)
-    for name, field in every.items():
-        if "INITVAR" in str(field._field_type):
-            raise DefinitionError(
-                f"{type_name(cls)} takes the InitVar {name!r}, which no value remembers",
-                place=f".{name}",
-                expected="fields that are kept",
-                hint="make it a field, or build the object in the task",
-            )
-        if not field.init and "CLASSVAR" not in str(field._field_type):
-            raise DefinitionError(
-                f"{type_name(cls)} cannot be made again from its fields: {name!r} is declared with init=False",
-                place=f".{name}",
-                expected="fields that __init__ takes",
-                hint="compute it in a property",
-            )
+    return any(
+        "INITVAR" in str(field._field_type)
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+        for field in every.values()
+    )

@@ -54,6 +54,8 @@ class ChoiceConverter(CoreConverter[Any]):
 class EnumConverter(CoreConverter[enum.Enum]):
     """A member of an enumeration, or the value of one, which becomes the member."""
 
+    atomic = True
+
     def __init__(self, cls: type[enum.Enum]) -> None:
         self.cls = cls
         self.classes = (cls,)

@@ -82,6 +82,7 @@ class DateConverter(CoreConverter[dt.date]):
 
     literal_type = LiteralType("date")
     classes = (dt.date,)
+    atomic = True
 
     def encode(self, value: dt.date, sink: BlobSink, refs: list[BlobRef]) -> Json:
         return self.isolate(value).isoformat()
@@ -103,6 +104,7 @@ class TimedeltaConverter(CoreConverter[dt.timedelta]):
 
     literal_type = LiteralType("timedelta")
     classes = (dt.timedelta,)
+    atomic = True
 
     def encode(self, value: dt.timedelta, sink: BlobSink, refs: list[BlobRef]) -> Json:
         microseconds = self.isolate(value) // _MICROSECOND

@@ -6,6 +6,7 @@ import types
 import typing
 from typing import Any
 
+from flytepath.model.fitting import holds_blobs
 from flytepath.model.literal import BlobRef
 from flytepath.model.types import LiteralType
 from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json
@@ -45,6 +46,11 @@ def is_recursive(type: LiteralType) -> bool:
     if type.kind == "reference":
         return True
     return any(map(is_recursive, type.items)) or any(is_recursive(field.type) for field in type.fields)
+
+
+def may_hold_blobs(type: LiteralType) -> bool:
+    """Whether a blob could be inside a value; where a reference leads is not known from here."""
+    return holds_blobs(type) or is_recursive(type)
 
 
 class RecursiveConverter(CoreConverter[Any]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import math
+from collections.abc import Collection
 from typing import Any, Final
 
 from flytepath.errors import DefinitionError
@@ -22,6 +23,7 @@ class NoneConverter(CoreConverter[None]):
 
     literal_type = NONE
     classes = (type(None),)
+    atomic = True
     passes_encode = passes_decode = passes_isolate = "{v} is None"
 
     def encode(self, value: None, sink: BlobSink, refs: list[BlobRef]) -> Json:
@@ -41,6 +43,7 @@ class BooleanConverter(CoreConverter[bool]):
 
     literal_type = BOOLEAN
     classes = (bool,)
+    atomic = True
     passes_encode = passes_decode = passes_isolate = "type({v}) is bool"
 
     def encode(self, value: bool, sink: BlobSink, refs: list[BlobRef]) -> Json:
@@ -62,6 +65,7 @@ class IntegerConverter(CoreConverter[int]):
 
     literal_type = INTEGER
     classes = (int,)
+    atomic = True
     passes_encode = f"type({{v}}) is int and -{SAFE_INTEGER} <= {{v}} <= {SAFE_INTEGER}"
     passes_decode = passes_isolate = "type({v}) is int"
 
@@ -94,9 +98,6 @@ class IntegerConverter(CoreConverter[int]):
     def decode_many(self, data: list[Json], source: BlobSource, refs: tuple[BlobRef, ...]) -> list[int]:
         return list(data) if set(map(type, data)) <= {int} else super().decode_many(data, source, refs)
 
-    def isolate_many(self, values: list[int]) -> list[int]:
-        return list(values) if set(map(type, values)) <= {int} else super().isolate_many(values)
-
 
 def _is_number(value: Any) -> bool:
     return hasattr(value, "__index__") or hasattr(value, "__float__")
@@ -128,6 +129,7 @@ class FloatConverter(CoreConverter[float]):
 
     literal_type = FLOAT
     classes = (float,)
+    atomic = True
     passes_encode = "type({v}) is float and {v} - {v} == 0.0"
     passes_decode = passes_isolate = "type({v}) is float"
 
@@ -159,15 +161,13 @@ class FloatConverter(CoreConverter[float]):
     def decode_many(self, data: list[Json], source: BlobSource, refs: tuple[BlobRef, ...]) -> list[float]:
         return list(data) if set(map(type, data)) <= {float} else super().decode_many(data, source, refs)
 
-    def isolate_many(self, values: list[float]) -> list[float]:
-        return list(values) if set(map(type, values)) <= {float} else super().isolate_many(values)
-
 
 class StringConverter(CoreConverter[str]):
     """``str``. A string with surrogates is no text, and two of them in JSON would be read as one character."""
 
     literal_type = STRING
     classes = (str,)
+    atomic = True
     passes_encode = "type({v}) is str and {v}.isascii()"
     passes_decode = passes_isolate = "type({v}) is str"
 
@@ -191,15 +191,24 @@ class StringConverter(CoreConverter[str]):
         raise mismatch(value, "str", "convert it with str(value)")
 
     def encode_many(self, values: list[str], sink: BlobSink, refs: list[BlobRef]) -> list[Json]:
-        if set(map(type, values)) <= {str} and all(map(is_text, values)):
+        if set(map(type, values)) <= {str} and are_text(values):
             return list(values)
         return super().encode_many(values, sink, refs)
 
     def decode_many(self, data: list[Json], source: BlobSource, refs: tuple[BlobRef, ...]) -> list[str]:
         return list(data) if set(map(type, data)) <= {str} else super().decode_many(data, source, refs)
 
-    def isolate_many(self, values: list[str]) -> list[str]:
-        return list(values) if set(map(type, values)) <= {str} else super().isolate_many(values)
+
+def are_text(values: Collection[str]) -> bool:
+    """Whether all strings are free of surrogates."""
+    if all(map(str.isascii, values)):
+        return True
+    try:
+        for value in values:
+            value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_text(value: str) -> bool:
@@ -218,6 +227,7 @@ class BytesConverter(CoreConverter[bytes]):
 
     literal_type = BYTES
     classes = (bytes,)
+    atomic = True
     passes_isolate = "type({v}) is bytes"
 
     def encode(self, value: bytes, sink: BlobSink, refs: list[BlobRef]) -> Json:

@@ -1,10 +1,10 @@
-"""Classes with typed fields: code that converts all fields of one class, written when its converter is built."""
+"""Classes with typed fields, whose values are converted field by field."""
 
 from __future__ import annotations
 
 import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,18 +12,28 @@ from flytepath.errors import DefinitionError, TypeTransformerFailedError
 from flytepath.model.literal import BlobRef
 from flytepath.model.types import Field, LiteralType
 from flytepath.plugin.transformer import BlobSink, BlobSource, Json
-from flytepath.types.converter import CoreConverter, mismatch, type_name, unreadable, within
+from flytepath.types.converter import CoreConverter, mismatch, type_name, unreadable
+from flytepath.types.generated import Part, Shape, write_functions
 from flytepath.types.recursion import struct_name
 
 
 @dataclass(frozen=True, slots=True)
 class StructField:
-    """One field of a class: its name, the converter of its values, and whether a value must be given."""
+    """One field of a class.
+
+    Args:
+        name: its name.
+        converter: the converter of its values.
+        required: whether the class has no default for it.
+        by_keyword: whether the class takes it by name only.
+        given: whether the class takes it at all when it is called; one it does not take is set afterwards.
+    """
 
     name: str
     converter: CoreConverter[Any]
     required: bool = True
     by_keyword: bool = False
+    given: bool = True
 
 
 class StructConverter(CoreConverter[Any]):
@@ -47,11 +57,9 @@ class StructConverter(CoreConverter[Any]):
             fields=tuple(Field(field.name, field.converter.literal_type, field.required) for field in fields),
             name=struct_name(t),
         )
-        functions = _write(self.cls, fields, construct, immutable)
+        functions = write_functions(_parts(fields), _shape(self.cls, fields, construct, immutable))
         # The functions take no self: as attributes of the instance they are called without one.
-        self.encode: Callable[[Any, BlobSink, list[BlobRef]], Json] = functions["encode"]  # type: ignore[method-assign]
-        self.decode: Callable[[Json, BlobSource, tuple[BlobRef, ...]], Any] = functions["decode"]  # type: ignore[method-assign]
-        self.isolate: Callable[[Any], Any] = functions["isolate"]  # type: ignore[method-assign]
+        self.encode, self.decode, self.isolate = functions  # type: ignore[method-assign]
 
     def encode(self, value: Any, sink: BlobSink, refs: list[BlobRef]) -> Json:
         raise NotImplementedError
@@ -63,86 +71,52 @@ class StructConverter(CoreConverter[Any]):
         raise NotImplementedError
 
 
-def _write(
-    cls: type[Any], fields: tuple[StructField, ...], construct: str, immutable: bool
-) -> dict[str, Callable[..., Any]]:
-    """The three functions of a struct's converter, compiled."""
+def _parts(fields: tuple[StructField, ...]) -> list[Part]:
+    return [Part(field.converter, f".{field.name}", f"value.{field.name}", f"data[{field.name!r}]") for field in fields]
+
+
+def _shape(cls: type[Any], fields: tuple[StructField, ...], construct: str, immutable: bool) -> Shape:
     shown = type_name(cls)
-    scope: dict[str, Any] = {
-        "cls": cls,
-        "new": object.__new__,
-        "set_field": object.__setattr__,
-        "Failed": TypeTransformerFailedError,
-        "within": within,
-        "steps": [f".{field.name}" for field in fields],
-        "wrong": lambda value: mismatch(value, shown, _hint(value, cls)),
-        "unreadable": lambda data: unreadable(data, shown),
-        "unset": lambda error, value, names: _unset(error, value, names, shown),
-        "refused": lambda error: _refused(error, shown),
-        "names": tuple(field.name for field in fields),
-    }
-    for index, field in enumerate(fields):
-        converter = field.converter
-        scope |= {f"e{index}": converter.encode, f"d{index}": converter.decode, f"i{index}": converter.isolate}
-    lines = [
-        "def encode(value, sink, refs):",
-        "    if type(value) is not cls: raise wrong(value)",
-        *_convert(fields, "value.{name}", "passes_encode", "e{index}({v}, sink, refs)", "unset(error, value, names)"),
-        "    return {" + ", ".join(f"{field.name!r}: v{index}" for index, field in enumerate(fields)) + "}",
-        "def decode(data, source, refs):",
-        f"    if type(data) is not dict or len(data) != {len(fields)}: raise unreadable(data)",
-        *_convert(fields, "data[{name!r}]", "passes_decode", "d{index}({v}, source, refs)", "unreadable(data)"),
-        *_build(fields, construct),
-        "def isolate(value):",
-        "    if type(value) is not cls: raise wrong(value)",
-        *_convert(fields, "value.{name}", "passes_isolate", "i{index}({v})", "unset(error, value, names)"),
-    ]
-    if immutable:
-        same = " and ".join(f"v{index} is value.{field.name}" for index, field in enumerate(fields))
-        lines.append(f"    if {same or 'True'}: return value")
-    lines += _build(fields, construct)
-    exec("\n".join(lines), scope)
-    return {name: scope[name] for name in ("encode", "decode", "isolate")}
-
-
-def _convert(fields: tuple[StructField, ...], read: str, passes: str, convert: str, missing: str) -> list[str]:
-    """Lines that leave each field's converted value in ``v<index>``."""
-    if not fields:
-        return []
-    lines = ["    step = 0", "    try:"]
-    for index, field in enumerate(fields):
-        v = f"v{index}"
-        lines += [f"        step = {index}", f"        {v} = {read.format(name=field.name)}"]
-        test = getattr(field.converter, passes, "")
-        call = f"{v} = {convert.format(index=index, v=v)}"
-        lines.append(f"        if not ({test.format(v=v)}): {call}" if test else f"        {call}")
-    return [
-        *lines,
-        "    except Failed as error: raise within(error, steps[step]) from error.__cause__",
-        f"    except (AttributeError, KeyError) as error: raise {missing} from error",
-    ]
+    build = _build(fields, construct)
+    same = " and ".join(f"v{index} is value.{field.name}" for index, field in enumerate(fields))
+    return Shape(
+        check_value=["if type(value) is not cls: raise wrong(value)"],
+        check_data=[f"if type(data) is not dict or len(data) != {len(fields)}: raise unreadable(data)"],
+        payload="{" + ", ".join(f"{field.name!r}: v{index}" for index, field in enumerate(fields)) + "}",
+        build=build,
+        copy=[f"if {same or 'True'}: return value", *build] if immutable else build,
+        scope={
+            "cls": cls,
+            "new": object.__new__,
+            "set_field": object.__setattr__,
+            "wrong": lambda value: mismatch(value, shown, _hint(value, cls)),
+            "unreadable": lambda data: unreadable(data, shown),
+            "unset": lambda error, value: _unset(error, value, tuple(field.name for field in fields), shown),
+            "refused": lambda error: _refused(error, shown),
+        },
+    )
 
 
 def _build(fields: tuple[StructField, ...], construct: str) -> list[str]:
     """Lines that make the value of its fields' values and return it."""
+    given = [(index, field) for index, field in enumerate(fields) if field.given]
     arguments = ", ".join(
         f"{field.name}=v{index}" if field.by_keyword else f"v{index}"
-        for index, field in sorted(enumerate(fields), key=lambda pair: pair[1].by_keyword)
+        for index, field in sorted(given, key=lambda pair: pair[1].by_keyword)
     )
     put = [f"set_field(made, {field.name!r}, v{index})" for index, field in enumerate(fields)]
     if construct == "restore":
-        return ["    made = new(cls)", *(f"    {line}" for line in put), "    return made"]
-    call = [
-        f"    try: made = cls({arguments})",
-        "    except Exception as error: raise refused(error) from error",
-    ]
-    if construct == "call":
-        return [*call, "    return made"]
+        return ["made = new(cls)", *put, "return made"]
+    call = [f"try: made = cls({arguments})", "except Exception as error: raise refused(error) from error"]
+    # What __init__ is not given, or __post_init__ changes, is put back.
     kept = [
-        f"    if made.{field.name} is not v{index}: {line}"
+        f"if not hasattr(made, {field.name!r}) or made.{field.name} is not v{index}: {line}"
+        if not field.given
+        else f"if made.{field.name} is not v{index}: {line}"
         for index, (field, line) in enumerate(zip(fields, put, strict=True))
+        if construct == "both" or not field.given
     ]
-    return [*call, *kept, "    return made"]
+    return [*call, *kept, "return made"]
 
 
 def _hint(value: Any, cls: type[Any]) -> str | None:

@@ -18,6 +18,8 @@ _text = StringConverter()
 class TextualConverter(CoreConverter[Any]):
     """Values of one class that ``str`` writes exactly and the class itself reads back."""
 
+    atomic = True
+
     def __init__(self, cls: type[Any], kind: str, declared: type[Any]) -> None:
         self.cls = cls
         self.declared = declared

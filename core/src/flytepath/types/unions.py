@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import typing
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
-from flytepath.errors import AmbiguousUnionError
+from flytepath.errors import AmbiguousUnionError, TypeTransformerFailedError
 from flytepath.model.literal import BlobRef, canonical_json
 from flytepath.model.types import LiteralType
 from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json
-from flytepath.types.converter import CoreConverter, InPlaceTransformer, mismatch, type_name, unreadable
+from flytepath.types.converter import CoreConverter, InPlaceTransformer, at_index, mismatch, type_name, unreadable
+from flytepath.types.recursion import may_hold_blobs
+
+_ABSENT: Final = object()
 
 
 class OptionalConverter(CoreConverter[Any]):
     """One type, or ``None``."""
 
-    def __init__(self, inner: Converter[Any], tag: int, literal_type: LiteralType, shown: str) -> None:
+    def __init__(self, inner: CoreConverter[Any], tag: int, literal_type: LiteralType, shown: str) -> None:
         self.inner = inner
         self.literal_type = literal_type
         self.classes = (*_classes(inner), type(None))
-        self.subclasses = getattr(inner, "subclasses", True)
+        self.subclasses = inner.subclasses
+        self.atomic = inner.atomic
         self._tag = tag
         self._shown = shown
 
@@ -36,23 +41,49 @@ class OptionalConverter(CoreConverter[Any]):
     def isolate(self, value: Any) -> Any:
         return None if value is None else self.inner.isolate(value)
 
+    def encode_many(self, values: list[Any], sink: BlobSink, refs: list[BlobRef]) -> list[Json]:
+        payloads = self._present(values, lambda present: self.inner.encode_many(present, sink, refs))
+        tag = self._tag
+        return [None if value is None else {"tag": tag, "value": next(payloads)} for value in values]
+
+    def decode_many(self, data: list[Json], source: BlobSource, refs: tuple[BlobRef, ...]) -> list[Any]:
+        if not set(map(type, data)) <= {dict, type(None)}:
+            return super().decode_many(data, source, refs)
+        present = [item.get("value", _ABSENT) for item in data if item is not None and item.get("tag") == self._tag]
+        if _ABSENT in present or len(present) != len(data) - data.count(None):
+            return super().decode_many(data, source, refs)
+        found = self._present(data, lambda _: self.inner.decode_many(present, source, refs))
+        return [None if item is None else next(found) for item in data]
+
+    def isolate_many(self, values: list[Any]) -> list[Any]:
+        if self.atomic:
+            return super().isolate_many(values)
+        own = self._present(values, self.inner.isolate_many)
+        return [None if value is None else next(own) for value in values]
+
+    def _present(self, values: list[Any], convert: Callable[[list[Any]], list[Any]]) -> Iterator[Any]:
+        """What all values that are not ``None`` become at once; an error names the place among all."""
+        try:
+            return iter(convert([value for value in values if value is not None]))
+        except TypeTransformerFailedError as error:
+            places = [index for index, value in enumerate(values) if value is not None]
+            raise at_index(error, lambda index: f"[{places[index]}]") from error.__cause__
+
 
 class UnionConverter(CoreConverter[Any]):
     """Two types or more, and perhaps ``None``; ``tag`` is the index among the literal type's alternatives."""
 
-    def __init__(self, alternatives: list[Converter[Any]], literal_type: LiteralType, shown: str) -> None:
+    def __init__(self, alternatives: list[CoreConverter[Any]], literal_type: LiteralType, shown: str) -> None:
         self.alternatives = alternatives
         self.literal_type = literal_type
         self.classes = tuple(cls for alternative in alternatives for cls in _classes(alternative))
-        self.subclasses = any(getattr(alternative, "subclasses", True) for alternative in alternatives)
+        self.subclasses = any(alternative.subclasses for alternative in alternatives)
+        self.atomic = all(alternative.atomic for alternative in alternatives)
+        # One alternative after the other is faster, but the blobs inside would change their order.
+        self._by_alternative = not may_hold_blobs(literal_type)
         self._shown = shown
         self._tag_of = {cls: tag for tag, one in enumerate(alternatives) for cls in _classes(one)}
-        self._bases = [
-            (cls, tag)
-            for tag, one in enumerate(alternatives)
-            if getattr(one, "subclasses", True)
-            for cls in _classes(one)
-        ]
+        self._bases = [(cls, tag) for tag, one in enumerate(alternatives) if one.subclasses for cls in _classes(one)]
 
     def _tag(self, value: Any) -> int:
         tag = self._tag_of.get(type(value))
@@ -78,17 +109,37 @@ class UnionConverter(CoreConverter[Any]):
         return alternative.decode(inner, source, refs)
 
     def isolate(self, value: Any) -> Any:
-        return (
-            None if value is None and type(None) in self._tag_of else self.alternatives[self._tag(value)].isolate(value)
-        )
+        if value is None and type(None) in self._tag_of:
+            return None
+        return self.alternatives[self._tag(value)].isolate(value)
+
+    def encode_many(self, values: list[Any], sink: BlobSink, refs: list[BlobRef]) -> list[Json]:
+        classes = list(map(type, values))
+        if not self._by_alternative or not set(classes) <= self._tag_of.keys():
+            return super().encode_many(values, sink, refs)
+        tags = [self._tag_of[cls] for cls in classes]
+        payloads = {tag: self._encoded(tag, tags, values, sink, refs) for tag in set(tags)}
+        return [
+            None if value is None else {"tag": tag, "value": next(payloads[tag])}
+            for tag, value in zip(tags, values, strict=True)
+        ]
+
+    def _encoded(
+        self, tag: int, tags: list[int], values: list[Any], sink: BlobSink, refs: list[BlobRef]
+    ) -> Iterator[Json]:
+        """The payloads of all values of one alternative; an error names the place among all values."""
+        places = [index for index, own in enumerate(tags) if own == tag]
+        try:
+            return iter(self.alternatives[tag].encode_many([values[index] for index in places], sink, refs))
+        except TypeTransformerFailedError as error:
+            raise at_index(error, lambda index: f"[{places[index]}]") from error.__cause__
 
 
-def _classes(converter: Converter[Any]) -> tuple[type[Any], ...]:
-    """The classes of values a converter takes; a plugin's converter does not say, and might take any."""
-    return getattr(converter, "classes", (object,))
+def _classes(converter: CoreConverter[Any]) -> tuple[type[Any], ...]:
+    return converter.classes or (object,)
 
 
-def _kind(converter: Converter[Any]) -> tuple[bool, bytes]:
+def _kind(converter: CoreConverter[Any]) -> tuple[bool, bytes]:
     return converter.literal_type.kind == "none", canonical_json(converter.literal_type.to_json())
 
 
@@ -99,21 +150,20 @@ class UnionTransformer(InPlaceTransformer):
         arguments = _merge_literals(typing.get_args(t))
         if set(arguments) == {Any, type(None)}:
             return _resolved(Any, resolve)
-        alternatives = sorted((resolve(argument) for argument in arguments), key=_kind)
+        alternatives: list[CoreConverter[Any]] = sorted((resolve(argument) for argument in arguments), key=_kind)
         for index, one in enumerate(alternatives):
             for other in alternatives[index + 1 :]:
                 _check_distinct(t, one, other)
         literal_type = LiteralType.union_of(*(alternative.literal_type for alternative in alternatives))
         if len(alternatives) == 1:
-            only: Converter[Any] = alternatives[0]
-            return only
+            return alternatives[0]
         if len(alternatives) == 2 and type(None) in _classes(alternatives[1]) and literal_type.items[1].kind == "none":
             return OptionalConverter(alternatives[0], 0, literal_type, type_name(t))
         return UnionConverter(alternatives, literal_type, type_name(t))
 
 
-def _resolved(t: Any, resolve: Any) -> Converter[Any]:
-    converter: Converter[Any] = resolve(t)
+def _resolved(t: Any, resolve: Any) -> CoreConverter[Any]:
+    converter: CoreConverter[Any] = resolve(t)
     return converter
 
 
@@ -128,7 +178,7 @@ def _merge_literals(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     return (*rest, merged)
 
 
-def _check_distinct(t: Any, one: Converter[Any], other: Converter[Any]) -> None:
+def _check_distinct(t: Any, one: CoreConverter[Any], other: CoreConverter[Any]) -> None:
     for left in _classes(one):
         for right in _classes(other):
             if left is right or _overlaps(left, one, right) or _overlaps(right, other, left):
@@ -141,5 +191,5 @@ def _check_distinct(t: Any, one: Converter[Any], other: Converter[Any]) -> None:
                 )
 
 
-def _overlaps(base: type[Any], converter: Converter[Any], cls: type[Any]) -> bool:
-    return bool(getattr(converter, "subclasses", True)) and issubclass(cls, base)
+def _overlaps(base: type[Any], converter: CoreConverter[Any], cls: type[Any]) -> bool:
+    return converter.subclasses and issubclass(cls, base)
