@@ -133,11 +133,24 @@ def test_an_arrow_table_comes_back_with_its_metadata_and_without_a_copy(round_tr
     assert back.equals(large)
 
 
-def test_frames_of_one_library_are_not_those_of_another():
-    with pytest.raises(TypeTransformerFailedError, match="polars"):
-        codec(DataFrame).isolate(polars.DataFrame())
+def test_a_frame_of_another_library_is_converted_as_it_would_be_in_a_durable_run(blobs):
+    own = codec(DataFrame).isolate(polars.DataFrame({"a": [1, None, 2**60 + 1], "b": [True, None, False]}))
+    assert own["a"].tolist()[2] == 2**60 + 1
+    assert (str(own["a"].dtype), str(own["b"].dtype)) == ("Int64", "boolean")
+    stored = codec(DataFrame).decode(codec(DataFrame).encode(polars.DataFrame({"a": [1, None]}), blobs), blobs)
+    pandas.testing.assert_frame_equal(stored, DataFrame({"a": pandas.array([1, None], dtype="Int64")}))
+    assert codec(polars.DataFrame).isolate(DataFrame({"a": [1]})).to_dict(as_series=False) == {"a": [1]}
+
+
+def test_what_is_no_frame_is_refused():
     with pytest.raises(TypeTransformerFailedError, match=r"pandas\.DataFrame"):
         codec(list[DataFrame]).isolate([{"a": [1]}])
+
+    class Own(DataFrame):
+        pass
+
+    with pytest.raises(TypeTransformerFailedError, match="Own"):
+        codec(DataFrame).isolate(Own({"a": [1]}))
 
 
 def test_a_frame_written_by_one_library_is_read_by_another(blobs):

@@ -47,6 +47,19 @@ BUILTIN_TRANSFORMERS: Final = (
     BuiltinTransformer(
         ("pydantic.main.BaseModel",), "flytepath.types.pydantic_models:ModelTransformer", match="subclass"
     ),
+    *(
+        BuiltinTransformer(
+            (f"flytepath.types.{module}.{name}",),
+            f"flytepath.types.{module}:{transformer}",
+            format,
+            match=match,
+        )
+        for module, name, transformer, format in (
+            ("files", "FlyteFile", "FileTransformer", "file"),
+            ("directories", "FlyteDirectory", "DirectoryTransformer", "directory"),
+        )
+        for match in ("exact", "subclass")
+    ),
     BuiltinTransformer(("numpy.ndarray",), "flytepath.types.arrays:ArrayTransformer", "npy"),
     BuiltinTransformer(("numpy.ndarray",), "flytepath.types.arrays:ArrayTransformer", "npy", match="origin"),
     BuiltinTransformer(
@@ -54,9 +67,15 @@ BUILTIN_TRANSFORMERS: Final = (
             "pandas.DataFrame",
             "pandas.core.frame.DataFrame",
             "polars.dataframe.frame.DataFrame",
+            "polars.lazyframe.frame.LazyFrame",
             "pyarrow.lib.Table",
         ),
         "flytepath.types.frames:FrameTransformer",
+        "arrow-ipc",
+    ),
+    BuiltinTransformer(
+        ("flytepath.types.structured_dataset.StructuredDataset",),
+        "flytepath.types.structured_dataset:StructuredDatasetTransformer",
         "arrow-ipc",
     ),
 )

@@ -163,6 +163,10 @@ class PluginManager:
         what = f"{name} in format {format!r} at {scheme!r}"
         return self._required("flytepath_dataframe_codecs", f"dataframe-codec:{name},{scheme},{format}", what)
 
+    def dataframe_claims(self, field: str) -> frozenset[str]:
+        """The values of ``frame_type``, ``scheme`` or ``format`` for which somebody declares a codec."""
+        return frozenset(item[field] for _, item in self._index["claims"].get("flytepath_dataframe_codecs", ()))
+
     def boundary_check_for(self, marker_class: type[Any]) -> Claim | None:
         """The check that a marker in ``Annotated`` asks for; ``None`` where it is nobody's marker."""
         return self._along_mro("flytepath_boundary_checks", "boundary-check", marker_class)

@@ -1,0 +1,309 @@
+"""pandas frames as Arrow tables and back: every dtype, label, index and missing value as it was, or an error.
+
+What Arrow's own pandas metadata leaves out stands in a schema entry of ours. Whether dtypes and labels come back is
+tried on the empty frame, which costs nothing; values are compared only where their dtype does not vouch for them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from flytepath.errors import TypeTransformerFailedError
+
+#: Where a pandas frame's schema says what Arrow's own metadata leaves out.
+_FACTS: Final = b"flytepath.axes"
+#: Dtypes by ``kind`` whose values Arrow holds as they are.
+_EXACT_KINDS: Final = frozenset("biufMm")
+_EXACT_EXTENSIONS: Final = frozenset(
+    {"CategoricalDtype", "DatetimeTZDtype", "PeriodDtype", "IntervalDtype", "StringDtype", "BooleanDtype", "ArrowDtype"}
+    | {f"{sign}Int{bits}Dtype" for sign in ("", "U") for bits in (8, 16, 32, 64)}
+)
+_TO_PANDAS: Final = {"split_blocks": False, "date_as_object": True, "integer_object_nulls": True}
+
+
+def to_table(frame: Any) -> Any:
+    """The Arrow table of a pandas frame.
+
+    Raises:
+        TypeTransformerFailedError: it would come back different; ``place`` names the column.
+    """
+    arrow = importlib.import_module("pyarrow")
+    facts = _facts(frame)
+    plain = frame
+    if frame.attrs:
+        plain = frame.copy(deep=False)
+        plain.attrs = {}
+    try:
+        table = arrow.Table.from_pandas(plain, preserve_index=None)
+    except (arrow.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise inexact(_culprit(frame), f"cannot be kept exactly: {error}", "mixed or unknown objects") from error
+    except KeyError as error:
+        raise inexact("", f"cannot be kept exactly: its labels are not distinct: {error}", "labels") from error
+    entries = {**(table.schema.metadata or {}), _FACTS: json.dumps(facts).encode()}
+    table = table.replace_schema_metadata(entries)
+    _check_form(frame, table)
+    _check_values(frame, table)
+    return table
+
+
+def from_table(table: Any) -> Any:
+    """The pandas frame of an Arrow table; one that pandas did not write keeps missing integers and booleans."""
+    metadata = table.schema.metadata or {}
+    if b"pandas" not in metadata:
+        return _foreign(table)
+    frame = table.to_pandas(**_TO_PANDAS)
+    facts = json.loads(metadata.get(_FACTS, b"{}"))
+    _restore(frame, table, facts)
+    return frame
+
+
+def subset(frame: Any, columns: list[str]) -> Any:
+    """The frame with only these columns, in this order."""
+    return frame[columns]
+
+
+def isolate(frame: Any) -> Any:
+    """A frame that shares nothing that can change with the given one."""
+    import copy
+
+    pandas = importlib.import_module("pandas")
+    copies_on_write = int(pandas.__version__.partition(".")[0]) >= 3
+    own = frame.copy(deep=not copies_on_write)
+    for position, dtype in enumerate(frame.dtypes):
+        if str(dtype) == "object":
+            items = frame.iloc[:, position].array
+            if pandas.api.types.infer_dtype(items, skipna=True) in ("string", "empty", "date", "decimal", "bytes"):
+                continue
+            copies = [copy.deepcopy(item) for item in items]
+            own.isetitem(position, pandas.Series(copies, index=frame.index, dtype=object))
+    return own
+
+
+def batches(frame: Any, rows: int) -> Iterator[Any]:
+    """The frame in pieces of so many rows."""
+    for start in range(0, len(frame), rows):
+        yield frame.iloc[start : start + rows]
+
+
+# --- what Arrow's metadata leaves out ----------------------------------------------------------------------------
+
+
+def _facts(frame: Any) -> dict[str, Any]:
+    """Columns that are only numbered, an index's frequency, columns of objects, attributes and flags."""
+    pandas = importlib.import_module("pandas")
+    columns, index = frame.columns, frame.index
+    regular = isinstance(index, pandas.DatetimeIndex | pandas.TimedeltaIndex)
+    facts: dict[str, Any] = {
+        "columns": [columns.start, columns.stop, columns.step] if type(columns) is pandas.RangeIndex else None,
+        "frequency": index.freqstr if regular else None,
+    }
+    objects = {str(p): _missing(frame.iloc[:, p].array) for p, dtype in enumerate(frame.dtypes) if _is_object(dtype)}
+    texts = {str(p): dtype.storage for p, dtype in enumerate(frame.dtypes) if _is_unusual_text(dtype)}
+    if objects:
+        facts["objects"] = objects
+    if texts:
+        facts["texts"] = texts
+    if type(index) is pandas.Index and _is_object(index.dtype):
+        facts["index"] = _missing(index.array)
+    if frame.attrs:
+        facts["attrs"] = _plain_attributes(frame.attrs)
+    if not frame.flags.allows_duplicate_labels:
+        facts["distinct"] = True
+    return facts
+
+
+def _is_object(dtype: Any) -> bool:
+    return str(dtype) == "object"
+
+
+def _is_unusual_text(dtype: Any) -> bool:
+    return type(dtype).__name__ == "StringDtype" and dtype.storage != "pyarrow"
+
+
+def _missing(items: Any) -> str:
+    """What stands for a missing object: ``None``, unless all of them are NaN."""
+    pandas = importlib.import_module("pandas")
+    missing = list(items[pandas.isna(items)])
+    return "nan" if missing and all(type(item) is float for item in missing) else "none"
+
+
+def _plain_attributes(attributes: Any) -> Any:
+    try:
+        text = json.dumps(attributes, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise _bad_attributes(error) from error
+    back = json.loads(text)
+    if back != attributes or repr(back) != repr(attributes):
+        raise _bad_attributes(None)
+    return back
+
+
+def _bad_attributes(error: Exception | None) -> TypeTransformerFailedError:
+    return TypeTransformerFailedError(
+        "the attributes of the frame (frame.attrs) cannot be kept exactly",
+        place=".attrs",
+        expected="a dict of plain JSON values with strings as keys",
+        actual=str(error) if error else "values that JSON would change, such as tuples",
+        hint="set frame.attrs = {} before the frame leaves the task, or keep plain values in it",
+    )
+
+
+def _restore(frame: Any, table: Any, facts: dict[str, Any]) -> None:
+    pandas = importlib.import_module("pandas")
+    numpy = importlib.import_module("numpy")
+    if facts.get("columns") is not None:
+        frame.columns = pandas.RangeIndex(*facts["columns"], name=frame.columns.name)
+    for position, missing in facts.get("objects", {}).items():
+        items = _as_objects(table.column(int(position)), missing, numpy)
+        frame.isetitem(int(position), pandas.Series(items, index=frame.index, dtype=object))
+    for position, storage in facts.get("texts", {}).items():
+        dtype = frame.dtypes.iloc[int(position)]
+        dtype = pandas.StringDtype(storage, na_value=dtype.na_value)
+        texts = _as_objects(table.column(int(position)), "none", numpy)
+        frame.isetitem(int(position), pandas.Series(texts, index=frame.index, dtype=dtype))
+    if facts.get("index") is not None:
+        items = _as_objects(table.column(table.num_columns - 1), facts["index"], numpy)
+        frame.index = pandas.Index(items, dtype=object, name=frame.index.name)
+    if facts.get("frequency") is not None and len(frame):
+        frame.index.freq = facts["frequency"]
+    if facts.get("attrs"):
+        frame.attrs = facts["attrs"]
+    if facts.get("distinct"):
+        frame.flags.allows_duplicate_labels = False
+
+
+def _as_objects(column: Any, missing: str, numpy: Any) -> Any:
+    """An Arrow column as an array of Python objects."""
+    types = importlib.import_module("pyarrow").types
+    items = numpy.empty(len(column), dtype=object)
+    kept = types.is_string(column.type) or types.is_large_string(column.type) or types.is_binary(column.type)
+    items[:] = column.to_numpy(zero_copy_only=False) if kept else list(column.to_pandas(**_TO_OBJECTS))
+    if missing == "nan":
+        items[numpy.asarray(column.is_null())] = numpy.nan
+    return items
+
+
+_TO_OBJECTS: Final = {"date_as_object": True, "integer_object_nulls": True, "timestamp_as_object": True}
+
+
+def _foreign(table: Any) -> Any:
+    """A table of another library: integers and booleans with gaps keep them, as pandas' nullable dtypes."""
+    pandas = importlib.import_module("pandas")
+    types = importlib.import_module("pyarrow").types
+    gaps = {
+        position: dtype
+        for position, (field, column) in enumerate(zip(table.schema, table.columns, strict=True))
+        if column.null_count and (dtype := _nullable(field.type, types, pandas)) is not None
+    }
+    frame = table.to_pandas(**_TO_PANDAS)
+    for position, dtype in gaps.items():
+        values = dtype.__from_arrow__(table.column(position))
+        frame.isetitem(position, pandas.Series(values, index=frame.index))
+    return frame
+
+
+def _nullable(type: Any, types: Any, pandas: Any) -> Any:
+    if types.is_boolean(type):
+        return pandas.BooleanDtype()
+    if not types.is_integer(type):
+        return None
+    return getattr(pandas, f"{'U' if types.is_unsigned_integer(type) else ''}Int{type.bit_width}Dtype")()
+
+
+# --- whether it comes back ---------------------------------------------------------------------------------------
+
+
+def _check_form(frame: Any, table: Any) -> None:
+    """Hold dtypes and labels of the empty frame against those that came back: values play no part in them."""
+    pandas = importlib.import_module("pandas")
+    ranged = type(frame.index) is pandas.RangeIndex
+    before = frame.iloc[:0]
+    try:
+        back = from_table(table.slice(0, 0))
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise inexact("", f"cannot be kept exactly: {error}", "a dtype or label that Arrow cannot name") from error
+    if ranged:
+        before, back = before.reset_index(drop=True), back.reset_index(drop=True)
+        described = json.loads(table.schema.metadata[b"pandas"])["index_columns"]
+        index = frame.index
+        wanted = {"kind": "range", "name": index.name, "start": index.start, "stop": index.stop, "step": index.step}
+        if described != [wanted]:
+            raise inexact("", "has an index that would come back different", str(index))
+    _compare(frame, before, back)
+
+
+def _check_values(frame: Any, table: Any) -> None:
+    """Hold values against those that come back, where their dtype does not say that Arrow keeps them."""
+    pandas = importlib.import_module("pandas")
+    doubtful = [p for p, dtype in enumerate(frame.dtypes) if not _vouches(dtype)]
+    index_doubtful = type(frame.index) is not pandas.RangeIndex and (
+        isinstance(frame.index, pandas.MultiIndex) or not _vouches(frame.index.dtype)
+    )
+    if not doubtful and not index_doubtful:
+        return
+    back = from_table(table)
+    if index_doubtful:
+        _compare(frame, frame.iloc[:, :0], back.iloc[:, :0])
+    for position in doubtful:
+        column, other = frame.iloc[:, position], back.iloc[:, position]
+        name = str(frame.columns[position])
+        _compare_items(name, column.array, other.array)
+        _compare(frame, frame.iloc[:, [position]], back.iloc[:, [position]])
+
+
+def _vouches(dtype: Any) -> bool:
+    if type(dtype).__name__ in _EXACT_EXTENSIONS:
+        return True
+    return type(dtype).__module__.partition(".")[0] == "numpy" and dtype.kind in _EXACT_KINDS
+
+
+def _compare(frame: Any, before: Any, back: Any) -> None:
+    pandas = importlib.import_module("pandas")
+    try:
+        pandas.testing.assert_frame_equal(
+            before,
+            back,
+            check_index_type="exact",
+            check_column_type="exact",
+            check_exact=True,
+            check_freq=bool(len(before)),
+        )
+    except AssertionError as error:
+        detail = " ".join(str(error).split())[:200]
+        raise inexact(_changed(before, back) or _culprit(frame), "would come back different", detail) from error
+
+
+def _changed(before: Any, back: Any) -> str:
+    changed = [
+        name for name, one, other in zip(before.columns, before.dtypes, back.dtypes, strict=False) if one != other
+    ]
+    return str(changed[0]) if changed else ""
+
+
+def _compare_items(name: str, items: Any, others: Any) -> None:
+    for item, other in zip(items, others, strict=True):
+        if type(item) is not type(other):
+            actual = f"{type(item).__name__}, which would be {type(other).__name__}"
+            raise inexact(name, "holds objects that would come back different, as others", actual)
+
+
+def _culprit(frame: Any) -> str:
+    """The first column of objects of more than one class, for the message; the first column of objects otherwise."""
+    objects = [position for position, dtype in enumerate(frame.dtypes) if _is_object(dtype)]
+    mixed = [p for p in objects if len({type(item) for item in frame.iloc[:, p] if item is not None}) > 1]
+    chosen = mixed or objects
+    return str(frame.columns[chosen[0]]) if chosen else ""
+
+
+def inexact(column: str, what: str, actual: str) -> TypeTransformerFailedError:
+    """The error of a frame that Arrow would bring back different."""
+    return TypeTransformerFailedError(
+        f"the column {column!r} {what}" if column else f"the frame {what}",
+        place=f"[{column!r}]" if column else None,
+        expected="columns of one type that Arrow can hold",
+        actual=actual,
+        hint="convert the column with astype(...), or reset the index, before the frame leaves the task",
+    )
