@@ -75,6 +75,10 @@ def write_table(table: Any, format: str, file: Any) -> None:
         if format == ARROW:
             with importlib.import_module("pyarrow.ipc").new_file(file, table.schema) as out:
                 out.write_table(table)
+                if not table.num_rows and table.columns and all(column.num_chunks for column in table.columns):
+                    # Without a batch, the categories of a frame without rows would be lost.
+                    empty = [column.chunk(0) for column in table.columns]
+                    out.write_batch(arrow.RecordBatch.from_arrays(empty, schema=table.schema))
         elif format == PARQUET:
             importlib.import_module("pyarrow.parquet").write_table(_with_categories(table), file)
         else:
@@ -195,10 +199,10 @@ def _with_categories(table: Any) -> Any:
         if not arrow.types.is_dictionary(field.type):
             continue
         dictionary = column.chunk(0).dictionary if column.num_chunks else arrow.array([], field.type.value_type)
-        batch = arrow.record_batch([dictionary], names=["values"])
+        values = arrow.table([dictionary], names=["values"])
         sink = arrow.BufferOutputStream()
-        with arrow.ipc.new_stream(sink, batch.schema) as out:
-            out.write_batch(batch)
+        with arrow.ipc.new_stream(sink, values.schema) as out:
+            out.write_table(values)
         kept[field.name] = base64.b64encode(sink.getvalue()).decode()
     if not kept:
         return table
@@ -239,7 +243,7 @@ def _with_dictionary(column: Any, type: Any, kept: str) -> Any:
     indices = compute.index_in(values, value_set=dictionary).cast(type.index_type)
     pieces = [
         arrow.DictionaryArray.from_arrays(piece, dictionary, ordered=type.ordered, safe=False)
-        for piece in indices.chunks
+        for piece in indices.chunks or [arrow.array([], type.index_type)]
     ]
     return arrow.chunked_array(pieces, type=type)
 
