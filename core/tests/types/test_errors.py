@@ -52,6 +52,7 @@ REFUSED = [
     (pathlib.Path, "a", "", "pathlib.Path", "Path(value)"),
     (Color, 2, "", "sample_types.Color", "RED, BLUE"),
     (Color, True, "", "sample_types.Color", "RED, BLUE"),
+    (Color | int, "blue", "", "sample_types.Color | int", None),
     (Literal["a", 1], True, "", "Literal['a', 1]", "one of 'a', 1"),
     (int | None, "x", "", "int", None),
     (int | str, 1.5, "", "int | str", None),
@@ -144,6 +145,18 @@ def test_many_items_at_once_are_refused_at_the_place_of_the_wrong_one(t, value, 
         with pytest.raises(TypeTransformerFailedError) as caught:
             refuse(value)
         assert caught.value.place == place
+
+
+def test_two_keys_that_would_become_one_are_refused(blobs):
+    for refuse in (codec(dict[Color, int]).isolate, lambda value: codec(dict[Color, int]).encode(value, blobs)):
+        with pytest.raises(TypeTransformerFailedError, match="two keys are one"):
+            refuse({"blue": 1, Color.BLUE: 2})
+        refuse({"blue": 1, Color.RED: 2})
+
+
+def test_what_can_not_be_hashed_is_the_value_of_no_member():
+    with pytest.raises(TypeTransformerFailedError, match="expected sample_types"):
+        codec(Color).isolate((1, [2]))
 
 
 def test_a_value_that_contains_itself_is_refused(blobs):

@@ -24,7 +24,7 @@ list, tuple, set, frozenset   an array (sets are ordered by the canonical JSON o
 dict        an object where keys are strings of text, else an array of ``[key, value]`` pairs; order is kept
 struct      an object by field name
 reference   as the enclosing struct of that name
-enum        the member's name; combined flags by their names, with ``|`` between them
+enum        the member's name; combined flags by their names, with ``|`` between them; bits that have none as a number
 union       ``{"tag": index of the alternative, "value": payload}``; ``None`` in an optional is ``null``;
             alternatives are in the order of their types' canonical JSON, ``none`` last
 any         the JSON value itself

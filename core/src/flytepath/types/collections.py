@@ -257,6 +257,7 @@ class DictConverter(CoreConverter[dict[Any, Any]]):
         self.item = item
         self.literal_type = LiteralType.dict_of(key.literal_type, item.literal_type)
         self._strings = type(key) is StringConverter
+        self._key_classes = set(key.classes)
         self._shown = shown
 
     def encode(self, value: dict[Any, Any], sink: BlobSink, refs: list[BlobRef]) -> Json:
@@ -265,6 +266,8 @@ class DictConverter(CoreConverter[dict[Any, Any]]):
         if self._has_names(value):
             return dict(zip(value, self._items(self.item.encode_many, value, sink, refs), strict=True))
         keys = self._keys(self.key.encode_many, value, sink, refs)
+        if not set(map(type, value)) <= self._key_classes and len(set(map(canonical_text, keys))) != len(keys):
+            raise self._doubled(value)
         items = self._items(self.item.encode_many, value, sink, refs)
         return [[key, item] for key, item in zip(keys, items, strict=True)]
 
@@ -282,7 +285,18 @@ class DictConverter(CoreConverter[dict[Any, Any]]):
         if type(value) is not dict:
             raise mismatch(value, self._shown)
         keys = self._keys(self.key.isolate_many, value)
-        return dict(zip(keys, self._items(self.item.isolate_many, value), strict=True))
+        own = dict(zip(keys, self._items(self.item.isolate_many, value), strict=True))
+        if len(own) != len(value):
+            raise self._doubled(value)
+        return own
+
+    def _doubled(self, value: dict[Any, Any]) -> TypeTransformerFailedError:
+        return TypeTransformerFailedError(
+            "two keys are one once they are converted to their type",
+            expected=self._shown,
+            actual=", ".join(map(shown, value))[:200],
+            hint="pass each member of an enumeration once, as itself or by its value",
+        )
 
     def encode_many(self, values: list[dict[Any, Any]], sink: BlobSink, refs: list[BlobRef]) -> list[Json]:
         if set(map(type, values)) != {dict} or not all(map(self._has_names, values)):

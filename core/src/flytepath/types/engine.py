@@ -246,11 +246,13 @@ class _Compiler:
         return self._struct(t, cls) if has_fields else self._class(t, origin)
 
     def _plain(self, t: Any) -> Any:
-        """``t`` without what does not change its values: ``Annotated``, ``NewType``, aliases."""
+        """``t`` without what does not change its values: ``Annotated``, ``Final``, ``NewType``, aliases."""
         if t is None:
             return type(None)
         if typing.get_origin(t) is typing.Annotated:
             return self._plain(t.__origin__)
+        if typing.get_origin(t) is typing.Final:
+            return self._plain(typing.get_args(t)[0])
         if isinstance(t, typing.NewType):
             return self._plain(t.__supertype__)
         if type(t).__name__ == "TypeAliasType":

@@ -66,17 +66,16 @@ class EnumConverter(CoreConverter[enum.Enum]):
         )
         self._members: dict[Any, enum.Enum] = {}
         for member in cls:
-            if member.__class__.__hash__ is not None and type(member.value).__hash__ is not None:
+            if _is_hashable(member.value):
                 self._members[type(member.value), member.value] = member
 
     def encode(self, value: enum.Enum, sink: BlobSink, refs: list[BlobRef]) -> Json:
         member = self.isolate(value)
         if isinstance(member, enum.Flag) and member.name not in self.cls.__members__:
             parts = [part.name or "" for part in member]
-            whole = self._flags(parts)
-            if whole != member:
-                raise mismatch(value, type_name(self.cls), "combine named flags only")
-            return "|".join(parts)
+            # An IntFlag keeps bits that no member names; no member's name is a number.
+            unnamed = member.value & ~self._flags(parts).value
+            return "|".join([*parts, str(unnamed)] if unnamed else parts)
         return member.name
 
     def decode(self, data: Json, source: BlobSource, refs: tuple[BlobRef, ...]) -> enum.Enum:
@@ -86,25 +85,38 @@ class EnumConverter(CoreConverter[enum.Enum]):
             try:
                 combined: enum.Enum = self._flags(data.split("|") if data else [])
                 return combined
-            except KeyError as error:
+            except (KeyError, ValueError) as error:
                 raise unreadable(data, type_name(self.cls)) from error
         raise unreadable(data, type_name(self.cls))
 
     def isolate(self, value: enum.Enum) -> enum.Enum:
         if type(value) is self.cls:
             return value
-        if type(value).__hash__ is not None:
-            member = self._members.get((type(value), value))
-            if member is not None:
-                return member
+        member = self._member_of(value)
+        if member is not None:
+            return member
         names = ", ".join(name for name in self.cls.__members__)
         raise mismatch(value, type_name(self.cls), f"pass one of its members ({names}) or the value of one")
 
     def _flags(self, names: list[str]) -> Any:
         flags: Any = typing.cast(Any, self.cls)(0)
         for name in names:
-            flags |= self.cls[name]
+            flags |= typing.cast(Any, self.cls)(int(name)) if name.isdecimal() else self.cls[name]
         return flags
+
+    def _member_of(self, value: Any) -> enum.Enum | None:
+        try:
+            return self._members.get((type(value), value))
+        except TypeError:  # a tuple can hold what is not hashable, and be the value of no member then
+            return None
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _as_json(value: Any) -> Any:

@@ -62,7 +62,10 @@ def _from_plugins(t: Any, cls: type[Any]) -> TypeTransformer[Any] | None:
 
     plugins = current()
     claim = plugins.transformer_for(t)
-    return None if claim is None else _instance(claim.declaration.transformer, plugins.resolve)
+    if claim is not None:
+        return _instance(claim.declaration.transformer, plugins.resolve)
+    is_frame = isinstance(t, type) and f"{t.__module__}.{t.__qualname__}" in plugins.dataframe_claims("frame_type")
+    return _instance("flytepath.types.plugin_frames:PluginFrameTransformer") if is_frame else None
 
 
 def _is_out_of_reach(module: str) -> bool:

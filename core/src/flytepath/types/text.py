@@ -179,9 +179,9 @@ def _struct(converter: Any, data: Any) -> Any:
     converter = getattr(converter, "target", converter)
     if not isinstance(data, dict):
         raise _wrong(str(converter.literal_type), data, _EXAMPLES["struct"])
-    fields = {field.name: field for field in converter.fields}
+    fields = {field.name: field for field in converter.fields if field.given}
     unknown = [name for name in data if name not in fields]
-    missing = [field.name for field in converter.fields if field.required and field.name not in data]
+    missing = [name for name, field in fields.items() if field.required and name not in data]
     if unknown or missing:
         import difflib
 
