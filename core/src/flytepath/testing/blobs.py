@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -58,6 +59,7 @@ class MemoryBlobs:
     def __init__(self) -> None:
         self.contents: dict[str, bytes] = {}
         self._folder: Path | None = None
+        self._lock = threading.Lock()
 
     def put(self, content: bytes) -> BlobRef:
         """Keep ``content``."""
@@ -94,11 +96,12 @@ class MemoryBlobs:
 
     def local_path(self, ref: BlobRef) -> Path:
         """A read-only file with the blob's content; it is removed with this object."""
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="flytepath-blobs-"))
-            finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        path = self._folder / ref.digest.removeprefix("sha256:")
-        if not path.exists():
-            path.write_bytes(self.get(ref))
-            path.chmod(0o444)
+        with self._lock:  # directories are fetched by several threads
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="flytepath-blobs-"))
+                finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            path = self._folder / ref.digest.removeprefix("sha256:")
+            if not path.exists():
+                path.write_bytes(self.get(ref))
+                path.chmod(0o444)
         return path
