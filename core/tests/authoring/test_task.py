@@ -195,7 +195,7 @@ def test_the_context_of_a_running_task_is_its_own() -> None:
         context = current_context()
         assert context.working_directory.is_dir()
         Deck("note", "<p>hi</p>")
-        assert context.decks == (("note", "<p>hi</p>"),)
+        assert [(deck.name, deck.html) for deck in context.decks] == [("note", "<p>hi</p>")]
         return context.node_path
 
     assert where().endswith("where")

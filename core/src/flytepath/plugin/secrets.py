@@ -19,7 +19,7 @@ class SecretReference:
     version: str = ""
 
 
-class SecretNotFoundError(FlytePathError, LookupError):
+class SecretNotFoundError(FlytePathError, LookupError, ValueError):
     """The provider has no such secret for this tenant."""
 
     code = "FP-SECRET-MISSING"
