@@ -15,6 +15,10 @@ _BUILTIN: dict[tuple[str, str], BuiltinTransformer] = {
     (row.match, name): row for row in BUILTIN_TRANSFORMERS for name in row.python_types
 }
 _instances: dict[str, TypeTransformer[Any]] = {}
+#: Transformers that the user's own code registered, by the qualified name of the class.
+_registered: dict[str, TypeTransformer[Any]] = {}
+#: Classes whose converter was decided on without one of these.
+_decided: set[str] = set()
 
 
 def builtin_form(form: str) -> TypeTransformer[Any]:
@@ -24,6 +28,9 @@ def builtin_form(form: str) -> TypeTransformer[Any]:
 
 def transformer_for_generic(t: Any, origin: type[Any]) -> TypeTransformer[Any] | None:
     """The transformer of ``t``, which is ``origin[...]``, if anyone declares one."""
+    own = _registered_for(origin)
+    if own is not None:
+        return own
     row = _BUILTIN.get(("origin", qualified_name(origin)))
     return _instance(row.transformer) if row else _from_plugins(t, origin)
 
@@ -33,6 +40,9 @@ def transformer_for_class(t: type[Any]) -> TypeTransformer[Any] | None:
     row = _BUILTIN.get(("exact", qualified_name(t)))
     if row is not None:
         return _instance(row.transformer)
+    own = _registered_for(t)
+    if own is not None:
+        return own
     claimed = _from_plugins(t, t)
     if claimed is not None:
         return claimed
@@ -42,6 +52,49 @@ def transformer_for_class(t: type[Any]) -> TypeTransformer[Any] | None:
             return _instance(row.transformer)
     form = form_of(t)
     return builtin_form(form) if form else None
+
+
+def register(cls: type[Any], transformer: TypeTransformer[Any]) -> None:
+    """Let ``transformer`` handle ``cls`` in this process; see :meth:`flytepath.types.type_engine.TypeEngine.register`.
+
+    Raises:
+        DefinitionError: core itself handles the class, or a converter was built for it before.
+        PluginConflictError: another transformer handles it.
+    """
+    from flytepath.errors import DefinitionError, PluginConflictError
+
+    name, ours = qualified_name(cls), qualified_name(type(transformer))
+    if ("exact", name) in _BUILTIN or ("origin", name) in _BUILTIN:
+        raise DefinitionError(
+            f"values of {name} are kept by flytepath itself",
+            place=ours,
+            hint="make a class of your own, and register a transformer for that",
+        )
+    known = _registered.get(name)
+    claimed = known or _from_plugins(cls, cls)
+    if claimed is not None and qualified_name(type(claimed)) != ours:
+        raise PluginConflictError(
+            f"{name} has a transformer already",
+            place=ours,
+            expected="one transformer per class",
+            actual=qualified_name(type(claimed)),
+            hint="remove one of the two: which one counts must not depend on what is imported first",
+        )
+    if known is None and name in _decided:
+        raise DefinitionError(
+            f"a transformer for {name} is registered after the class was used",
+            place=ours,
+            hint="register it where the class is defined, before the first task that takes or returns it",
+        )
+    _registered[name] = transformer
+
+
+def _registered_for(cls: type[Any]) -> TypeTransformer[Any] | None:
+    name = qualified_name(cls)
+    own = _registered.get(name)
+    if own is None:
+        _decided.add(name)
+    return own
 
 
 def form_of(t: type[Any]) -> str | None:
