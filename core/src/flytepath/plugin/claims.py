@@ -89,7 +89,7 @@ def claim_keys(hook: str, fields: Mapping[str, Json]) -> tuple[str, ...]:
         case "flytepath_transformers":
             return tuple(f"python-type:{name}" for name in fields["python_types"])
         case "flytepath_dataframe_codecs":
-            return (f"dataframe-codec:{fields['frame_type']},{fields['scheme']},{fields['format']}",)
+            return (f"dataframe-codec:{fields['frame_type']},{fields.get('scheme', '')},{fields.get('format', '')}",)
         case "flytepath_boundary_checks":
             return (f"boundary-check:{fields['marker']}",)
         case "flytepath_backends":

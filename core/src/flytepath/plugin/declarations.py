@@ -60,11 +60,22 @@ class TransformerDeclaration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataframeCodecDeclaration:
-    """How one kind of frame is written to, and read from, one URI scheme in one format."""
+    """How one kind of frame is written to, and read from, one URI scheme in one format.
+
+    Frames of a class with a codec can be the type of an input or output, and a ``StructuredDataset`` opens as them.
+
+    Args:
+        frame_type: the qualified name of the frame's class, as ``module.Class``, from its defining module.
+        scheme: the scheme of the URIs (``bq``, ``s3``, ...); the empty one is the blob store, for frames that go from
+            task to task without a URI.
+        format: the format that literals record; the empty one serves whatever no other codec of the class does.
+        encoder: reference to a :class:`~flytepath.plugin.DataframeEncoder`; empty where frames are only read.
+        decoder: reference to a :class:`~flytepath.plugin.DataframeDecoder`; empty where frames are only written.
+    """
 
     frame_type: str
-    scheme: str
-    format: str
+    scheme: str = ""
+    format: str = ""
     encoder: str = ""
     decoder: str = ""
     contract_minor: int = 0

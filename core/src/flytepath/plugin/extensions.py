@@ -73,13 +73,20 @@ class DeckRenderer(ABC):
 
 
 class DataframeEncoder(Protocol):
-    """Writes a frame: ``(frame, uri, sink) -> literal``."""
+    """Writes a frame: ``(frame, uri, sink) -> literal`` of the kind ``dataframe``.
+
+    With a URI the frame goes there, and the literal's data hold it as ``{"uri": uri}``; without one it goes to the sink,
+    and the literal's ``ref`` is the blob. What is ``arrow-ipc``, ``parquet`` or ``csv`` opens as core's frames too.
+    """
 
     def __call__(self, frame: Any, uri: str | None, sink: BlobSink, /) -> Literal: ...
 
 
 class DataframeDecoder(Protocol):
-    """Reads a frame, or only ``columns`` of it."""
+    """Reads a frame, or only ``columns`` of it: ``(literal, columns, source) -> frame``, or an iterator of frames.
+
+    Gets what any encoder wrote in the declared format, core's own too.
+    """
 
     def __call__(self, literal: Literal, columns: tuple[str, ...] | None, source: BlobSource, /) -> Any: ...
 

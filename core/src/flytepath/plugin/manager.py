@@ -165,7 +165,7 @@ class PluginManager:
 
     def dataframe_claims(self, field: str) -> frozenset[str]:
         """The values of ``frame_type``, ``scheme`` or ``format`` for which somebody declares a codec."""
-        return frozenset(item[field] for _, item in self._index["claims"].get("flytepath_dataframe_codecs", ()))
+        return frozenset(item.get(field, "") for _, item in self._index["claims"].get("flytepath_dataframe_codecs", ()))
 
     def boundary_check_for(self, marker_class: type[Any]) -> Claim | None:
         """The check that a marker in ``Annotated`` asks for; ``None`` where it is nobody's marker."""

@@ -190,8 +190,11 @@ def _joined(tables: Iterator[Any]) -> Any:
         return found[0]
     arrow = pyarrow("a frame")
     try:
-        return arrow.concat_tables(found)
-    except arrow.ArrowInvalid as error:
+        if any(table.column_names != found[0].column_names for table in found):
+            raise arrow.ArrowInvalid("their columns differ")
+        # A file in which a column is empty does not know its type.
+        return arrow.concat_tables(found, promote_options="default")
+    except (arrow.ArrowInvalid, arrow.ArrowTypeError) as error:
         raise TypeTransformerFailedError(
             f"the files of the folder are no one frame: {error}", hint="give the uri of one of them"
         ) from error
