@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from flytepath.authoring.context import ExecutionContext, current_context
+from flytepath.authoring.secrets import SecretsManager, secret_environment
+from flytepath.errors import FlytePathError, InputError, PluginNotFoundError
+from flytepath.model.identity import Tenant
+from flytepath.model.secret import Secret
+from flytepath.plugin.secrets import SecretNotFoundError
+
+
+@pytest.fixture
+def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SecretsManager:
+    monkeypatch.setenv("FLYTEPATH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FLYTE_SECRETS_DEFAULT_DIR", str(tmp_path / "mounted"))
+    return SecretsManager()
+
+
+def test_names_are_flytekit_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FLYTE_SECRETS_DEFAULT_DIR", raising=False)
+    secrets = current_context().secrets
+    assert secrets.get_secrets_env_var("g", "k") == "_FSEC_G_K"
+    assert secrets.get_secrets_env_var("g", "k", "v1") == "_FSEC_G_V1_K"
+    assert secrets.get_secrets_env_var(key="k") == secrets.get_secrets_env_var(group="k") == "_FSEC_K"
+    assert secrets.get_secrets_file("g", "k", "v1") == "/etc/secrets/g/v1/k"
+    assert secrets.get_secrets_file(key="k") == "/etc/secrets/k"
+
+
+def test_prefixes_can_be_set(secrets: SecretsManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLYTE_SECRETS_ENV_PREFIX", "MY_")
+    monkeypatch.setenv("FLYTE_SECRETS_FILE_PREFIX", "p-")
+    assert secrets.get_secrets_file("g", "k") == str(tmp_path / "mounted" / "g" / "p-k")
+    monkeypatch.setenv("MY_G_K", "x")
+    assert secrets.get("g", "k") == "x"
+
+
+@pytest.mark.parametrize("variable", ["_FSEC_DB_PASS-WORD", "_FSEC_DB_PASS_WORD", "FLYTEPATH_SECRET_DB_PASS_WORD"])
+def test_variables_are_looked_at(secrets: SecretsManager, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "  swordfish\n")
+    assert secrets.get("db", "pass-word") == "swordfish"
+    assert secrets.get("db", "pass-word", encode_mode="rb") == b"  swordfish\n"
+
+
+def test_files_are_looked_at(secrets: SecretsManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mounted" / "db").mkdir(parents=True)
+    (tmp_path / "mounted" / "db" / "key").write_bytes(b"\xff\x00")
+    assert secrets.get("db", "key", encode_mode="rb") == b"\xff\x00"
+    (tmp_path / "mounted" / "db" / "key").write_text("text\n")
+    assert secrets.get("db", "key") == secrets.db.key == "text"
+    monkeypatch.setenv("_FSEC_DB_KEY", "a variable goes first")
+    assert secrets.get("db", "key") == "a variable goes first"
+
+
+def test_a_secret_that_is_nowhere_names_every_place(secrets: SecretsManager, tmp_path: Path) -> None:
+    with pytest.raises(SecretNotFoundError) as caught:
+        secrets.get("db", "password")
+    assert isinstance(caught.value, ValueError) and isinstance(caught.value, FlytePathError)
+    told = str(caught.value)
+    for place in ("_FSEC_DB_PASSWORD", str(tmp_path / "mounted" / "db" / "password"), "'env'", "secret_requests"):
+        assert place in told
+    with pytest.raises(SecretNotFoundError):
+        _ = secrets.db.password
+
+
+def test_a_group_is_a_folder_and_not_a_secret(secrets: SecretsManager, tmp_path: Path) -> None:
+    (tmp_path / "mounted" / "db").mkdir(parents=True)
+    with pytest.raises(SecretNotFoundError):
+        secrets.get("db")
+
+
+def test_a_provider_that_is_not_installed_is_told(secrets: SecretsManager) -> None:
+    with pytest.raises(PluginNotFoundError, match="vault"):
+        secrets.get("db", "password", scheme="vault")
+
+
+@pytest.mark.parametrize("group", [None, ""])
+def test_neither_group_nor_key_is_refused(secrets: SecretsManager, group: str | None) -> None:
+    for ask in (secrets.get, secrets.get_secrets_env_var, secrets.get_secrets_file):
+        with pytest.raises(InputError, match="group or a key"):
+            ask(group)
+
+
+def test_another_mode_is_refused(secrets: SecretsManager) -> None:
+    with pytest.raises(InputError, match="encode_mode"):
+        secrets.get("db", "k", encode_mode="w")  # type: ignore[call-overload]
+
+
+def test_values_are_neither_shown_nor_logged(
+    secrets: SecretsManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("_FSEC_DB_PASSWORD", "swordfish")
+    with caplog.at_level(logging.DEBUG):
+        secrets.get("db", "password")
+        shown = f"{secrets!r} {secrets.db!r} {secrets} {ExecutionContext(tenant=Tenant()).secrets!r}"
+    assert "swordfish" not in caplog.text + shown
+    assert not hasattr(secrets, "__deepcopy__"), "dunder names are no groups"
+
+
+def test_variables_that_tasks_ask_for(secrets: SecretsManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_FSEC_DB_PASSWORD", "swordfish")
+    requests = [Secret("db", "password", env_var="DB_PASSWORD"), Secret("other", "unused")]
+    assert secret_environment(requests, secrets) == {"DB_PASSWORD": "swordfish"}
