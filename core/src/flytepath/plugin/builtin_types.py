@@ -57,8 +57,21 @@ BUILTIN_TRANSFORMERS: Final = (
         for module, name, transformer, format in (
             ("files", "FlyteFile", "FileTransformer", "file"),
             ("directories", "FlyteDirectory", "DirectoryTransformer", "directory"),
+            ("pickled", "FlytePickle", "PickledTransformer", "pickle"),
         )
         for match in ("exact", "subclass")
+    ),
+    BuiltinTransformer(("flytepath.types.json_values.JSON",), "flytepath.types.json_values:JsonTransformer"),
+    BuiltinTransformer(
+        (
+            "collections.abc.Iterator",
+            "collections.abc.Iterable",
+            "collections.abc.Generator",
+            "flytepath.types.iterators.FlyteIterator",
+        ),
+        "flytepath.types.iterators:IteratorTransformer",
+        "jsonl",
+        match="origin",
     ),
     BuiltinTransformer(("numpy.ndarray",), "flytepath.types.arrays:ArrayTransformer", "npy"),
     BuiltinTransformer(("numpy.ndarray",), "flytepath.types.arrays:ArrayTransformer", "npy", match="origin"),
@@ -77,5 +90,8 @@ BUILTIN_TRANSFORMERS: Final = (
         ("flytepath.types.structured_dataset.StructuredDataset",),
         "flytepath.types.structured_dataset:StructuredDatasetTransformer",
         "arrow-ipc",
+    ),
+    BuiltinTransformer(
+        ("flytepath.types.schema.FlyteSchema",), "flytepath.types.schema:SchemaTransformer", "parquet", match="subclass"
     ),
 )
