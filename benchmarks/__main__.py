@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import startup
+from benchmarks import startup, values
 from benchmarks.measure import CaseFailedError, Result, measure
 
 
@@ -56,6 +56,9 @@ def main() -> int:
             return 2
         announce("")
         results += startup.manifest_imports(scratch, options.repetitions)
+        of_values, more_notes = values.measured(options.repetitions, announce)
+        announce("")
+        results, notes = results + of_values, notes + more_notes
     if options.json:
         machine = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
         print(json.dumps({**machine, "results": [result.to_json() for result in results], "notes": notes}, indent=2))
