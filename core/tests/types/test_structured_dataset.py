@@ -226,7 +226,7 @@ def test_a_dataset_with_a_uri_is_written_there(name, tmp_path, round_trip):
         assert back.uri is not None and back.uri.startswith(uri)
         same(back.open(DataFrame).all(), people())
         same(StructuredDataset(uri=uri).open(DataFrame).all(), people())
-    assert not [path for path in tmp_path.rglob(".*")]
+    assert not list(tmp_path.rglob(".*"))
     if name != "people.arrow":
         assert parquet.read_table(uri).num_rows == 3
 

@@ -75,8 +75,8 @@ class DeckRenderer(ABC):
 class DataframeEncoder(Protocol):
     """Writes a frame: ``(frame, uri, sink) -> literal`` of the kind ``dataframe``.
 
-    With a URI the frame goes there, and the literal's data hold it as ``{"uri": uri}``; without one it goes to the sink,
-    and the literal's ``ref`` is the blob. What is ``arrow-ipc``, ``parquet`` or ``csv`` opens as core's frames too.
+    With a URI the frame goes there, and the literal's data hold it as ``{"uri": uri}``; without one it goes to the
+    sink, and the literal's ``ref`` is the blob. What is ``arrow-ipc``, ``parquet`` or ``csv`` opens as core's frames.
     """
 
     def __call__(self, frame: Any, uri: str | None, sink: BlobSink, /) -> Literal: ...
