@@ -16,6 +16,7 @@ from flytepath.errors import FlytePathError
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("flytepath.cli.run:run", "Run a workflow or task of a file or module, durably."),
     "executions": ("flytepath.cli.executions:executions", "List, show, resume and abort executions."),
+    "migrate": ("flytepath.cli.migrate:migrate", "Rewrite a code base of flytekit for FlytePath."),
     "plugins": ("flytepath.cli.plugins:plugins", "List, check, enable and create plugins."),
 }
 
