@@ -475,3 +475,10 @@ def test_what_people_type_is_a_path_or_a_uri(folder, monkeypatch):
 
 def test_people_see_how_much_is_in_it(round_trip, folder):
     assert codec(FlyteDirectory).summary(round_trip(FlyteDirectory, folder))["files"] == 6
+
+
+def test_a_copy_of_a_received_directory_is_ones_own(round_trip, folder):
+    back = round_trip(FlyteDirectory, folder)
+    back.download()
+    Path(copy.deepcopy(back), "a.txt").write_text("changed")
+    assert tree(back) == CONTENT

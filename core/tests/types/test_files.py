@@ -510,3 +510,11 @@ def test_what_people_type_is_a_path_or_a_uri(table, monkeypatch):
 def test_the_payload_is_small_and_plain(blobs, table):
     literal = codec(FlyteFile).encode(table, blobs)
     assert canonical_json(literal.data) == b'{"name":"table.csv"}'
+
+
+def test_files_are_put_into_the_folder_of_the_attempt(round_trip, table, monkeypatch, tmp_path):
+    monkeypatch.setattr("flytepath.types.attempt_folder.find", lambda: tmp_path)
+    assert Path(round_trip(FlyteFile, table)).parent.parent == tmp_path
+    assert FlyteFile.new("x.txt").path == str(tmp_path / "x.txt")
+    monkeypatch.setattr("flytepath.types.attempt_folder.find", lambda: None)
+    assert tmp_path not in Path(round_trip(FlyteFile, table)).parents

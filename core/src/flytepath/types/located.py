@@ -164,6 +164,8 @@ class Located(os.PathLike[str]):
         made = type(self).__new__(type(self))
         made.__dict__.update(self.__dict__)
         made._lock = threading.Lock()
+        if self._given is None:  # what was brought here is the other's own
+            made._local = made._folder = None
         return made
 
     def __deepcopy__(self, memo: Any) -> Self:

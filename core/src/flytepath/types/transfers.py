@@ -14,13 +14,13 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from flytepath.errors import FlytePathError, TypeTransformerFailedError
 from flytepath.model.literal import BlobRef
+from flytepath.types import attempt_folder
 
 T = TypeVar("T")
 
@@ -48,18 +48,12 @@ class MissingFileError(TypeTransformerFailedError, FileNotFoundError):
 
 # --- places on this machine --------------------------------------------------------------------------------------
 
-#: What gives the folder of the running attempt; whoever runs one sets it. Files that values bring are put below it.
-attempt_folder: ContextVar[Callable[[], Path] | None] = ContextVar("flytepath_attempt_folder", default=None)
-
 _process_folder: list[Path] = []
 
 
 def working_folder() -> Path:
     """The folder of the running attempt; outside any attempt, one that goes away with this process."""
-    of_attempt = attempt_folder.get()
-    if of_attempt is not None:
-        return of_attempt()
-    return _own_folder()
+    return attempt_folder.find() or _own_folder()
 
 
 def fresh_folder() -> Path:
