@@ -16,8 +16,15 @@ from flytepath.plugin.hookimpl import hookimpl
 
 @hookimpl
 def flytepath_task_types() -> list[TaskTypeDeclaration]:
-    """Tasks without a configuration: the body is called, nothing else happens around it."""
-    return [TaskTypeDeclaration(name="python", task_type="flytepath.plugin.task_type:TaskType")]
+    """Functions, which need no configuration: the body is called and nothing else happens. And bodies that are none."""
+    return [
+        TaskTypeDeclaration(name="python", task_type="flytepath.plugin.task_type:TaskType"),
+        TaskTypeDeclaration(
+            name="shell",
+            task_type="flytepath.authoring.shell:ShellTaskType",
+            config="flytepath.authoring.shell:ShellConfig",
+        ),
+    ]
 
 
 @hookimpl
