@@ -85,6 +85,7 @@ def test_fields_name_the_moments() -> None:
     assert sorted(hours) == [0, 12]
     assert (sorted(days), sorted(months), sorted(weekdays)) == ([1], [2, 3], [0, 5, 6])
     assert sorted(cron_fields("0 0 * * fri-sun")[4]) == [0, 5, 6]
+    assert sorted(cron_fields("0 0 * * 3/2")[4]) == [3, 5]
 
 
 @pytest.mark.parametrize("offset", ["PT5M", "P1D", "P1DT2H", "-PT30S", "P2W", "PT0.5S"])

@@ -193,7 +193,9 @@ def _field(text: str, field: str, least: int, greatest: int, names: Mapping[str,
             first, last = least, greatest
         else:
             first = _number(match["first"], names)
-            last = _number(match["last"], names) if match["last"] else (greatest if match["step"] else first)
+            # A week ends on day 6: 7 is Sunday once more.
+            open_end = (6 if names is _DAYS else greatest) if match["step"] else first
+            last = _number(match["last"], names) if match["last"] else open_end
             if names is _DAYS and last == 0 < first:
                 last = 7  # a week that ends on Sunday: "fri-sun"
         if not (least <= first <= last <= greatest) or step < 1:
