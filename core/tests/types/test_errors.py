@@ -9,14 +9,15 @@ import decimal
 import enum
 import json
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+import typing
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 import pytest
-from flytepath.errors import DefinitionError, LiteralError, TypeTransformerFailedError
+from flytepath.errors import AmbiguousUnionError, DefinitionError, LiteralError, TypeTransformerFailedError
 from flytepath.model.literal import Literal as Kept
 from flytepath.types.engine import codec
-from sample_types import Box, Color, Keyword, Layer, Model, Node, Options, Pair, Point
+from sample_types import Box, Color, Keyword, Layer, Level, Model, Node, Options, Pair, Point
 
 T = TypeVar("T")
 
@@ -176,6 +177,44 @@ class WithAmbiguous:
     inner: dict[str, list[int] | list[str]]
 
 
+AMBIGUOUS = [
+    list[int] | list[str],
+    list[int] | list[str] | None,
+    dict[str, list[int] | list[str]],
+    tuple[int, str] | tuple[int, ...],
+    Options | dict[str, int],
+    str | Literal["a"],
+    Box[int] | Box[str],
+    int | Any,
+]
+
+
+@pytest.mark.parametrize("t", AMBIGUOUS, ids=[str(t) for t in AMBIGUOUS])
+def test_a_union_whose_alternatives_have_one_class_is_refused_by_an_error_of_its_own(t):
+    with pytest.raises(AmbiguousUnionError, match="ambiguous") as caught:
+        codec(t)
+    assert isinstance(caught.value, DefinitionError)
+    assert caught.value.code == "FP-AMBIGUOUS-UNION"
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "t",
+    [
+        int | float,
+        bool | int,
+        str | pathlib.Path,
+        str | bytes,
+        Color | str,
+        int | Level,
+        Layer | Model,
+        list[int] | set[int],
+    ],
+)
+def test_alternatives_that_the_class_of_a_value_tells_apart_are_taken(t):
+    assert codec(t).literal_type.kind == "union"
+
+
 UNDEFINED = [
     (list[int] | list[str], "", "ambiguous"),
     (dict[str, int] | dict[int, str], "", "ambiguous"),
@@ -184,16 +223,17 @@ UNDEFINED = [
     (int | Any, "", "ambiguous"),
     (tuple[int, str] | tuple[int, ...], "", "ambiguous"),
     (WithAmbiguous, ".inner[value]", "ambiguous"),
-    (list, "", "does not say"),
-    (dict, "", "does not say"),
     (tuple, "", "does not say"),
+    (typing.Tuple, "", "does not say"),  # noqa: UP006
+    (frozenset, "", "does not say"),
+    (typing.Set, "", "does not say"),  # noqa: UP006
+    (typing.Sequence, "", "exactly"),
     (list[dict[str, set]], "[item][value]", "does not say"),
     (Box, ".item", "type variable"),
     (list[T], "[item]", "type variable"),
     ("Layer", "", "not resolved"),
     (3, "", "not a type"),
     (Sequence[int], "", "exactly"),
-    (Iterator[int], "", "exactly"),
     (Callable[[int], int], "", "exactly"),
     (type[int], "", "exactly"),
     (collections.OrderedDict[str, int], "", "exactly"),

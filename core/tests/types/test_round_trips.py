@@ -9,6 +9,7 @@ import json
 import math
 import pathlib
 import sys
+import typing
 import uuid
 import zoneinfo
 from typing import Annotated, Any, Literal, NewType, Optional, Union
@@ -170,6 +171,11 @@ CASES = [
     (Options, {"a": 1}),
     (Options, {"b": "x", "a": 1}),
     (Annotated[list[Annotated[int, "inner"]], "outer"], [1]),
+    (dict, {"a": {"b": [1, 2.0, None, True, "x"]}}),
+    (list, [1, [2.5], {"a": 2**60}]),
+    (typing.List[int], [1]),  # noqa: UP006
+    (typing.Dict, {"a": 1}),  # noqa: UP006
+    (dict[str, list], {"a": [1, 1.0]}),
 ]
 
 

@@ -25,9 +25,9 @@ from flytepath.types.recursion import RecursiveConverter, is_recursive
 
 T = TypeVar("T")
 
-_BARE: Final = {list: "list[int]", dict: "dict[str, int]", tuple: "tuple[int, ...]", set: "set[int]"} | {
-    frozenset: "frozenset[int]"
-}
+_BARE: Final = {tuple: "tuple[int, ...]", set: "set[int]", frozenset: "frozenset[int]"}
+#: ``typing.List`` and its like, without arguments.
+_BARE_ALIASES: Final = ("_SpecialGenericAlias", "_TupleType")
 _GENERIC_HINTS: Final = {
     "Sequence": "use list[...] or tuple[..., ...]",
     "MutableSequence": "use list[...]",
@@ -259,6 +259,8 @@ class _Compiler:
             return self._alias(t)
         if type(typing.get_origin(t)).__name__ == "TypeAliasType":
             return self._plain(_applied(typing.get_origin(t), typing.get_args(t)))
+        if type(t).__name__ in _BARE_ALIASES:
+            return t.__origin__
         if t is Any:
             return object
         if not isinstance(t, type) and typing.get_origin(t) is None:
@@ -288,6 +290,8 @@ class _Compiler:
 
     def _class(self, t: Any, origin: Any) -> Converter[Any]:
         if origin is None:
+            if t is dict or t is list:
+                return self.resolve(_of_json(t))
             if t in _BARE:
                 raise DefinitionError(
                     f"{t.__name__} does not say what is in it",
@@ -314,6 +318,13 @@ class _Compiler:
         if converter is None:
             return EmbeddedConverter(transformer, t)
         return converter if isinstance(converter, CoreConverter) else AdaptedConverter(converter, t)
+
+
+def _of_json(t: type[Any]) -> Any:
+    """What ``dict`` and ``list`` hold where nothing is said: plain JSON, checked as such."""
+    from flytepath.types.json_values import JSON
+
+    return dict[str, JSON] if t is dict else list[JSON]
 
 
 def _applied(alias: Any, arguments: tuple[Any, ...]) -> Any:
