@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import startup, values
+from benchmarks import frames, startup, values
 from benchmarks.measure import CaseFailedError, Result, measure
 
 
@@ -57,8 +57,9 @@ def main() -> int:
         announce("")
         results += startup.manifest_imports(scratch, options.repetitions)
         of_values, more_notes = values.measured(options.repetitions, announce)
+        of_frames, notes_on_frames = frames.measured(options.repetitions, announce)
         announce("")
-        results, notes = results + of_values, notes + more_notes
+        results, notes = results + of_values + of_frames, notes + more_notes + notes_on_frames
     if options.json:
         machine = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
         print(json.dumps({**machine, "results": [result.to_json() for result in results], "notes": notes}, indent=2))

@@ -179,7 +179,7 @@ def _against_flytekit(case: Case) -> list[Result]:
 
     times: dict[str, list[float]] = {"flytepath": [], "flytekit": []}
     with tempfile.TemporaryDirectory() as folder:
-        flows = {library.__name__: _flow(library, case, Path(folder)) for library in (flytepath, flytekit)}
+        flows = {library.__name__: flow_of(library, case, Path(folder)) for library in (flytepath, flytekit)}
         for round_number in range(_FLYTEKIT_ROUNDS + 1):
             for name, flow in flows.items():
                 took = _timed(flow)
@@ -208,7 +208,7 @@ def flow() -> int:
 """
 
 
-def _flow(library: Any, case: Case, folder: Path) -> Callable[[], Any]:
+def flow_of(library: Any, case: Case, folder: Path) -> Callable[[], Any]:
     source = folder / f"flow_of_{library.__name__}.py"
     source.write_text(_FLOW)
     spec = spec_from_file_location(source.stem, source)
