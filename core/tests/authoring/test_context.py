@@ -41,6 +41,7 @@ def test_the_execution_s_date_stays_and_has_a_zone() -> None:
 
 def test_files_of_a_direct_call_outlive_it_but_not_the_process() -> None:
     program = """
+import os, sys
 from pathlib import Path
 from flytepath.authoring.context import ExecutionContext, entered
 with entered(ExecutionContext()) as context:
@@ -49,6 +50,13 @@ with entered(ExecutionContext()) as context:
     (Path(prefix) / "x").write_text("x")
 assert (Path(prefix) / "x").exists()
 assert ExecutionContext().raw_output_prefix != prefix
+outside = ExecutionContext()
+outside.checkpoint.write(b"x")
+assert outside.working_directory.is_dir()
+if os.fork() == 0:
+    sys.exit(0)
+os.wait()
+assert (Path(prefix) / "x").exists(), "a child that ends takes nothing along"
 print(prefix)
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)

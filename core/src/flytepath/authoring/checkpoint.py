@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final, Literal, Protocol
 
+from flytepath.authoring.scratch import folder_of_this_process
 from flytepath.errors import FlytePathError, InputError
 from flytepath.store.disk import sync_folder
 
@@ -85,6 +85,7 @@ class Checkpoint:
         checkpoint_src: the folder of an earlier attempt's checkpoint; it may be the same one.
 
     Example:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     first = Checkpoint(checkpoint_dest=folder)
         ...     print(first.prev_exists(), first.read())
@@ -104,7 +105,7 @@ class Checkpoint:
         self._previous: _Saved | None = None
         self._known = False
         self._taken = 0
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: Path | None = None
 
     # --- what an earlier attempt left ---
 
@@ -170,7 +171,7 @@ class Checkpoint:
 
     # --- what this attempt leaves ---
 
-    def write(self, b: bytes) -> None:
+    def write(self, b: bytes | bytearray | memoryview) -> None:
         """Leave ``b`` for the next attempt, in place of what was left before.
 
         Raises:
@@ -224,7 +225,7 @@ class Checkpoint:
     def close(self) -> None:
         """Forget what goes away with the attempt."""
         if self._scratch is not None:
-            self._scratch.cleanup()
+            shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
 
     # --- how ---
@@ -287,9 +288,9 @@ class Checkpoint:
     def _scratch_folder(self, name: str) -> Path:
         with self._lock:
             if self._scratch is None:
-                self._scratch = tempfile.TemporaryDirectory(prefix="flytepath-checkpoint-")
+                self._scratch = folder_of_this_process()
             self._taken += name == "restored"
-            return Path(self._scratch.name) / (f"{name}-{self._taken}" if name == "restored" else name)
+            return self._scratch / (f"{name}-{self._taken}" if name == "restored" else name)
 
 
 def latest_checkpoint(folders: Iterable[str]) -> str | None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import datetime as dt
     import logging
-    import tempfile
     from pathlib import Path
 
     from flytepath.authoring.checkpoint import Checkpoint
@@ -134,7 +133,7 @@ class ExecutionContext:
         self._attached: dict[str, Any] | None = None
         self._checkpoint: Checkpoint | None = None
         self._decks: dict[str, Deck] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
         self._logger: logging.Logger | None = None
         self._reported: dict[str, str] | None = None
 
@@ -180,11 +179,9 @@ class ExecutionContext:
     def working_directory(self) -> Path:
         """An empty folder of this attempt's own; removed with it in a direct call."""
         if self._working_directory is None:
-            import tempfile
-            from pathlib import Path
+            from flytepath.authoring.scratch import folder_of_this_process
 
-            self._folder = tempfile.TemporaryDirectory(prefix="flytepath-")
-            self._working_directory = Path(self._folder.name)
+            self._folder = self._working_directory = folder_of_this_process()
         self._working_directory.mkdir(parents=True, exist_ok=True)
         return self._working_directory
 
@@ -328,7 +325,9 @@ class ExecutionContext:
     def close(self) -> None:
         """Remove what goes away with a direct call."""
         if self._folder is not None:
-            self._folder.cleanup()
+            import shutil
+
+            shutil.rmtree(self._folder, ignore_errors=True)
         if self._checkpoint is not None:
             self._checkpoint.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 import uuid
@@ -11,7 +12,7 @@ from pathlib import Path
 
 
 def folder_of_this_process() -> Path:
-    """A new empty folder that is removed when this process ends.
+    """A new empty folder that is removed when this process ends, if nobody removed it before.
 
     Example:
         >>> folder_of_this_process() == folder_of_this_process()
@@ -25,5 +26,11 @@ def folder_of_this_process() -> Path:
 @cache
 def _root() -> Path:
     root = Path(tempfile.mkdtemp(prefix="flytepath-outputs-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    atexit.register(_remove, root, os.getpid())
     return root
+
+
+def _remove(root: Path, owner: int) -> None:
+    # A forked child that ends must not take its parent's files along.
+    if os.getpid() == owner:
+        shutil.rmtree(root, ignore_errors=True)
