@@ -1,8 +1,8 @@
 """The cases of frames: what a large frame costs between two tasks of a durable run, beside Arrow alone.
 
-*Raw* is pyarrow writing the same Arrow IPC file, making it durable as a blob is, and reading it back into a frame. *Durable*
-is what a frame goes through between two tasks: written to the blob store and digested, its literal sent as JSON, and
-read by another process's view of the store.
+*Arrow alone* is pyarrow writing the same Arrow IPC file, making it durable as a blob is, and reading it back into a
+frame. *Durable* is what a frame goes through between two tasks: written to the blob store and digested, its literal
+sent as JSON, and read by another process's view of the store.
 """
 
 from __future__ import annotations
