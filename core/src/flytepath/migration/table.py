@@ -67,11 +67,22 @@ class Table:
             table.plugins.add(module)
             table._add(module, target, [(name, name) for name in listed.split()])
         for row in declarations:
-            table._add(row.source, row.target, row.names)
-            table.declared.add(row.source)
-            if row.source.startswith("flytekitplugins."):
-                table.plugins.add(row.source)
+            table._declare(row)
         return table
+
+    def _declare(self, row: MigrationDeclaration) -> None:
+        if row.source in data.CORE:
+            # A plugin may know more names of a module of core's; it does not take the module over.
+            for old, new in row.names:
+                self.names.setdefault(f"{row.source}.{old}", (row.target, new))
+            return
+        if row.source.startswith("flytekitplugins."):
+            self.plugins.add(row.source)
+            for name in [name for name in self.names if name.startswith(f"{row.source}.")]:
+                if self.names[name][0] != row.target:
+                    del self.names[name]
+        self.declared.add(row.source)
+        self._add(row.source, row.target, row.names)
 
     def targets(self) -> dict[str, set[str]]:
         """Every name that rewritten code may import, by module."""
@@ -157,4 +168,10 @@ def installed() -> Table:
     """The table of this environment: core's rows, and those of every enabled plugin."""
     from flytepath.plugin.manager import current
 
-    return Table.of(claim.declaration for claim in current().migrations())
+    claims = current().migrations()
+    table = Table.of(claim.declaration for claim in claims)
+    for claim in claims:
+        package = claim.declaration.source.removeprefix("flytekitplugins.")
+        if package != claim.declaration.source:
+            table.distributions[f"flytekitplugins-{package.replace('_', '-')}"] = claim.distribution
+    return table

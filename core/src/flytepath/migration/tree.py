@@ -40,14 +40,22 @@ def files_of(paths: Sequence[Path]) -> Iterator[Path]:
         UsageError: a path does not exist.
     """
     seen: set[Path] = set()
+    roots = [path.resolve() for path in paths]
     for path in paths:
         if not path.exists() and not path.is_symlink():
             raise UsageError(f"no such file or folder: {path}", hint="name the files and folders to migrate")
         for found in (path,) if not path.is_dir() else _below(path):
             where = Path(os.path.abspath(found))  # noqa: PTH100 - a link is a file of its own here
-            if where not in seen:
-                seen.add(where)
-                yield found
+            if where in seen or (found.is_symlink() and _reached_anyway(found, roots)):
+                continue
+            seen.add(where)
+            yield found
+
+
+def _reached_anyway(link: Path, roots: Sequence[Path]) -> bool:
+    """Whether what a link leads to is one of the files that are migrated under their own name."""
+    target = link.resolve()
+    return target != Path(os.path.abspath(link)) and any(root in target.parents for root in roots)  # noqa: PTH100
 
 
 def _below(folder: Path) -> Iterator[Path]:
