@@ -4,9 +4,8 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from flytepath.authoring.automatic_decks import ALL_FIELDS, after_the_call, before_the_call, checked_fields
 from flytepath.authoring.context import ExecutionContext, current_context, entered
-from flytepath.authoring.deck import Deck, DeckField, TimelineDeck, timeit
+from flytepath.authoring.deck import Deck, TimelineDeck, timeit
 from flytepath.errors import DefinitionError
 
 Told = list[tuple[str, str]]
@@ -120,37 +119,3 @@ def test_a_timeline_takes_flytekit_s_records() -> None:
     now = dt.datetime.now(dt.UTC)
     deck.append_time_info({"Name": "load", "Start": now, "Finish": now, "WallTime": 0.0, "ProcessTime": 0.0})
     assert "load" in deck.html
-
-
-def body(x: int) -> int:
-    """A body to show."""
-    return x
-
-
-def test_automatic_decks() -> None:
-    context = ExecutionContext(node_path="t", enable_deck=True)
-    with entered(context):
-        before_the_call(context, ALL_FIELDS, body, {"x": "<script>"}, {})
-        after_the_call(context, ALL_FIELDS, {"o0": 3}, {})
-    shown = {deck.name: deck.html for deck in context.decks}
-    assert list(shown) == ["Input", "Source Code", "Dependencies", "Output"]
-    assert "&lt;script&gt;" in shown["Input"] and "<script>" not in shown["Input"]
-    assert "A body to show" in shown["Source Code"]
-    assert "pytest" in shown["Dependencies"]
-    assert "3" in shown["Output"]
-
-
-def test_only_the_fields_that_are_asked_for() -> None:
-    context = ExecutionContext(node_path="t")
-    before_the_call(context, (DeckField.INPUT,), body, {"x": 1}, {})
-    after_the_call(context, (DeckField.INPUT,), {"o0": 3}, {})
-    assert [deck.name for deck in context.decks] == ["Input"]
-
-
-def test_fields_are_checked() -> None:
-    assert checked_fields(None, "t") == ALL_FIELDS
-    assert checked_fields([DeckField.INPUT, "Input"], "t") == (DeckField.INPUT,)
-    assert checked_fields((), "t") == ()
-    for wrong in (("Inputs",), 3, [None]):
-        with pytest.raises(DefinitionError, match=r"DeckField\.INPUT"):
-            checked_fields(wrong, "t(deck_fields)")
