@@ -24,6 +24,7 @@ from flytepath.types.transfers import (
     in_parallel,
     joined,
     log,
+    make_parents,
     missing,
     upload,
     version_facts,
@@ -148,11 +149,18 @@ class RemoteFolder(Content):
         """
         files, root = filesystem(self.uri)
         with access(self.uri, "listed"):
+            files.invalidate_cache(root)
             found: dict[str, dict[str, Any]] = files.find(root, withdirs=True, detail=True)
             if not found and not files.exists(root):
                 raise missing(self.uri)
         start = root.rstrip("/") + "/"
-        return {path[len(start) :].rstrip("/"): info for path, info in found.items() if path.startswith(start)}
+        inside = {path[len(start) :]: info for path, info in found.items() if path.startswith(start)}
+        # Tools that show folders in an object store keep an empty object for each, with a slash at its end.
+        return {
+            path.rstrip("/"): {**info, "type": "directory"} if path.endswith("/") else info
+            for path, info in inside.items()
+            if path.rstrip("/")
+        }
 
     def entries(self) -> list[Entry]:
         """Files and folders, sorted by path; the digest of a file is not known."""
@@ -160,7 +168,6 @@ class RemoteFolder(Content):
         return [
             Entry(path) if info.get("type") == "directory" else Entry(path, "unknown", int(info.get("size") or 0))
             for path, info in found
-            if path
         ]
 
     def file(self, entry: Entry) -> RemoteFile:
@@ -281,7 +288,7 @@ def send(entries: list[LocalEntry], uri: str, at_once: int) -> list[Entry]:
         if entry.is_folder:
             files, path = filesystem(joined(uri, entry.path))
             with access(uri, "written"):
-                files.makedirs(path, exist_ok=True)
+                make_parents(files, f"{path}/inside")
             return Entry(entry.path)
         ref = upload(entry.place, joined(uri, entry.path))
         return Entry(entry.path, ref.digest, ref.size, bool(entry.place.stat().st_mode & 0o100))

@@ -30,6 +30,8 @@ _PIECE: Final = 1024 * 1024
 #: Facts that name one version of an object, from the surest on; what else a file system says may change on its own.
 _VERSIONS: Final = ("ETag", "etag", "md5Hash", "content_md5", "VersionId", "generation", "checksum")
 _TIMES: Final = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
+#: Schemes of file systems in which a folder must exist before a file can be written into it.
+_WITH_FOLDERS: Final = frozenset({"file", "local", "memory", "sftp", "ssh", "ftp", "hdfs", "webhdfs", "smb", "dbfs"})
 #: The ioctl by which btrfs, XFS and their like let two files share blocks until one is written to.
 _FICLONE: Final = 0x40049409
 
@@ -273,6 +275,13 @@ def filesystem(uri: str) -> tuple[Any, str]:
     return found
 
 
+def make_parents(files: Any, path: str) -> None:
+    """Make the folders around ``path`` where there are such: in an object store it would make a bucket."""
+    known = files.protocol if isinstance(files.protocol, tuple | list) else (files.protocol,)
+    if not _WITH_FOLDERS.isdisjoint(known):
+        files.makedirs(posixpath.dirname(path), exist_ok=True)
+
+
 @contextmanager
 def access(uri: str, done: str) -> Iterator[None]:
     """Whatever a driver raises while ``uri`` is being read or written leaves as an error of ours.
@@ -301,8 +310,14 @@ def missing(path: str, hint: str | None = None) -> MissingFileError:
         f"there is nothing at {path}",
         expected="a file or folder that exists",
         actual=path,
-        hint=hint or "check the path; a relative one starts at the working directory of the process",
+        hint=hint or _where_to_look(path),
     )
+
+
+def _where_to_look(path: str) -> str:
+    if is_remote(path):
+        return "check the URI, and that the credentials of this machine may see it"
+    return "check the path; a relative one starts at the working directory of the process"
 
 
 def version_of(uri: str) -> dict[str, str]:
@@ -314,6 +329,7 @@ def version_of(uri: str) -> dict[str, str]:
     try:
         files, path = filesystem(uri)
         with access(uri, "looked at"):
+            files.invalidate_cache(path)  # drivers remember listings, and others write meanwhile
             info = files.info(path)
     except FileAccessError as error:
         log.warning("%s is passed on unseen, a change of its content will not be noticed: %s", uri, error.message)
@@ -366,7 +382,7 @@ def upload(source: Path, uri: str) -> BlobRef:
     files, path = filesystem(uri)
     digest, size = hashlib.sha256(), 0
     with access(uri, "written"):
-        files.makedirs(posixpath.dirname(path), exist_ok=True)
+        make_parents(files, path)
         with source.open("rb") as given, files.open(path, "wb") as out:
             while piece := given.read(_PIECE):
                 out.write(piece)
@@ -397,6 +413,6 @@ def open_remote(uri: str, mode: str, cache_type: str | None, cache_options: dict
             cached: IO[Any] = fsspec.open(f"{cache_type}::{uri}", mode, **options).open()
             return cached
         if "r" not in mode:
-            files.makedirs(posixpath.dirname(path), exist_ok=True)
+            make_parents(files, path)
         stream: IO[Any] = files.open(path, mode)
         return stream
