@@ -93,6 +93,16 @@ class Doubling:
 
 
 @dataclasses.dataclass
+class Loud:
+    """Whatever is assigned is changed on the way in."""
+
+    word: str
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, f"{value}!")
+
+
+@dataclasses.dataclass
 class Computed:
     """A field that ``__init__`` does not take, one that it takes and that is not kept, and one of the class."""
 

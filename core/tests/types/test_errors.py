@@ -30,6 +30,10 @@ class Number(enum.IntEnum):
     ONE = 1
 
 
+class Name(enum.StrEnum):
+    A = "a"
+
+
 @dataclasses.dataclass
 class WideLayer(Layer):
     more: int = 0
@@ -39,7 +43,8 @@ REFUSED = [
     (int, True, "", "int", "int(value)"),
     (int, 1.0, "", "int", "int(value)"),
     (int, "1", "", "int", None),
-    (int, Number.ONE, "", "int", "int(value)"),
+    (int, Number.ONE, "", "int", "value.value"),
+    (str, Name.A, "", "str", "value.value"),
     (bool, 1, "", "bool", "bool(value)"),
     (float, 1, "", "float", "float(value)"),
     (float, True, "", "float", "float(value)"),

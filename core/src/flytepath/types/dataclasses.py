@@ -38,7 +38,14 @@ def _construction(cls: type[Any]) -> str:
     init = getattr(cls.__init__, "__code__", None)
     if init is None or init.co_filename != "<string>" or _forgotten(cls):
         return "restore"
-    return "both" if hasattr(cls, "__post_init__") else "call"
+    # A __setattr__ of the class's own may change what __init__ assigns; that of a frozen one only refuses.
+    assigns = "__setattr__" not in _defined(cls) or cls.__dataclass_params__.frozen
+    return "call" if assigns and not hasattr(cls, "__post_init__") else "both"
+
+
+def _defined(cls: type[Any]) -> set[str]:
+    """The names that a class and its bases define, but for ``object``."""
+    return {name for base in cls.__mro__ if base is not object for name in vars(base)}
 
 
 def _forgotten(cls: type[Any]) -> bool:

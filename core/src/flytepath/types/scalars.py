@@ -86,7 +86,7 @@ class IntegerConverter(CoreConverter[int]):
     def isolate(self, value: int) -> int:
         if type(value) is int:
             return value
-        raise mismatch(value, "int", "convert it with int(value)" if _is_number(value) else None)
+        raise mismatch(value, "int", _conversion(value, "int") if _is_number(value) else None)
 
     def encode_many(self, values: list[int], sink: BlobSink, refs: list[BlobRef]) -> list[Json]:
         if not values:
@@ -97,6 +97,11 @@ class IntegerConverter(CoreConverter[int]):
 
     def decode_many(self, data: list[Json], source: BlobSource, refs: tuple[BlobRef, ...]) -> list[int]:
         return list(data) if set(map(type, data)) <= {int} else super().decode_many(data, source, refs)
+
+
+def _conversion(value: Any, name: str) -> str:
+    # str() of an enumeration's member is its name, on some versions of Python.
+    return "pass its value: value.value" if hasattr(value, "_value_") else f"convert it with {name}(value)"
 
 
 def _is_number(value: Any) -> bool:
@@ -188,7 +193,7 @@ class StringConverter(CoreConverter[str]):
     def isolate(self, value: str) -> str:
         if type(value) is str:
             return value
-        raise mismatch(value, "str", "convert it with str(value)")
+        raise mismatch(value, "str", _conversion(value, "str"))
 
     def encode_many(self, values: list[str], sink: BlobSink, refs: list[BlobRef]) -> list[Json]:
         if set(map(type, values)) <= {str} and are_text(values):
