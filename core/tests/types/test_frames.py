@@ -113,6 +113,12 @@ def test_a_polars_frame_comes_back_exactly(frame, round_trip):
     assert back.equals(frame)
 
 
+def test_equal_polars_frames_are_one_literal_in_pieces_or_not(blobs):
+    whole = polars.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+    pieces = polars.concat([whole[:1], whole[1:]], rechunk=False)
+    assert codec(polars.DataFrame).encode(pieces, blobs) == codec(polars.DataFrame).encode(whole, blobs)
+
+
 def test_a_polars_frame_of_objects_is_refused(blobs):
     frame = polars.DataFrame({"o": [object()]}, schema={"o": polars.Object})
     with pytest.raises(TypeTransformerFailedError, match="'o'"):

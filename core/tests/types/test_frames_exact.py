@@ -134,6 +134,17 @@ def test_a_column_that_would_change_is_refused_with_its_name(name, blobs):
     assert not blobs.contents
 
 
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_received_column_can_be_changed(name, round_trip):
+    for rows in (slice(None), slice(0, 1), slice(2, 3)):
+        frame = DataFrame({name: COLUMNS[name], "other": [1, 2, 3]}).iloc[rows].reset_index(drop=True)
+        back = round_trip(DataFrame, frame)
+        back.loc[0, name] = frame.loc[0, name]
+        back[name].array[0] = frame[name].array[0]
+        back["other"] += 1
+        same(back[[name]], frame[[name]])
+
+
 def test_attributes_and_flags_come_back(round_trip):
     frame = DataFrame({"a": [1]})
     frame.attrs = {"unit": "m", "levels": [1, {"x": None}]}

@@ -82,7 +82,8 @@ class _Polars(FrameKind):
             if dtype == polars.Object:
                 raise inexact(name, "holds Python objects", "polars Object")
         try:
-            table = frame.to_arrow(compat_level=polars.CompatLevel.newest())
+            # Of equal frames, one in pieces and one in one piece, the bytes are to be the same.
+            table = frame.rechunk().to_arrow(compat_level=polars.CompatLevel.newest())
             back = polars.from_arrow(table.slice(0, 0)).schema
         except (ValueError, polars.exceptions.PolarsError) as error:
             raise inexact("", f"cannot be kept exactly: {error}", str(frame.schema)) from error

@@ -53,11 +53,14 @@ def to_table(frame: Any) -> Any:
 def from_table(table: Any) -> Any:
     """The pandas frame of an Arrow table; one that pandas did not write keeps missing integers and booleans."""
     metadata = table.schema.metadata or {}
-    if b"pandas" not in metadata:
-        return _foreign(table)
-    frame = table.to_pandas(**_TO_PANDAS)
-    facts = json.loads(metadata.get(_FACTS, b"{}"))
-    _restore(frame, table, facts)
+    if b"pandas" in metadata:
+        frame = table.to_pandas(**_TO_PANDAS)
+        _restore(frame, table, json.loads(metadata.get(_FACTS, b"{}")))
+    else:
+        frame = _foreign(table)
+    for position, dtype in enumerate(frame.dtypes):
+        if str(dtype) == "category":  # the one kind of column that pandas leaves in Arrow's memory, which is read only
+            frame.isetitem(position, frame.iloc[:, position].copy(deep=True))
     return frame
 
 
