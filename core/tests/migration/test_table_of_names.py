@@ -47,7 +47,7 @@ def test_the_rows_are_well_formed() -> None:
         ("flytekit.core.workflow", "flytepath", ""),
         ("flytekit.types.file.file.FlyteFile", "flytepath", "FlyteFile"),
         ("flytekit.models.security.Secret", "flytepath", "Secret"),
-        ("flytekit.exceptions.base.FlyteException", "flytepath", "FlytePathError"),
+        ("flytekit.exceptions.base.FlyteException", "flytepath", "FlyteException"),
         ("flytekitplugins.spark.task.Spark", "flyte_plugin_spark", "Spark"),
         ("flytekitplugins.deck.renderer.MarkdownRenderer", "flytepath", "MarkdownRenderer"),
         ("flytekitplugins.awssagemaker.HPOJob", "flyte_plugin_sagemaker", "HPOJob"),

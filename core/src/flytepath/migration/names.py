@@ -10,8 +10,8 @@ from typing import Final
 
 _EXCEPTIONS: Final = (
     "FlyteRecoverableException FlyteMissingReturnValueException FlyteInvalidInputException FlyteValidationException "
-    "FlyteAssertion FlyteUserException FlyteValueException FlyteTimeout FlyteDisapprovalException "
-    "FlyteFailureNodeInputMismatchException"
+    "FlyteAssertion FlyteUserException FlyteTypeException FlyteValueException FlyteMissingTypeException FlyteTimeout "
+    "FlyteDisapprovalException"
 )
 _FILES: Final = (
     "FlyteFile CSVFile HDF5EncodedFile HTMLPage JoblibSerializedFile JPEGImageFile JSONLFile ONNXFile PDFFile "
@@ -31,8 +31,8 @@ _TASKS: Final = (
     "reference_launch_plan approve sleep wait_for_input kwtypes NodeOutput"
 )
 _RUNNING: Final = (
-    "LaunchPlan CronSchedule FixedRate Email Slack PagerDuty current_context Checkpoint Artifact Deck FlyteFile "
-    "FlyteDirectory StructuredDataset Blob Literal LiteralType"
+    "LaunchPlan CronSchedule FixedRate Email Slack PagerDuty WorkflowExecutionPhase current_context Checkpoint "
+    "Artifact Deck FlyteFile FlyteDirectory StructuredDataset Blob Literal LiteralType get_reference_entity"
 )
 
 #: Module of flytekit -> its names that are importable from ``flytepath`` under the same spelling.
@@ -60,17 +60,18 @@ CORE: Final[dict[str, str]] = {
     "flytekit.core.pod_template": "PodTemplate",
     "flytekit.core.promise": "NodeOutput",
     "flytekit.core.python_function_task": "PythonFunctionTask PythonInstanceTask",
+    "flytekit.core.reference": "get_reference_entity",
     "flytekit.core.resources": "Resources",
     "flytekit.core.schedule": "CronSchedule FixedRate",
     "flytekit.core.task": "task reference_task Echo eager",
     "flytekit.core.testing": "task_mock patch",
     "flytekit.core.type_engine": "TypeEngine TypeTransformer TypeTransformerFailedError BatchSize",
     "flytekit.core.workflow": "workflow WorkflowFailurePolicy ImperativeWorkflow reference_workflow",
-    "flytekit.deck": "Deck MarkdownRenderer SourceCodeRenderer TopFrameRenderer PythonDependencyRenderer",
-    "flytekit.deck.deck": "Deck",
+    "flytekit.deck": "Deck DeckField MarkdownRenderer SourceCodeRenderer TopFrameRenderer PythonDependencyRenderer",
+    "flytekit.deck.deck": "Deck DeckField",
     "flytekit.deck.renderer": "MarkdownRenderer SourceCodeRenderer TopFrameRenderer PythonDependencyRenderer",
     "flytekit.exceptions": "",
-    "flytekit.exceptions.base": "FlyteRecoverableException",
+    "flytekit.exceptions.base": "FlyteException FlyteRecoverableException",
     "flytekit.exceptions.eager": "EagerException",
     "flytekit.exceptions.user": _EXCEPTIONS,
     "flytekit.experimental": "eager EagerException",
@@ -86,6 +87,7 @@ CORE: Final[dict[str, str]] = {
     "flytekit.image_spec.image_spec": "ImageSpec",
     "flytekit.models.common": "Labels Annotations",
     "flytekit.models.concurrency": "ConcurrencyPolicy ConcurrencyLimitBehavior",
+    "flytekit.models.core.execution": "WorkflowExecutionPhase",
     "flytekit.models.documentation": "Documentation Description SourceCode",
     "flytekit.models.literals": "Literal Blob",
     "flytekit.models.security": "Secret",
@@ -113,12 +115,6 @@ CORE: Final[dict[str, str]] = {
     "flytekit.types.structured.structured_dataset": "StructuredDataset CSV PARQUET",
 }
 
-#: Full old name -> (module, name) of what takes its place under another spelling.
-RENAMED: Final[dict[str, tuple[str, str]]] = {
-    "flytekit.exceptions.base.FlyteException": ("flytepath", "FlytePathError"),
-    "flytekit.exceptions.user.FlyteTypeException": ("flytepath", "TypeTransformerFailedError"),
-}
-
 _PYTORCH: Final = "PyTorch Elastic Master Worker RunPolicy CleanPodPolicy RestartPolicy"
 _SAGEMAKER: Final = (
     "BotoConfig BotoTask SageMakerModelTask SageMakerEndpointConfigTask SageMakerEndpointTask "
@@ -142,7 +138,11 @@ PLUGINS: Final[dict[str, tuple[str, str]]] = {
     "flytekitplugins.awssagemaker_inference": ("flyte_plugin_sagemaker", _SAGEMAKER),
     "flytekitplugins.bigquery": ("flyte_plugin_bigquery", "BigQueryConfig BigQueryTask"),
     "flytekitplugins.dask": ("flyte_plugin_dask", "Dask Scheduler WorkerGroup"),
-    "flytekitplugins.deck": ("flytepath", "FrameProfilingRenderer MarkdownRenderer SourceCodeRenderer"),
+    "flytekitplugins.deck": (
+        "flytepath",
+        "BoxRenderer FrameProfilingRenderer GanttChartRenderer ImageRenderer MarkdownRenderer SourceCodeRenderer "
+        "TableRenderer",
+    ),
     "flytekitplugins.dolt": ("flyte_plugin_dolt", "DoltConfig DoltTable"),
     "flytekitplugins.great_expectations": (
         "flyte_plugin_greatexpectations",

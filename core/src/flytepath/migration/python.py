@@ -247,6 +247,11 @@ class _Rewriting:
             if text.place == "packages":
                 self._package(text)
                 continue
+            if "-" in text.value and rewrite_requirement(text.value, self.table) is not None:
+                new = rewrite_requirement(text.value, self.table)
+                hint = f"if it is a requirement, it is {new!r} now" if new else "replace it by hand"
+                self._find(text.span[0], text.value, "a string names a distribution", hint)
+                continue
             match = _DOTTED.fullmatch(text.value)
             whole = text.value in ("flytekit", "flytekitplugins") and text.place == "call"
             if not match and not whole:
@@ -263,9 +268,7 @@ class _Rewriting:
 
     def _package(self, text: Text) -> None:
         new = rewrite_requirement(text.value, self.table)
-        if new is None:
-            return
-        if text.plain and new:
+        if new and text.plain:
             self.edits.append(((text.inner, text.inner + len(text.value)), new))
         else:
             self._find(text.span[0], text.value, "this requirement is not rewritten", "replace it by hand")

@@ -6,6 +6,7 @@ Only facts with their places in the text: what becomes of them is decided in ``p
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -83,6 +84,7 @@ class Module:
     type_comments: list[tuple[str, Span]]
     elsewhere: list[tuple[str, Span]]
     unbound: set[str]
+    starts: list[int]
 
     def key_of(self, statement: Statement, local: str) -> Key:
         """The scope and name that an import binds."""
@@ -90,9 +92,8 @@ class Module:
 
     def place(self, offset: int) -> tuple[int, int]:
         """Line and column, from 1."""
-        before = self.text[:offset]
-        breaks = list(_NEWLINE.finditer(before))
-        return len(breaks) + 1, offset - (breaks[-1].end() if breaks else 0) + 1
+        line = bisect_right(self.starts, offset)
+        return line, offset - self.starts[line - 1] + 1
 
 
 def read(source: bytes) -> tuple[cst.Module, Module]:
@@ -158,6 +159,7 @@ class _Collector(cst.CSTVisitor):
         self.lines: list[cst.SimpleStatementLine | cst.SimpleStatementSuite] = []
         self.annotations: list[bool] = [False]
         self.keywords: list[str] = []
+        self.called: list[str] = []
 
     # --- statements --------------------------------------------------------------------------------------------
 
@@ -206,7 +208,7 @@ class _Collector(cst.CSTVisitor):
     def _add(self, node: cst.CSTNode, module: str, module_span: Span, items: list[Item], star: bool) -> None:
         line = self.lines[-1] if self.lines else None
         span = self._span(node)
-        start = max(begin for begin in self.starts if begin <= span[0])
+        start = self.starts[bisect_right(self.starts, span[0]) - 1]
         before = self.text[start : span[0]]
         alone = isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1
         bare = alone and isinstance(line, cst.SimpleStatementLine) and line.trailing_whitespace.comment is None
@@ -290,9 +292,18 @@ class _Collector(cst.CSTVisitor):
             self.annotations.pop()
         return False
 
+    def visit_Call(self, node: cst.Call) -> None:
+        function = node.func.attr if isinstance(node.func, cst.Attribute) else node.func
+        self.called.append(function.value if isinstance(function, cst.Name) else "")
+
+    def leave_Call(self, original_node: cst.Call) -> None:
+        self.called.pop()
+
     def visit_Arg(self, node: cst.Arg) -> None:
         name = node.keyword.value if node.keyword is not None else ""
-        self.keywords.append(name or (self.keywords[-1] if self.keywords else "") or "")
+        if not name and self.called and self.called[-1] == "with_packages":
+            name = "packages"
+        self.keywords.append(name or (self.keywords[-1] if self.keywords else ""))
 
     def leave_Arg(self, original_node: cst.Arg) -> None:
         self.keywords.pop()
@@ -346,6 +357,7 @@ class _Collector(cst.CSTVisitor):
             type_comments=self.comments,
             elsewhere=self.elsewhere,
             unbound=unbound,
+            starts=self.starts,
         )
 
     def _global(self) -> Scope:

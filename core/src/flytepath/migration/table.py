@@ -61,8 +61,6 @@ class Table:
         table = cls(refused=dict(data.REFUSED), distributions=dict(data.DISTRIBUTIONS))
         for module, listed in data.CORE.items():
             table._add(module, HOME, [(name, name) for name in listed.split()])
-        for old, new in data.RENAMED.items():
-            table.names[old] = new
         for module, (target, listed) in data.PLUGINS.items():
             table.plugins.add(module)
             table._add(module, target, [(name, name) for name in listed.split()])

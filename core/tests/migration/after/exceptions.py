@@ -1,8 +1,8 @@
 """Exceptions, some under another name now."""
 
 from flytepath import TypeTransformerFailedError
-from flytepath import FlytePathError as FlyteException, FlyteRecoverableException as Again
-from flytepath import TypeTransformerFailedError as WrongType
+from flytepath import FlyteException, FlyteRecoverableException as Again
+from flytepath import FlyteTypeException as WrongType
 
 
 def work(x: int) -> int:
