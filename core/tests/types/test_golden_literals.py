@@ -7,18 +7,36 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import enum
 import json
 import math
 import pathlib
 import uuid
 import zoneinfo
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Generic, Literal, TypeVar
 
+import pydantic
 import pytest
 from flytepath.model.literal import Literal as Kept
 from flytepath.types.engine import codec
-from sample_types import Access, Box, Color, Layer, Left, Model, Node, Options, Pair, Point, Right
+from flytepath.types.hashing import HashMethod
+from sample_types import Access, Box, Color, Computed, Layer, Left, Model, Node, Options, Pair, Point, Right
+
+T = TypeVar("T")
+
+
+class Permission(enum.IntFlag):
+    """Bits that no member names are kept too."""
+
+    READ = 4
+
+
+class Job(pydantic.BaseModel, Generic[T]):
+    arg: T
+    name: str = pydantic.Field(default="job", alias="theName")
+    retries: int | None = None
+
 
 FOLDER = Path(__file__).parent.parent / "golden" / "literals"
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
@@ -49,6 +67,7 @@ GOLDEN = {
     "timedeltas": (list[dt.timedelta], [dt.timedelta(microseconds=-1), dt.timedelta.max]),
     "enum": (Color, Color.BLUE),
     "flags": (Access, Access.READ | Access.RUN),
+    "flags_unnamed": (Permission, Permission(6)),
     "choice": (Literal["a", "b"], "b"),
     "choice_mixed": (Literal[1, "1", None], "1"),
     "optional": (list[int | None], [1, None]),
@@ -66,6 +85,9 @@ GOLDEN = {
     "struct_recursive": (Node, Node(1, Node(2))),
     "struct_mutual": (Left, Left(Right(Left(None)))),
     "struct_generic": (Box[list[int]], Box([1])),
+    "struct_computed": (Computed, Computed(2, 5)),
+    "model": (Job[int], Job[int](arg=1, retries=2)),
+    "hashed": (Annotated[str, HashMethod(str.upper)], "a"),
     "named_tuple": (Pair, Pair(1, 2.5)),
     "typed_dict": (Options, {"a": 1}),
 }
