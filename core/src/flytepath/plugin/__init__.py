@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from flytepath.plugin.manager import PluginManager
     from flytepath.plugin.policy import Policy
     from flytepath.plugin.secrets import SecretNotFoundError, SecretProvider, SecretReference
+    from flytepath.plugin.sql import Identifier, Statement, compile_sql, render_sql
     from flytepath.plugin.task_type import NO_OUTPUT, TaskContext, TaskDeclaration, TaskType
     from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, TypeTransformer
 
@@ -110,6 +111,7 @@ _ROOMS = {
         "PoolDeclaration RateLimit RendererDeclaration ResourcePolicyDeclaration SecretProviderDeclaration "
         "TaskTypeDeclaration TaskWrapperDeclaration TransformerDeclaration"
     ),
+    "flytepath.plugin.sql": "Identifier Statement compile_sql render_sql",
     "flytepath.plugin.task_type": "NO_OUTPUT TaskContext TaskDeclaration TaskType",
     "flytepath.plugin.transformer": "BlobSink BlobSource Converter TypeTransformer",
     "flytepath.plugin.backend": (
@@ -164,6 +166,7 @@ __all__ = [
     "Found",
     "Gone",
     "Handle",
+    "Identifier",
     "InProgress",
     "ItemPhases",
     "JobKey",
@@ -198,6 +201,7 @@ __all__ = [
     "SecretProvider",
     "SecretProviderDeclaration",
     "SecretReference",
+    "Statement",
     "TaskContext",
     "TaskDeclaration",
     "TaskFailedError",
@@ -211,7 +215,9 @@ __all__ = [
     "TypeTransformerFailedError",
     "Unknown",
     "WorkerLaunch",
+    "compile_sql",
     "hookimpl",
+    "render_sql",
 ]
 
 

@@ -24,6 +24,16 @@ def flytepath_task_types() -> list[TaskTypeDeclaration]:
             task_type="flytepath.authoring.shell:ShellTaskType",
             config="flytepath.authoring.shell:ShellConfig",
         ),
+        TaskTypeDeclaration(
+            name="sql",
+            task_type="flytepath.authoring.sql:SQLTaskType",
+            config="flytepath.authoring.sql:SQLConfig",
+        ),
+        TaskTypeDeclaration(
+            name="sqlite3",
+            task_type="flytepath.authoring.sqlite:SQLite3TaskType",
+            config="flytepath.authoring.sqlite:SQLite3Config",
+        ),
     ]
 
 
