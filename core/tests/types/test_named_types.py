@@ -22,7 +22,7 @@ def test_it_is_a_dict():
 
 def test_it_can_stand_in_every_annotation():
     numbers = Annotated[int, kwtypes(a=int, b=[1])]
-    for t in (Optional[numbers], numbers | None, Union[numbers, str], list[numbers]):
+    for t in (Optional[numbers], numbers | None, Union[numbers, str], list[numbers]):  # noqa: UP007, UP045
         assert codec(t)
 
 

@@ -62,6 +62,12 @@ class FrameTransformer(TypeTransformer[Any]):
             return kind.isolate(value)
         return converted(value, kind, self._columns)
 
+    def from_text(self, t: Any, text: str) -> Any:
+        """The frame in the file whose path or URI was typed."""
+        from flytepath.types.frame_text import frame_from_text
+
+        return frame_from_text(t, text, self._columns)
+
     def summary(self, value: Any) -> Json:
         return kind_of_value(value, "a frame").facts(value)
 

@@ -47,5 +47,11 @@ class PluginFrameTransformer(TypeTransformer[Any]):
         dataset = value if is_dataset(value) else StructuredDataset(dataframe=value)
         return dataset.open(t).all()
 
+    def from_text(self, t: Any, text: str) -> Any:
+        """The frame in the file whose path or URI was typed."""
+        from flytepath.types.frame_text import frame_from_text
+
+        return frame_from_text(t, text, self._columns)
+
     def summary(self, value: Any) -> Json:
         return {"type": f"{type(value).__module__}.{type(value).__qualname__}"}

@@ -252,6 +252,12 @@ class SchemaTransformer(TypeTransformer[Any]):
         dataset = value if is_dataset(value) else StructuredDataset(dataframe=value)
         return _readable(t, handed_over(dataset, t._columns or None, ""))
 
+    def from_text(self, t: Any, text: str) -> Any:
+        """The table at the path or URI that was typed."""
+        from flytepath.types.frame_text import dataset_from_text
+
+        return _readable(t, dataset_from_text(text, t._columns or None))
+
     def summary(self, value: Any) -> Json:
         return {"path": value.remote_path, "columns": value.column_names()} if isinstance(value, FlyteSchema) else None
 

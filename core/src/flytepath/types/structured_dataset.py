@@ -187,6 +187,12 @@ class StructuredDatasetTransformer(TypeTransformer[Any]):
 
         return handed_over(_dataset(value), self._columns, self._format)
 
+    def from_text(self, t: Any, text: str) -> Any:
+        """The dataset at the path or URI that was typed."""
+        from flytepath.types.frame_text import dataset_from_text
+
+        return dataset_from_text(text, self._columns)
+
     def summary(self, value: Any) -> Json:
         if not isinstance(value, StructuredDataset):
             return None
