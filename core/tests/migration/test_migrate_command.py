@@ -106,6 +106,7 @@ def test_a_whole_code_base(run: Migrate, code: Path) -> None:
         "setup.cfg": ("[options]\ninstall_requires =\n  flytekit\n", "[options]\ninstall_requires =\n  flytepath\n"),
         "setup.py": ("setup(install_requires=['flytekit>1'])\n", "setup(install_requires=['flytepath'])\n"),
         "conf.yaml": ("image: flytekit\n", "image: flytekit\n"),
+        ".github/workflows/ci.yml": ("run: pyflyte run\n", "run: pyflyte run\n"),
         "notes.md": ("import flytekit\n", "import flytekit\n"),
         ".hidden/a.py": ("import flytekit\n", "import flytekit\n"),
         "venv/a.py": ("import flytekit\n", "import flytekit\n"),
@@ -119,6 +120,7 @@ def test_a_whole_code_base(run: Migrate, code: Path) -> None:
     output = run("--write", ".", "pkg").output
     assert {name: (code / name).read_text() for name in files} == {name: after for name, (_, after) in files.items()}
     assert "conf.yaml:1: image: flytekit" in output
+    assert ".github/workflows/ci.yml:1: run: pyflyte run" in output
     assert "7 changed, 0 skipped" in output
 
 
@@ -154,6 +156,12 @@ def test_links_to_folders_are_not_followed(run: Migrate, code: Path, tmp_path: P
     (tmp_path / "outside" / "a.py").write_text("import flytekit\n")
     (code / "inside").symlink_to(tmp_path / "outside")
     assert "0 changed" in run("--write", ".").output
+
+
+def test_pipes_and_dead_links_are_passed_over(run: Migrate, code: Path) -> None:
+    os.mkfifo(code / "pipe.py")
+    (code / "dead.py").symlink_to("nowhere.py")
+    assert "0 would change, 0 skipped" in run(".").output
 
 
 def test_a_failed_write_leaves_the_old_file_whole(run: Migrate, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,6 +138,21 @@ def test_what_cannot_be_carried_over_is_named_with_its_line() -> None:
             "def f():\n\timport flytekit\n\treturn flytekit.task",
             "def f():\n\timport flytepath\n\treturn flytepath.task",
         ),
+        ("import flytekit\nimport flytekit;\nx", "import flytepath\nimport flytepath;\nx"),
+        ("if 0: import flytekit\nimport flytekit", "if 0: import flytepath\nimport flytepath"),
+        ("class A:\n  import flytekit\nA.flytekit.task", "class A:\n  import flytepath as flytekit\nA.flytekit.task"),
+        (
+            "try: pass\nexcept flytekit.exceptions.user.FlyteAssertion: pass\nimport flytekit",
+            "try: pass\nexcept flytepath.FlyteAssertion: pass\nimport flytepath",
+        ),
+        (
+            "import flytekit.core.task as t\nt.task, t.TaskPlugins",
+            "import flytepath\nimport flytekit.core.task as t\nflytepath.task, t.TaskPlugins",
+        ),
+        (
+            "import flytekit.configuration\nflytekit.task, flytekit.configuration.Config",
+            "import flytepath\nimport flytekit.configuration\nflytepath.task, flytekit.configuration.Config",
+        ),
         ("import flytekit\n@flytekit.task\nclass A(flytekit.Deck): ...", None),
         ("import flytekit\nmatch x:\n  case flytekit.Resources(): ...", None),
         ("import flytekit\n[y := flytekit.task for _ in ()]", None),
@@ -219,6 +234,16 @@ def test_names_in_strings_are_reported_not_changed() -> None:
     assert new == source
     assert said(outcome) == [(2, "flytekit.core.task.task")]
     assert "flytepath.task" in outcome.findings[0].hint
+
+
+def test_versions_examples_and_exported_names_are_reported() -> None:
+    source = (
+        '"""Doc.\n\n>>> from flytekit import task\n"""\nimport flytekit\n'
+        "__all__ = ['flytekit']\nprint(flytekit.__version__)\n"
+    )
+    new, outcome = rewrite(source)
+    assert new == source
+    assert said(outcome) == [(3, "from flytekit import task"), (6, "flytekit"), (7, "flytekit.__version__")]
 
 
 def test_nothing_is_written_that_does_not_parse(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from libcst.metadata import ClassScope
+
 from flytepath.migration.reading import Item, Key, Module, Statement, Use
 from flytepath.migration.table import Carried, Refused, Table
 
@@ -119,7 +121,9 @@ def _relative(found: Carried | Refused | None, length: int) -> Carried | Refused
 def _decide(group: Group, module: Module) -> None:
     targets = [bound.target for bound in group.bound if isinstance(bound.target, Carried)]
     needed = {target.module for target in targets} | {found.module for _, found in group.carried}
-    clash = bool(needed & module.assigned) or group.key in module.mixed
+    # An attribute of a class can be looked up from anywhere, so its name stays.
+    of_class = any(isinstance(bound.statement.scope, ClassScope) for bound in group.bound)
+    clash = of_class or bool(needed & module.assigned) or group.key in module.mixed
     if group.refused:
         group.mode = Mode.SPLIT if group.carried and not clash else Mode.KEEP
         if group.carried and clash:

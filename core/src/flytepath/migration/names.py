@@ -260,6 +260,7 @@ REFUSED: Final[dict[str, str]] = {
     "flytekit.types.file": "name the format in the type: FlyteFile['ext']",
     "flytekit.types.schema": "use StructuredDataset",
     "flytekit.types.structured": "declare a frame codec with the hook flytepath_dataframe_codecs",
+    "flytekit.__version__": "FlytePath's versions are its own: drop the comparison, or read flytepath.__version__",
     "flytekit.FlyteContext": "use current_context(); contexts are not managed by hand here",
     "flytekit.FlyteContextManager": "use current_context(); contexts are not managed by hand here",
     "flytekit.ExecutionParameters": "the type of current_context(): drop the annotation",

@@ -15,7 +15,7 @@ from flytepath.migration.groups import Bound, Group, Mode, groups_of
 from flytepath.migration.imports import Name, render_from, render_import
 from flytepath.migration.reading import Item, Module, Span, Statement, Text, UnreadableError, read
 from flytepath.migration.requirements import rewrite_requirement
-from flytepath.migration.table import Carried, Refused, Table
+from flytepath.migration.table import ROOTS, Carried, Refused, Table
 
 _DOTTED: Final = re.compile(r"(?:\w+\.)*(flytekit(?:plugins)?(?:[.:]\w+)+)")
 
@@ -224,8 +224,8 @@ class _Rewriting:
             return
         if len(lines) > 1:
             lines = [line for line in lines if line not in repeated] or lines
-        self.seen |= {(statement.body, line) for line in lines}
-        for line in lines:
+        # Only what surely runs before its repetition counts: not the body of an `if` in one line.
+        for line in lines if statement.indent is not None else ():
             if line.startswith("import "):
                 self.seen |= {(statement.body, f"import {name}") for name in line[len("import ") :].split(", ")}
         glue = "; " if statement.indent is None else self.module.newline + statement.indent
@@ -253,13 +253,15 @@ class _Rewriting:
                 self._find(text.span[0], text.value, "a string names a distribution", hint)
                 continue
             match = _DOTTED.fullmatch(text.value)
-            whole = text.value in ("flytekit", "flytekitplugins") and text.place == "call"
+            whole = text.value in ROOTS and (text.place == "call" or "__all__" in self.module.assigned)
             if not match and not whole:
                 continue
             found = self.table.resolve(re.split(r"[.:]", match[1])) if match else None
             new = f"{found.module}.{found.name}".rstrip(".") if isinstance(found, Carried) else ""
             hint = f"its new name is {new!r}, if it names the thing itself" if new else "see what it is used for"
             self._find(text.span[0], text.value, "a string names it", hint)
+        for name, span in self.module.doctests:
+            self._find(span[0], name, "an example in a docstring names it", "rewrite the example by hand")
         for name, span in self.module.type_comments:
             self._find(span[0], name, "a type comment names it", "write it as an annotation")
         for name, span in self.module.elsewhere:

@@ -83,6 +83,7 @@ class Module:
     texts: list[Text]
     type_comments: list[tuple[str, Span]]
     elsewhere: list[tuple[str, Span]]
+    doctests: list[tuple[str, Span]]
     unbound: set[str]
     starts: list[int]
 
@@ -155,6 +156,7 @@ class _Collector(cst.CSTVisitor):
         self.texts: list[Text] = []
         self.comments: list[tuple[str, Span]] = []
         self.elsewhere: list[tuple[str, Span]] = []
+        self.doctests: list[tuple[str, Span]] = []
         self.bodies: list[int] = [0]
         self.lines: list[cst.SimpleStatementLine | cst.SimpleStatementSuite] = []
         self.annotations: list[bool] = [False]
@@ -182,7 +184,12 @@ class _Collector(cst.CSTVisitor):
         self.lines.pop()
 
     def visit_Expr(self, node: cst.Expr) -> bool:
-        return not isinstance(node.value, (cst.SimpleString, cst.ConcatenatedString))
+        if not isinstance(node.value, (cst.SimpleString, cst.ConcatenatedString)):
+            return True
+        start, end = self._span(node)
+        for match in re.finditer(r"^\s*>>> (.*\bflytekit.*?)\s*$", self.text[start:end], re.MULTILINE):
+            self.doctests.append((match[1], (start + match.start(1), start + match.end(1))))
+        return False
 
     def visit_Import(self, node: cst.Import) -> bool:
         items = [self._item(alias) for alias in node.names]
@@ -221,7 +228,7 @@ class _Collector(cst.CSTVisitor):
                 star=star,
                 indent=before if alone and not before.strip() else None,
                 body=self.bodies[-1],
-                bare_line=bare and not before.strip() and self.text[span[1] - 1] != ";",
+                bare_line=bare and re.match(r"[^\S\r\n]*(?:[\r\n]|\Z)", self.text[span[1] :]) is not None,
                 scope=self.scopes.get(node),
                 node=node,
             )
@@ -356,6 +363,7 @@ class _Collector(cst.CSTVisitor):
             texts=self.texts,
             type_comments=self.comments,
             elsewhere=self.elsewhere,
+            doctests=self.doctests,
             unbound=unbound,
             starts=self.starts,
         )

@@ -25,6 +25,7 @@ from flytepath.migration.requirements import (
 from flytepath.migration.table import Table
 
 _SKIPPED_FOLDERS: Final = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
+_CI_FOLDERS: Final = frozenset({".circleci", ".github"})
 _ONLY_REPORTED: Final = re.compile(
     r"(?:.*\.)?Dockerfile(?:\..*)?|.*\.(?:ya?ml|sh|bash|toml|cfg|ini|mk|lock)|Makefile|Pipfile|justfile"
 )
@@ -66,7 +67,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _wanted(folder: Path) -> bool:
-    hidden = folder.name.startswith(".") or folder.name in _SKIPPED_FOLDERS
+    hidden = (folder.name.startswith(".") and folder.name not in _CI_FOLDERS) or folder.name in _SKIPPED_FOLDERS
     return not hidden and not (folder / "pyvenv.cfg").exists()
 
 
@@ -82,7 +83,7 @@ def migrate_file(path: Path, table: Table, *, write: bool) -> Outcome | None:
         What became of it; ``None`` for a file that does not name flytekit, or is of no kind that is looked at.
     """
     kind = _kind(path)
-    if kind is None:
+    if kind is None or not path.is_file():
         return None
     try:
         source = path.read_bytes()
