@@ -299,6 +299,10 @@ class DirectoryTransformer(TypeTransformer[FlyteDirectory]):
         scratch = ScratchBlobs()
         return self.decode(self.encode(directory, t, scratch), t, scratch)
 
+    def from_text(self, text: str, t: Any) -> FlyteDirectory:
+        """What a person types for an input of type ``t``."""
+        return from_text(t, text)
+
     def summary(self, value: Any) -> Json:
         content = value._content
         facts = {"type": "directory", "name": value._name, "format": value.extension()}

@@ -259,6 +259,10 @@ class FileTransformer(TypeTransformer[FlyteFile]):
         scratch = ScratchBlobs()
         return self.decode(self.encode(file, t, scratch), t, scratch)
 
+    def from_text(self, text: str, t: Any) -> FlyteFile:
+        """What a person types for an input of type ``t``."""
+        return from_text(t, text)
+
     def summary(self, value: Any) -> Json:
         content = value._content
         size = content.ref.size if content is not None and content.ref is not None else None
