@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import datetime as dt
 import decimal
@@ -21,6 +22,7 @@ from flytepath.model.fitting import fits
 from flytepath.model.literal import Literal as Kept
 from flytepath.model.literal import cast
 from flytepath.testing import MemoryBlobs
+from flytepath.testing.object_graph import shared_mutables
 from flytepath.types.engine import Codec, codec
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -335,3 +337,18 @@ def test_any_value_is_the_same_where_its_type_is_optional(data):
 def test_inherited_and_generic_classes_come_back_exactly(t, value):
     for back in (through_json(codec(t), value), codec(t).isolate(value)):
         assert same(back, value)
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(st.data())
+def test_a_copy_of_any_value_shares_nothing_mutable_with_it(data):
+    t, values = data.draw(typed())
+    try:
+        compiled = codec(t)
+    except AmbiguousUnionError:
+        assume(False)
+    value = data.draw(values)
+    before = copy.deepcopy(value)
+    shared = shared_mutables(value, compiled.isolate(value))
+    assert [place for place in shared if "._" not in place] == []  # pathlib's own caches lie in private attributes
+    assert same(value, before)
