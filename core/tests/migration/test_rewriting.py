@@ -217,6 +217,12 @@ def test_a_file_that_is_not_python_is_skipped_with_its_line(source: str) -> None
     assert found.reason.startswith("not read")
 
 
+def test_code_that_is_nested_too_deeply_is_skipped() -> None:
+    _, outcome = rewrite("import flytekit\nx = " + " + ".join(["1"] * 2000) + "\n")
+    assert outcome.status == "skipped"
+    assert "nested too deeply" in outcome.findings[0].reason
+
+
 def test_the_same_name_elsewhere_is_not_touched() -> None:
     source = "class flytekit:\n    task = 1\nx = flytekit.task\n"
     assert rewrite(source)[0] == source

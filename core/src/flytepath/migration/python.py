@@ -13,7 +13,7 @@ from typing import Final
 from flytepath.migration.findings import Finding, Outcome
 from flytepath.migration.groups import Bound, Group, Mode, groups_of
 from flytepath.migration.imports import Name, render_from, render_import
-from flytepath.migration.reading import Item, Module, Span, Statement, Text, UnreadableError, read
+from flytepath.migration.reading import Item, Module, Span, Statement, Text, UnreadableError, parse, read
 from flytepath.migration.requirements import rewrite_requirement
 from flytepath.migration.table import ROOTS, Carried, Refused, Table
 
@@ -47,7 +47,7 @@ def rewrite_python(path: str, source: bytes, table: Table) -> tuple[Outcome, byt
         return outcome, source
     new = after.encode(tree.encoding)
     try:
-        read(new)
+        parse(new)
     except UnreadableError as error:  # never seen; a file is better left alone than broken
         return _unreadable(path, f"the rewritten file would not parse: {error}", error.line), source
     return outcome, new

@@ -18,6 +18,7 @@ from flytepath.migration.table import ROOTS
 
 _NEWLINE: Final = re.compile(r"\r\n|\r|\n")
 _PACKAGE_LISTS: Final = frozenset({"packages", "install_requires", "extras_require", "tests_require", "requirements"})
+TOO_DEEP: Final = "an expression in it is nested too deeply"
 Span = tuple[int, int]
 Key = tuple[int, str]
 
@@ -98,23 +99,38 @@ class Module:
 
 
 def read(source: bytes) -> tuple[cst.Module, Module]:
-    """Parse and collect. The bytes that libcst gives back are the same, or this raises ``ValueError``.
+    """Parse and collect.
 
     Raises:
-        ValueError: it is not Python, its encoding is wrong, or it would not survive the round trip.
+        UnreadableError: as :func:`parse` does, and for expressions that are nested too deeply.
+    """
+    tree = parse(source)
+    try:
+        collector = _Collector(tree, MetadataWrapper(tree, unsafe_skip_copy=True))
+        tree.visit(collector)
+        return tree, collector.module()
+    except RecursionError as error:
+        raise UnreadableError(TOO_DEEP, 1) from error
+
+
+def parse(source: bytes) -> cst.Module:
+    """Parse. The bytes that libcst gives back are the same, or this raises.
+
+    Raises:
+        UnreadableError: it is not Python, its encoding is wrong, or it would not survive the round trip.
     """
     try:
         tree = cst.parse_module(source)
+        same = tree.bytes == source
+    except RecursionError as error:
+        raise UnreadableError(TOO_DEEP, 1) from error
     except (cst.ParserSyntaxError, UnicodeError, SyntaxError, LookupError) as error:
         line = getattr(error, "raw_line", 1)
         text = getattr(error, "message", None) or str(error)
         raise UnreadableError(" ".join(text.split()), line) from error
-    if tree.bytes != source:
+    if not same:
         raise UnreadableError("libcst does not give back the same bytes", 1)
-    wrapper = MetadataWrapper(tree, unsafe_skip_copy=True)
-    collector = _Collector(tree, wrapper)
-    tree.visit(collector)
-    return tree, collector.module()
+    return tree
 
 
 class UnreadableError(ValueError):
