@@ -257,6 +257,22 @@ def test_a_listed_file_comes_without_the_others(folder):
     assert not back.downloaded
 
 
+def test_a_part_of_a_directory_can_be_passed_on(blobs, folder):
+    back = codec(FlyteDirectory).decode(codec(FlyteDirectory).encode(folder, blobs), blobs)
+    file, inner = FlyteDirectory.listdir(back)[:2]
+    for store in (blobs, MemoryBlobs()):
+        literal = codec(FlyteFile).encode(file, store)
+        assert literal == codec(FlyteFile).encode(folder / "a.txt", store)
+        assert literal.ref is not None
+        assert literal.ref.uri.endswith(literal.ref.digest.partition(":")[2])
+        part = codec(FlyteDirectory).encode(inner, store)
+        assert part == codec(FlyteDirectory).encode(folder / "b", store)
+        assert tree(codec(FlyteDirectory).decode(part, store)) == tree(folder / "b")
+    assert tree(codec(FlyteDirectory).isolate(inner)) == tree(folder / "b")
+    assert repr(file) == "FlyteFile('a.txt')"
+    assert file.remote_source is None
+
+
 def test_crawling_brings_one_file_at_a_time(folder):
     blobs = Counting()
     back = codec(FlyteDirectory).decode(codec(FlyteDirectory).encode(folder, blobs), blobs)

@@ -299,7 +299,7 @@ class DirectoryTransformer(TypeTransformer[FlyteDirectory]):
         scratch = ScratchBlobs()
         return self.decode(self.encode(directory, t, scratch), t, scratch)
 
-    def from_text(self, text: str, t: Any) -> FlyteDirectory:
+    def from_text(self, t: Any, text: str) -> FlyteDirectory:
         """What a person types for an input of type ``t``."""
         return from_text(t, text)
 
@@ -321,8 +321,9 @@ class DirectoryTransformer(TypeTransformer[FlyteDirectory]):
     def _kept(self, t: Any, content: KeptFolder, sink: BlobSink) -> Literal:
         """A received directory, or a part of one, passed on."""
         entries = content.entries()
-        files = [content.file(entry) for entry in entries if not entry.is_folder]
-        in_parallel(lambda file: file.kept_in(sink), files, self._at_once)
+        if content.source is not typing.cast(Any, sink):
+            files = [content.file(entry) for entry in entries if not entry.is_folder]
+            in_parallel(lambda file: file.kept_in(sink), files, self._at_once)
         return self._manifest(t, entries, sink)
 
     def _manifest(self, t: Any, entries: list[Entry], sink: BlobSink) -> Literal:

@@ -34,7 +34,7 @@ from flytepath.types.transfers import (
 
 
 class KeptFile(Content):
-    """The content of a file that is a blob."""
+    """The content of a file that is a blob. One that is only known by its digest, as in a directory, has no URI."""
 
     def __init__(self, source: BlobSource, ref: BlobRef, name: str = "") -> None:
         self.source = source
@@ -49,7 +49,7 @@ class KeptFile(Content):
     def kept_in(self, sink: BlobSink) -> BlobRef:
         """The same blob in the store behind ``sink``; nothing is copied where it is there already."""
         is_there: bool = sink is typing.cast(Any, self.source)
-        return self.ref if is_there else sink.put_file(self.source.local_path(self.ref))
+        return self.ref if is_there and self.uri else sink.put_file(self.source.local_path(self.ref))
 
     def open(self, mode: str, cache_type: str | None, cache_options: dict[str, Any] | None) -> IO[Any]:
         """A stream, straight from the blob."""
@@ -259,7 +259,7 @@ class FileTransformer(TypeTransformer[FlyteFile]):
         scratch = ScratchBlobs()
         return self.decode(self.encode(file, t, scratch), t, scratch)
 
-    def from_text(self, text: str, t: Any) -> FlyteFile:
+    def from_text(self, t: Any, text: str) -> FlyteFile:
         """What a person types for an input of type ``t``."""
         return from_text(t, text)
 

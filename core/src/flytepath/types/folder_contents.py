@@ -113,8 +113,7 @@ class KeptFolder(Content):
 
     def file(self, entry: Entry) -> KeptFile:
         """The content of one file."""
-        ref = BlobRef(self.uri, entry.digest, entry.size)
-        return KeptFile(self.source, ref, posixpath.basename(entry.path))
+        return KeptFile(self.source, BlobRef("", entry.digest, entry.size), posixpath.basename(entry.path))
 
     def sub(self, name: str) -> KeptFolder:
         """The folder ``name`` directly in this one."""

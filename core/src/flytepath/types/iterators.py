@@ -109,7 +109,7 @@ class Lines:
                     data = json.loads(line)
                     if self.with_blobs:
                         data, rows = data
-                        refs = tuple(BlobRef(ref.uri, digest, size) for digest, size in rows)
+                        refs = tuple(BlobRef("", digest, size) for digest, size in rows)
                 except (ValueError, TypeError) as error:
                     raise within(unreadable(line[:60], str(self.literal_type)), f"[{index}]") from error
                 try:

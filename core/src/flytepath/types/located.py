@@ -99,8 +99,8 @@ class Located(os.PathLike[str]):
 
     @property
     def remote_source(self) -> str | None:
-        """Where the content is kept outside this machine's files, as a URI; ``None`` for a local path."""
-        return None if self._content is None else str(self._content.uri)
+        """Where the content is kept, as a URI; ``None`` for a local path, and for a part of something kept."""
+        return None if self._content is None else str(self._content.uri) or None
 
     @property
     def downloaded(self) -> bool:
@@ -140,7 +140,7 @@ class Located(os.PathLike[str]):
     @property
     def _shown(self) -> str:
         """What stands for the value in messages: nothing is fetched for it."""
-        return self._given if self._given is not None else str(self._content.uri)
+        return self._given if self._given is not None else str(self._content.uri) or self._name
 
     @property
     def _key(self) -> tuple[str, ...]:
