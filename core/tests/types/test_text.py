@@ -13,7 +13,7 @@ from typing import Literal
 import pytest
 from flytepath.errors import InputError
 from flytepath.types.text import parse_json, parse_text
-from sample_types import Box, Color, Layer, Level, Model, Node, Options, Pair
+from sample_types import Box, Color, Computed, Layer, Level, Model, Node, Options, Pair
 
 TEXTS = [
     (int, "3", 3),
@@ -134,3 +134,16 @@ def test_what_means_nothing_is_an_input_error_with_its_place(t, text, place, say
         parse_text(t, text)
     assert (caught.value.place or "") == place
     assert says in str(caught.value) + str(caught.value.__cause__)
+
+
+def test_plain_json_is_read_where_nothing_is_said_of_what_is_in_it():
+    assert parse_text(dict, '{"a": [1, 2.5, null]}') == {"a": [1, 2.5, None]}
+    assert parse_text(list, '[1, {"b": true}]') == [1, {"b": True}]
+    with pytest.raises(InputError):
+        parse_text(dict, '{"a": NaN}')
+
+
+def test_a_field_that_init_does_not_take_is_not_asked_for():
+    assert parse_text(Computed, '{"side": 2}') == Computed(2)
+    with pytest.raises(InputError, match="Computed"):
+        parse_text(Computed, '{"side": 2, "area": 4}')

@@ -284,6 +284,7 @@ def _span(converter: Any, data: Any) -> Any:
 
 
 _READERS: Final = {
+    "any": _same,
     "none": _same,
     "boolean": _same,
     "integer": _same,
