@@ -173,14 +173,12 @@ def test_writing_leaves_the_frame_as_it_was(blobs):
 def test_values_of_exact_dtypes_are_not_read_back(blobs, monkeypatch):
     frame = DataFrame(numpy.zeros((1000, 3)), columns=list("abc"))
     read = []
-    original = pyarrow.Table.slice
     from flytepath.types import pandas_frames
 
     real = pandas_frames.from_table
     monkeypatch.setattr(pandas_frames, "from_table", lambda table: read.append(table.num_rows) or real(table))
     codec(DataFrame).encode(frame, blobs)
-    assert read == [0]
-    assert original
+    assert read == [1]
 
 
 cells = {

@@ -325,6 +325,19 @@ def test_csv_gives_the_same_in_both_kinds_of_call(round_trip):
     assert direct.open(Table).all().column("b").to_pylist() == ["x", ""]
 
 
+def test_csv_that_we_wrote_is_read_as_what_was_written(round_trip, tmp_path):
+    frame = DataFrame(
+        {"code": ["007", "NA", None, ""], "n": numpy.array([1, 2, 3, 4], dtype="int8"), "f": [1.0, 2, 3, 4]}
+    )
+    for made in (
+        StructuredDataset(dataframe=frame, file_format=CSV),
+        StructuredDataset(dataframe=frame, uri=str(tmp_path / "t.csv")),
+    ):
+        for back in both_ways(StructuredDataset, made, round_trip):
+            same(back.open(DataFrame).all(), frame)
+            same(pandas.concat(back.open(DataFrame).iter()), frame)
+
+
 # --- inside other values -----------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,9 @@ from flytepath.types.frame_formats import (
     PARQUET,
     SUFFIX_OF,
     check_format,
+    facts_of,
     format_of,
+    known_types,
     read_table,
     write_table,
 )
@@ -215,12 +217,7 @@ def _export(table: Any, uri: str, format: str, type: LiteralType) -> Literal:
     place = file_uri(uri, format)
     with writing(place) as file:
         write_table(table, format, pyarrow("a frame").PythonFile(file, mode="w"))
-    facts = {
-        "uri": place,
-        "content": file.digest,
-        "rows": table.num_rows,
-        "columns": [[field.name, str(field.type)] for field in table.schema],
-    }
+    facts = {"uri": place, "content": file.digest, **facts_of(table, format)}
     return Literal.make(type, facts, format=format)
 
 
@@ -252,7 +249,9 @@ def _as_text(table: Any, columns: Columns) -> Any:
     """A table as it comes back from CSV."""
     content = io.BytesIO()
     write_table(table, CSV, content)
-    return read_table(io.BytesIO(content.getvalue()), CSV, columns, "the frame as CSV")
+    return read_table(
+        io.BytesIO(content.getvalue()), CSV, columns, "the frame as CSV", known_types(facts_of(table, CSV))
+    )
 
 
 def received(

@@ -123,7 +123,8 @@ def _is_of(actual: Any, t: Any) -> bool:
         return bool(actual == exact)
     family = _family(t)
     # A column of nothing but missing objects says nothing about its type.
-    return types.is_null(actual) or (family is not None and any(getattr(types, test)(actual) for test in family.tests))
+    tests = [getattr(types, test, None) for test in (family.tests if family is not None else ())]
+    return types.is_null(actual) or any(test(actual) for test in tests if test is not None)
 
 
 def text_types(declared: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import base64
 import importlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from flytepath.errors import TypeTransformerFailedError
@@ -82,7 +83,7 @@ def write_table(table: Any, format: str, file: Any) -> None:
         elif format == PARQUET:
             importlib.import_module("pyarrow.parquet").write_table(_with_categories(table), file)
         else:
-            importlib.import_module("pyarrow.csv").write_csv(_plain(table), file)
+            importlib.import_module("pyarrow.csv").write_csv(plain_values(table), file)
     except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError, arrow.ArrowTypeError) as error:
         raise TypeTransformerFailedError(
             f"the frame cannot be written as {format}: {error}",
@@ -92,7 +93,23 @@ def write_table(table: Any, format: str, file: Any) -> None:
         ) from error
 
 
-def read_table(file: Any, format: str, columns: Columns, place: str) -> Any:
+def facts_of(table: Any, format: str) -> dict[str, Any]:
+    """What a literal says of its table; from CSV it is read by the types that stand here."""
+    schema = plain_values(table).schema if format == CSV else table.schema
+    return {"rows": table.num_rows, "columns": [[field.name, str(field.type)] for field in schema]}
+
+
+def known_types(facts: Any) -> dict[str, Any]:
+    """The types of a CSV file's columns, as far as a literal's facts name them."""
+    arrow = importlib.import_module("pyarrow")
+    found = {}
+    for name, described in facts.get("columns", ()) if isinstance(facts, dict) else ():
+        with suppress(ValueError):  # a type with arguments: it is guessed, or declared
+            found[name] = arrow.type_for_alias(described)
+    return found
+
+
+def read_table(file: Any, format: str, columns: Columns, place: str, types: Columns = None) -> Any:
     """The table in a file, or only the declared columns of it, which alone are read.
 
     Args:
@@ -100,13 +117,19 @@ def read_table(file: Any, format: str, columns: Columns, place: str) -> Any:
         format: what it is.
         columns: the declared columns, ``None`` for all.
         place: the file's name, for errors.
+        types: the Arrow types of columns, where they are known of a file that does not tell them.
     """
+    if format == CSV:
+        return _guarded(lambda: _read_csv(file, columns, types), place, format)
     return _guarded(lambda: _READERS[format](file, columns), place, format)
 
 
-def read_batches(file: Any, format: str, columns: Columns, place: str) -> Iterator[Any]:
+def read_batches(file: Any, format: str, columns: Columns, place: str, types: Columns = None) -> Iterator[Any]:
     """The table piece by piece; only the piece at hand is in memory."""
-    pieces = _guarded(lambda: _BATCHES[format](file, columns), place, format)
+    if format == CSV:
+        pieces = _guarded(lambda: _csv_batches(file, columns, types), place, format)
+    else:
+        pieces = _guarded(lambda: _BATCHES[format](file, columns), place, format)
     while (piece := _guarded(lambda: next(pieces, None), place, format)) is not None:
         yield piece
 
@@ -251,7 +274,7 @@ def _with_dictionary(column: Any, type: Any, kept: str) -> Any:
 # --- CSV ---------------------------------------------------------------------------------------------------------
 
 
-def _plain(table: Any) -> Any:
+def plain_values(table: Any) -> Any:
     """The table with the values of its dictionaries, which is all that text can hold."""
     arrow = importlib.import_module("pyarrow")
     for position, field in enumerate(table.schema):
@@ -261,27 +284,27 @@ def _plain(table: Any) -> Any:
     return table
 
 
-def _csv_options(columns: Columns) -> Any:
+def _csv_options(columns: Columns, types: Columns) -> Any:
     csv = importlib.import_module("pyarrow.csv")
     declared = columns or {}
     return csv.ConvertOptions(
         include_columns=list(declared) or None,
-        column_types=text_types(declared),
+        column_types={**(types or {}), **text_types(declared)},
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
     )
 
 
-def _read_csv(file: Any, columns: Columns) -> Any:
-    return importlib.import_module("pyarrow.csv").read_csv(file, convert_options=_csv_options(columns))
+def _read_csv(file: Any, columns: Columns, types: Columns) -> Any:
+    return importlib.import_module("pyarrow.csv").read_csv(file, convert_options=_csv_options(columns, types))
 
 
-def _csv_batches(file: Any, columns: Columns) -> Iterator[Any]:
+def _csv_batches(file: Any, columns: Columns, types: Columns) -> Iterator[Any]:
     arrow = importlib.import_module("pyarrow")
-    reader = importlib.import_module("pyarrow.csv").open_csv(file, convert_options=_csv_options(columns))
+    reader = importlib.import_module("pyarrow.csv").open_csv(file, convert_options=_csv_options(columns, types))
     for batch in reader:
         yield arrow.Table.from_batches([batch])
 
 
-_READERS: Final[dict[str, Any]] = {ARROW: _read_ipc, PARQUET: _read_parquet, CSV: _read_csv}
-_BATCHES: Final[dict[str, Any]] = {ARROW: _ipc_batches, PARQUET: _parquet_batches, CSV: _csv_batches}
+_READERS: Final[dict[str, Any]] = {ARROW: _read_ipc, PARQUET: _read_parquet}
+_BATCHES: Final[dict[str, Any]] = {ARROW: _ipc_batches, PARQUET: _parquet_batches}

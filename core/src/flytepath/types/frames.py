@@ -15,7 +15,17 @@ from flytepath.model.types import LiteralType
 from flytepath.plugin.transformer import BlobSink, BlobSource, Json, TypeTransformer
 from flytepath.types.converter import unreadable
 from flytepath.types.frame_columns import check_columns, check_declared, select
-from flytepath.types.frame_formats import ARROW, SUFFIX_OF, read_batches, read_schema, read_table, write_table
+from flytepath.types.frame_formats import (
+    ARROW,
+    CSV,
+    SUFFIX_OF,
+    facts_of,
+    known_types,
+    read_batches,
+    read_schema,
+    read_table,
+    write_table,
+)
 from flytepath.types.frame_kinds import FrameKind, kind_of, kind_of_value, pyarrow
 
 Columns = Mapping[str, Any] | None
@@ -121,8 +131,7 @@ def write_blob(table: Any, format: str, type: LiteralType, sink: BlobSink) -> Li
     arrow = pyarrow("a frame")
     with sink.create() as writer:
         write_table(table, format, arrow.PythonFile(_Target(writer), mode="w"))
-    facts = {"rows": table.num_rows, "columns": [[field.name, str(field.type)] for field in table.schema]}
-    return Literal.make(type, facts, format=format, ref=writer.ref)
+    return Literal.make(type, facts_of(table, format), format=format, ref=writer.ref)
 
 
 def table_at(literal: Literal, columns: Columns, source: BlobSource, expected: str) -> Any:
@@ -136,13 +145,13 @@ def table_at(literal: Literal, columns: Columns, source: BlobSource, expected: s
         raise unreadable(literal.format, expected)
     uri = place_of(literal)
     if uri is not None:
-        return _joined(_pieces(uri, literal.format, columns, whole=True))
+        return _joined(_pieces(uri, literal, columns, whole=True))
     if literal.ref is None:
         raise unreadable(literal.format, expected)
     path = source.local_path(literal.ref)
     if columns is not None:
         check_names(path, literal.format, columns, literal.ref.uri)
-    return _checked(read_table(path, literal.format, columns, literal.ref.uri), columns)
+    return _checked(read_table(path, literal.format, columns, literal.ref.uri, _types(literal)), columns)
 
 
 def batches_at(literal: Literal, columns: Columns, source: BlobSource, expected: str) -> Iterator[Any]:
@@ -152,14 +161,14 @@ def batches_at(literal: Literal, columns: Columns, source: BlobSource, expected:
         raise unreadable(literal.format, expected)
     uri = place_of(literal)
     if uri is not None:
-        yield from _pieces(uri, literal.format, columns, whole=False)
+        yield from _pieces(uri, literal, columns, whole=False)
         return
     if literal.ref is None:
         raise unreadable(literal.format, expected)
     path = source.local_path(literal.ref)
     if columns is not None:
         check_names(path, literal.format, columns, literal.ref.uri)
-    for table in read_batches(path, literal.format, columns, literal.ref.uri):
+    for table in read_batches(path, literal.format, columns, literal.ref.uri, _types(literal)):
         yield _checked(table, columns)
 
 
@@ -172,21 +181,26 @@ def place_of(literal: Literal) -> str | None:
 def check_names(file: Any, format: str, columns: Mapping[str, Any], place: str) -> None:
     """Say which declared column a file lacks, before any is read."""
     schema = read_schema(file, format, place)
-    check_columns(schema, dict.fromkeys(columns, Any) if format == "csv" else columns, f"the frame at {place}")
+    check_columns(schema, dict.fromkeys(columns, Any) if format == CSV else columns, f"the frame at {place}")
 
 
-def _pieces(uri: str, format: str, columns: Columns, *, whole: bool) -> Iterator[Any]:
+def _types(literal: Literal) -> Columns:
+    return known_types(literal.data) if literal.format == CSV else None
+
+
+def _pieces(uri: str, literal: Literal, columns: Columns, *, whole: bool) -> Iterator[Any]:
     from flytepath.types.frame_places import files_of, opened
 
+    format, types = literal.format, _types(literal)
     for name in files_of(uri):
         if columns is not None:
             with opened(uri, name) as file:
                 check_names(file, format, columns, name)
         with opened(uri, name) as file:
             if whole:
-                yield _checked(read_table(file, format, columns, name), columns)
+                yield _checked(read_table(file, format, columns, name, types), columns)
             else:
-                for table in read_batches(file, format, columns, name):
+                for table in read_batches(file, format, columns, name, types):
                     yield _checked(table, columns)
 
 

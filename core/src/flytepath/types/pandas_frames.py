@@ -1,7 +1,7 @@
 """pandas frames as Arrow tables and back: every dtype, label, index and missing value as it was, or an error.
 
 What Arrow's own pandas metadata leaves out stands in a schema entry of ours. Whether dtypes and labels come back is
-tried on the empty frame, which costs nothing; values are compared only where their dtype does not vouch for them.
+tried on the first row, which costs nothing; values are compared only where their dtype does not vouch for them.
 """
 
 from __future__ import annotations
@@ -169,8 +169,8 @@ def _restore(frame: Any, table: Any, facts: dict[str, Any]) -> None:
         items = _as_objects(table.column(int(position)), missing, numpy)
         frame.isetitem(int(position), pandas.Series(items, index=frame.index, dtype=object))
     for position, storage in facts.get("texts", {}).items():
-        dtype = frame.dtypes.iloc[int(position)]
-        dtype = pandas.StringDtype(storage, na_value=dtype.na_value)
+        kept = frame.dtypes.iloc[int(position)].na_value
+        dtype = pandas.StringDtype(storage) if kept is pandas.NA else pandas.StringDtype(storage, na_value=kept)
         texts = _as_objects(table.column(int(position)), "none", numpy)
         frame.isetitem(int(position), pandas.Series(texts, index=frame.index, dtype=dtype))
     if facts.get("index") is not None:
@@ -226,12 +226,12 @@ def _nullable(type: Any, types: Any, pandas: Any) -> Any:
 
 
 def _check_form(frame: Any, table: Any) -> None:
-    """Hold dtypes and labels of the empty frame against those that came back: values play no part in them."""
+    """Hold the first row's dtypes and labels against those that came back: the other rows play no part in them."""
     pandas = importlib.import_module("pandas")
     ranged = type(frame.index) is pandas.RangeIndex
-    before = frame.iloc[:0]
+    before = frame.iloc[:1]
     try:
-        back = from_table(table.slice(0, 0))
+        back = from_table(table.slice(0, 1))
     except (TypeError, ValueError, NotImplementedError) as error:
         raise inexact("", f"cannot be kept exactly: {error}", "a dtype or label that Arrow cannot name") from error
     if ranged:
