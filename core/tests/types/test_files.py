@@ -6,6 +6,8 @@ import copy
 import dataclasses
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -518,3 +520,36 @@ def test_files_are_put_into_the_folder_of_the_attempt(round_trip, table, monkeyp
     assert FlyteFile.new("x.txt").path == str(tmp_path / "x.txt")
     monkeypatch.setattr("flytepath.types.attempt_folder.find", lambda: None)
     assert tmp_path not in Path(round_trip(FlyteFile, table)).parents
+
+
+def test_many_threads_download_a_file_once(round_trip, table, monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+
+    back = round_trip(FlyteFile, table)
+    fetched = []
+    fetch = back._content.fetch
+    monkeypatch.setattr(back._content, "fetch", lambda target: fetched.append(target) or fetch(target))
+    with ThreadPoolExecutor(8) as pool:
+        paths = set(pool.map(lambda _: back.download(), range(32)))
+    assert len(paths) == len(fetched) == 1
+
+
+def test_a_child_that_ends_leaves_its_parents_files(tmp_path):
+    script = """
+import os, sys
+from flytepath.types.engine import codec
+from flytepath.types.files import FlyteFile
+kept = codec(FlyteFile).isolate(sys.argv[1])
+path = kept.download()
+child = os.fork()
+if child == 0:
+    sys.exit(0)
+os.waitpid(child, 0)
+with kept.open("r") as given, open(path) as copy:
+    print(given.read() == copy.read() == "x", path)
+"""
+    (tmp_path / "x").write_text("x")
+    done = subprocess.run([sys.executable, "-c", script, tmp_path / "x"], capture_output=True, text=True, timeout=60)
+    told, _, path = done.stdout.strip().partition(" ")
+    assert told == "True", done.stderr
+    assert not Path(path).exists()
