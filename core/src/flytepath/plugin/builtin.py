@@ -25,6 +25,11 @@ def flytepath_task_types() -> list[TaskTypeDeclaration]:
             config="flytepath.authoring.shell:ShellConfig",
         ),
         TaskTypeDeclaration(
+            name="container",
+            task_type="flytepath.authoring.container:ContainerTaskType",
+            config="flytepath.authoring.container:ContainerConfig",
+        ),
+        TaskTypeDeclaration(
             name="sql",
             task_type="flytepath.authoring.sql:SQLTaskType",
             config="flytepath.authoring.sql:SQLConfig",
