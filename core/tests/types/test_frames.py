@@ -239,3 +239,19 @@ def test_two_kinds_of_one_library_are_ambiguous_only_where_they_overlap():
     assert codec(numpy.ndarray | DataFrame)
     with pytest.raises(DefinitionError, match="ambiguous"):
         codec(numpy.ndarray | NDArray[numpy.float64])
+
+
+def test_columns_of_polars_frames_are_declared_too(round_trip):
+    from typing import Annotated
+
+    from flytepath.types.named_types import kwtypes
+
+    frame = polars.DataFrame({"a": [1], "b": ["x"], "odd": [object()]}, schema_overrides={"odd": polars.Object})
+    columns = kwtypes(b=str, a=int)
+    for t, given in ((polars.DataFrame, frame), (polars.LazyFrame, frame.lazy())):
+        declared = Annotated[t, columns]
+        for back in (codec(declared).isolate(given), round_trip(declared, given)):
+            assert type(back) is t
+            assert back.lazy().collect().to_dict(as_series=False) == {"b": ["x"], "a": [1]}
+    with pytest.raises(TypeTransformerFailedError, match="'c'"):
+        codec(Annotated[polars.DataFrame, kwtypes(c=int)]).isolate(frame.drop("odd"))

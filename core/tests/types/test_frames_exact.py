@@ -15,6 +15,7 @@ numpy = pytest.importorskip("numpy")
 
 from flytepath.errors import TypeTransformerFailedError  # noqa: E402
 from flytepath.types.engine import codec  # noqa: E402
+from flytepath.types.structured_dataset import PARQUET, StructuredDataset  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
@@ -132,6 +133,20 @@ def test_a_column_that_would_change_is_refused_with_its_name(name, blobs):
     assert name in str(caught.value)
     assert caught.value.hint
     assert not blobs.contents
+
+
+@pytest.mark.parametrize("name", [*COLUMNS, *(f"index: {name}" for name in INDEXES), *(f"labels: {n}" for n in LABELS)])
+def test_parquet_keeps_as_much(name, round_trip):
+    kind, _, which = name.partition(": ")
+    if kind == "index":
+        frame = DataFrame({"a": [1, 2, 3]}, index=INDEXES[which])
+    elif kind == "labels":
+        frame = DataFrame([[1, 2.5], [3, 4.5]], columns=LABELS[which])
+    else:
+        frame = DataFrame({"before": [1.0, 2.0, 3.0], name: COLUMNS[name]})
+    for one in (frame, frame.iloc[:1]):
+        made = StructuredDataset(dataframe=one, file_format=PARQUET)
+        same(round_trip(StructuredDataset, made).open(DataFrame).all(), one)
 
 
 @pytest.mark.parametrize("name", COLUMNS)

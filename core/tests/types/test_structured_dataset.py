@@ -165,6 +165,20 @@ def test_columns_of_a_frame_type_are_declared_too(round_trip, blobs):
     assert codec(narrow).decode(literal, blobs).column_names == ["age"]
 
 
+def test_a_column_that_is_not_asked_for_may_be_anything(round_trip):
+    frame = DataFrame({"a": [1], "odd": pandas.Series([object()], dtype=object)})
+    for back in both_ways(Annotated[DataFrame, kwtypes(a=int)], frame, round_trip):
+        assert back.to_dict("list") == {"a": [1]}
+
+
+def test_a_missing_column_is_named_with_those_that_are_there(blobs):
+    frame = DataFrame({"amount": [1], "b": [1]})
+    with pytest.raises(TypeTransformerFailedError) as caught:
+        codec(Annotated[DataFrame, kwtypes(amont=int)]).encode(frame, blobs)
+    assert caught.value.actual == "amount, b"
+    assert "did you mean 'amount'?" in (caught.value.hint or "")
+
+
 def test_only_the_columns_that_are_asked_for_are_read_from_parquet(blobs, monkeypatch):
     literal = codec(StructuredDataset).encode(StructuredDataset(dataframe=people(), file_format=PARQUET), blobs)
     asked = []

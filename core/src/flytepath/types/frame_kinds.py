@@ -35,6 +35,10 @@ class FrameKind:
         """A frame that shares nothing that can change with the given one."""
         return frame
 
+    def subset(self, frame: Any, columns: list[str]) -> Any:
+        """The frame without columns that are not asked for, where all that are asked for are there."""
+        return frame
+
     def from_batches(self, tables: Iterator[Any]) -> Iterator[Any]:
         """A frame for each of some tables."""
         return (self.from_table(table) for table in tables)
@@ -72,6 +76,11 @@ class _Pandas(FrameKind):
 
         return pandas_frames.isolate(frame)
 
+    def subset(self, frame: Any, columns: list[str]) -> Any:
+        from flytepath.types import pandas_frames
+
+        return pandas_frames.subset(frame, columns)
+
 
 class _Polars(FrameKind):
     """Schemas are tried on the empty frame; polars and Arrow share the values' own layout."""
@@ -97,6 +106,9 @@ class _Polars(FrameKind):
 
     def isolate(self, frame: Any) -> Any:
         return frame.clone()
+
+    def subset(self, frame: Any, columns: list[str]) -> Any:
+        return frame.select(columns) if set(columns) <= set(frame.collect_schema().names()) else frame
 
 
 class _LazyPolars(_Polars):

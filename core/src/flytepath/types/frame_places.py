@@ -173,7 +173,10 @@ def _files(system: Any, path: str, uri: str) -> list[str]:
 
 
 def _unreachable(uri: str, error: Exception) -> TypeTransformerFailedError:
-    missing = f"install the fsspec driver of {scheme_of(uri)!r}" if not isinstance(error, OSError) else None
+    scheme = scheme_of(uri)
+    missing = (
+        None if isinstance(error, OSError) else f"install the fsspec driver of {scheme!r}, or a plugin that reads it"
+    )
     return TypeTransformerFailedError(
         f"the place cannot be reached: {type(error).__name__}: {error}",
         place=uri,

@@ -119,9 +119,10 @@ def table_of(value: Any, expected: str, columns: Columns) -> Any:
         TypeTransformerFailedError: it is no frame, would come back different, or lacks a declared column.
     """
     pyarrow(f"a frame ({expected})")
-    table = kind_of_value(value, expected).to_table(value)
+    kind = kind_of_value(value, expected)
     if columns is None:
-        return table
+        return kind.to_table(value)
+    table = kind.to_table(kind.subset(value, list(columns)))
     check_columns(table.schema, columns, "the frame")
     return select(table, columns)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import json
 import warnings
-from collections.abc import Iterator
 from typing import Any, Final
 
 from flytepath.errors import TypeTransformerFailedError
@@ -65,8 +64,9 @@ def from_table(table: Any) -> Any:
 
 
 def subset(frame: Any, columns: list[str]) -> Any:
-    """The frame with only these columns, in this order."""
-    return frame[columns]
+    """The frame with only these columns, in this order; as it is where a label is no such name."""
+    labels = list(frame.columns) if frame.columns.nlevels == 1 else []
+    return frame[columns] if all(labels.count(name) == 1 for name in columns) else frame
 
 
 def isolate(frame: Any) -> Any:
@@ -84,12 +84,6 @@ def isolate(frame: Any) -> Any:
             copies = [copy.deepcopy(item) for item in items]
             own.isetitem(position, pandas.Series(copies, index=frame.index, dtype=object))
     return own
-
-
-def batches(frame: Any, rows: int) -> Iterator[Any]:
-    """The frame in pieces of so many rows."""
-    for start in range(0, len(frame), rows):
-        yield frame.iloc[start : start + rows]
 
 
 # --- what Arrow's metadata leaves out ----------------------------------------------------------------------------
