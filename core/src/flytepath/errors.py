@@ -95,21 +95,62 @@ class ConfigError(FlytePathError, ValueError):
     exit_status = 2
 
 
-class InputError(FlytePathError, TypeError, ValueError):
+class AssertionFailedError(FlytePathError, AssertionError):
+    """What was written or called can never work. The base of all errors of definition, compilation and calling."""
+
+    code = "FP-ASSERTION"
+    exit_status = 2
+
+
+class ValidationError(AssertionFailedError):
+    """What was written does not fit together."""
+
+    code = "FP-VALIDATION"
+
+
+class InputError(AssertionFailedError, TypeError, ValueError):
     """A task or workflow was given inputs it does not take, or not all it needs."""
 
     code = "FP-INPUT"
-    exit_status = 2
+
+
+class UnknownInputError(InputError):
+    """An input that the task or workflow does not have, or one input twice."""
+
+    code = "FP-UNKNOWN-INPUT"
+
+
+class MissingInputError(InputError):
+    """An input without a default was not given."""
+
+    code = "FP-MISSING-INPUT"
 
 
 # --- what the author wrote ---------------------------------------------------------------------------------------
 
 
-class DefinitionError(FlytePathError, TypeError, ValueError):
+class DefinitionError(AssertionFailedError, TypeError, ValueError):
     """A task, type or workflow is declared in a way that can never run."""
 
     code = "FP-DEFINITION"
-    exit_status = 2
+
+
+class MissingAnnotationError(DefinitionError):
+    """An input, or what is returned, has no type."""
+
+    code = "FP-MISSING-ANNOTATION"
+
+
+class MissingReturnError(DefinitionError):
+    """A function declares that it returns a value and has no return statement."""
+
+    code = "FP-MISSING-RETURN"
+
+
+class NestedTaskError(DefinitionError):
+    """A worker could not find this task: no module variable holds it."""
+
+    code = "FP-NESTED-TASK"
 
 
 class AmbiguousUnionError(DefinitionError):
@@ -124,10 +165,71 @@ class DefaultValueError(DefinitionError):
     code = "FP-DEFAULT"
 
 
-class CompileError(FlytePathError, TypeError, ValueError):
-    """A workflow's nodes do not fit together. One error may report several findings, a line each."""
+class CompileError(ValidationError, TypeError, ValueError):
+    """A workflow's nodes do not fit together. One error may report several ``findings``, a line each."""
 
     code = "FP-COMPILE"
+    findings: tuple[FlytePathError, ...] = ()
+
+
+class TypeMismatchError(CompileError):
+    """What a node gives is not of the type of the place it goes to."""
+
+    code = "FP-TYPE-MISMATCH"
+
+
+class CycleError(CompileError):
+    """Nodes wait for each other in a circle."""
+
+    code = "FP-CYCLE"
+
+
+class UnboundOutputError(CompileError):
+    """An output that a workflow declares gets no value."""
+
+    code = "FP-UNBOUND-OUTPUT"
+
+
+class PromiseError(CompileError):
+    """Python would have to compute with a value that is not there until the workflow runs."""
+
+    code = "FP-PROMISE"
+
+
+class PromiseBranchError(PromiseError):
+    """Python's ``if``, ``and``, ``or`` or ``not`` on a value that is not there until the workflow runs."""
+
+    code = "FP-PROMISE-BRANCH"
+
+
+class ForeignPromiseError(CompileError):
+    """A promise that stands for nothing in this workflow: another's, or a part that does not exist."""
+
+    code = "FP-FOREIGN-PROMISE"
+
+
+class ConditionalError(CompileError):
+    """A conditional that is not complete, or whose cases give different things."""
+
+    code = "FP-CONDITIONAL"
+
+
+class OverrideError(CompileError):
+    """An override that the node's task cannot honour, or that is not understood."""
+
+    code = "FP-OVERRIDE"
+
+
+class LaunchPlanError(DefinitionError):
+    """A launch plan's name is taken by one with other values, or its inputs are not the workflow's."""
+
+    code = "FP-LAUNCH-PLAN"
+
+
+class EntityReferenceError(FlytePathError, LookupError):
+    """A reference to a registered entity that is not there, or does not look as declared here."""
+
+    code = "FP-REFERENCE"
     exit_status = 2
 
 
@@ -230,6 +332,30 @@ class TaskFailedError(FlytePathError):
     """A task's own code failed; the message carries the type and text of its exception."""
 
     code = "FP-TASK-FAILED"
+
+
+class BranchFailedError(TaskFailedError, ValueError):
+    """A conditional went to a case that says ``fail``."""
+
+    code = "FP-BRANCH"
+
+
+class GateError(TaskFailedError):
+    """A gate was refused, timed out, or nobody is there to answer it."""
+
+    code = "FP-GATE"
+
+
+class MapFailedError(TaskFailedError):
+    """Too few items of a map task succeeded."""
+
+    code = "FP-MAP"
+
+
+class EagerError(TaskFailedError):
+    """Something an eager task called has failed; the cause is the failure itself."""
+
+    code = "FP-EAGER"
 
 
 class BoundaryCheckError(TaskFailedError, ValueError):

@@ -246,16 +246,20 @@ def test_files_and_directories_go_through_a_workflow_and_the_callers_are_left_al
 def test_outputs_are_read_as_their_types() -> None:
     task = ShellTask(
         name="typed",
-        script='echo 3 > n; echo "[1, 2]" > l; echo true > b; printf "a\\n\\n" > s; echo 2024-02-29 > d',
+        script='echo 3 > n; echo "[1, 2]" > l; echo true > b; printf "a\\n\\n" > s; echo 2024-02-29 > d; pwd > p',
         output_locs=[
             OutputLocation("n", int, "n"),
             OutputLocation("l", list[int], Path("l")),
             OutputLocation("b", bool, "b"),
             OutputLocation("s", str, "s"),
             OutputLocation("d", dt.date, "d"),
+            OutputLocation("p", Path, "p"),
         ],
     )
-    assert task() == (3, [1, 2], True, "a\n", dt.date(2024, 2, 29))
+    *values, folder = task()
+    assert values == [3, [1, 2], True, "a\n", dt.date(2024, 2, 29)]
+    assert isinstance(folder, Path)
+    assert folder.is_absolute()
 
 
 def test_a_location_in_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:

@@ -7,7 +7,13 @@ from typing import Any, NamedTuple
 
 import pytest
 from flytepath import Deck, PythonInstanceTask, Resources, current_context, kwtypes, task
-from flytepath.errors import DefinitionError, InputError, PluginNotFoundError, TypeTransformerFailedError
+from flytepath.errors import (
+    DefaultValueError,
+    DefinitionError,
+    InputError,
+    PluginNotFoundError,
+    TypeTransformerFailedError,
+)
 
 
 @task
@@ -168,7 +174,7 @@ def test_bad_metadata_is_refused_at_definition(options: dict[str, Any]) -> None:
 
 
 def test_a_default_of_another_type_is_refused_at_definition() -> None:
-    with pytest.raises(TypeTransformerFailedError, match=r"int"):
+    with pytest.raises(DefaultValueError, match=r"int"):
 
         @task
         def off(x: int = "1") -> int:  # type: ignore[assignment]

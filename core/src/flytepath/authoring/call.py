@@ -6,9 +6,11 @@ checks of the outputs.
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+import os
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from flytepath.authoring.context import ExecutionContext, entered
@@ -23,16 +25,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("flytepath")
 
+#: An attempt, cut at its body.
+Steps = Generator[Any, Any, Any]
+
 #: Told of each boundary check: variable, side, checker's name, report.
 OnCheck = Callable[[str, str, str, BoundaryReport], None]
 
 _PYTHON = "python"
 _task_types: dict[type[Any], TaskType] = {}
+_plain_type = TaskType()
 
 
 def task_type_name(task: Task) -> str:
     """The name of the task's type: ``python`` without a configuration."""
-    if task.task_config is None:
+    if task.task_config is None or task.has_own_execute:
         return _PYTHON
     from flytepath.plugin.manager import current
 
@@ -42,17 +48,15 @@ def task_type_name(task: Task) -> str:
 
 def task_type_of(task: Task) -> TaskType:
     """The task type that runs ``task``, imported when first needed."""
+    if task.task_config is None or task.has_own_execute:
+        return _plain_type
     kind = type(task.task_config)
     known = _task_types.get(kind)
     if known is None:
-        if task.task_config is None:
-            known = TaskType()
-        else:
-            from flytepath.plugin.manager import current
+        from flytepath.plugin.manager import current
 
-            manager = current()
-            known = manager.resolve(manager.task_type_for(kind).declaration.task_type)()
-        _task_types[kind] = known
+        manager = current()
+        known = _task_types[kind] = manager.resolve(manager.task_type_for(kind).declaration.task_type)()
     return known
 
 
@@ -86,22 +90,57 @@ def check_markers(task: Task) -> None:
 
 
 def call_here(task: Task, inputs: dict[str, Any]) -> Any:
-    """A direct call: run the attempt in this process and return what the caller expects."""
+    """A direct call: run the attempt in this process, or reuse its outputs; what the caller expects."""
+    if task.settings.caching is not None:
+        from flytepath.authoring.local_cache import reused
+
+        return reused(task, inputs, lambda: _run_here(task, inputs))
+    return _run_here(task, inputs)
+
+
+def _run_here(task: Task, inputs: dict[str, Any]) -> Any:
+    task_type, context = _prepared(task)
+    try:
+        outputs = call_attempt(task, task_type, context, inputs, _ignore)
+    except Exception as error:
+        error.add_note(f"in task {task.name}")
+        raise
+    return _returned(task, outputs)
+
+
+async def call_async(task: Task, inputs: dict[str, Any]) -> Any:
+    """A direct call of a task whose body is a coroutine, in the caller's event loop."""
+    task_type, context = _prepared(task)
+    try:
+        steps = _steps(task, task_type, context, inputs, _ignore)
+        outputs = await _driven(steps)
+    except Exception as error:
+        error.add_note(f"in task {task.name}")
+        raise
+    return _returned(task, outputs)
+
+
+def _prepared(task: Task) -> tuple[TaskType, ExecutionContext]:
     task_type = task_type_of(task)
+    if task.is_plain:
+        return task_type, ExecutionContext(node_path=task.name, declare=task.declaration)
     if task_type.local_fidelity == "unsupported":
         raise DefinitionError(
             f"task {task.name} cannot run in a direct call",
             hint=f"its task type {task_type_name(task)!r} only runs on its backend; use `flytepath run`",
         )
     payload = task_type.compile(task.declaration()) if task.task_config is not None else None
-    context = ExecutionContext(node_path=task.name, declare=task.declaration, payload=payload)
-    try:
-        outputs = call_attempt(task, task_type, context, inputs, _ignore)
-    except Exception as error:
-        error.add_note(f"in task {task.name}")
-        raise
+    return task_type, ExecutionContext(
+        node_path=task.name, declare=task.declaration, payload=payload, enable_deck=bool(task.settings.decks)
+    )
+
+
+def _returned(task: Task, outputs: Any) -> Any:
     if outputs is NO_OUTPUT:
         return None
+    if task.has_one_output:
+        for key, value in outputs.items():
+            return task.checked_output(key, value)
     return task.returned({key: task.checked_output(key, value) for key, value in outputs.items()})
 
 
@@ -112,10 +151,62 @@ def _ignore(_variable: str, _side: str, _checker: str, _report: BoundaryReport) 
 def call_attempt(
     task: Task, task_type: TaskType, context: ExecutionContext, inputs: dict[str, Any], on_check: OnCheck
 ) -> Any:
-    """Run the attempt; native outputs by name, or ``NO_OUTPUT``."""
+    """Run the attempt to its end; native outputs by name, or ``NO_OUTPUT``."""
+    if task.is_plain and not _wrappers(task, context.tenant):
+        with entered(context):
+            result = task.call_body(inputs)
+            return _settled(task, context, task.as_outputs(complete(result) if task.is_async else result))
+    steps = _steps(task, task_type, context, inputs, on_check)
+    result = next(steps)
+    try:
+        if inspect.iscoroutine(result):
+            result = complete(result)
+    except BaseException as error:  # noqa: BLE001 - it is thrown into the steps
+        return _ended(steps, error)
+    return _ended(steps, None, result)
+
+
+def _settled(task: Task, context: ExecutionContext, outputs: dict[str, Any]) -> dict[str, Any]:
+    """The outputs; those that need the attempt (a generator, files in the folder of a direct call) are taken over now."""
+    for name in task.in_folder if context.tenant is None else task.streams:
+        outputs[name] = task.checked_output(name, outputs[name])
+    return outputs
+
+
+def _ended(steps: Steps, error: BaseException | None, result: Any = None) -> Any:
+    try:
+        if error is not None:
+            steps.throw(error)
+        else:
+            steps.send(result)
+    except StopIteration as stop:
+        return stop.value
+    raise RuntimeError("an attempt has one body")
+
+
+async def _driven(steps: Steps) -> Any:
+    result = next(steps)
+    try:
+        if inspect.isawaitable(result):
+            result = await result
+    except BaseException as error:  # noqa: BLE001 - it is thrown into the steps
+        return _ended(steps, error)
+    return _ended(steps, None, result)
+
+
+def _steps(
+    task: Task, task_type: TaskType, context: ExecutionContext, inputs: dict[str, Any], on_check: OnCheck
+) -> Steps:
+    """The attempt around its body: yields what the body gave, perhaps a coroutine, and is sent its value."""
     with entered(context):
         _check_boundary(task, task.input_codecs, inputs, context, on_check, "reading")
+        if task.settings.decks:
+            from flytepath.authoring.task_decks import write_decks_before
+
+            write_decks_before(task, context, inputs)
         with ExitStack() as stack:
+            if task.settings.variables:
+                stack.enter_context(_variables(task.settings.variables))
             for name, required, wrapper in _wrappers(task, context.tenant):
                 try:
                     stack.enter_context(wrapper(context))
@@ -123,12 +214,50 @@ def call_attempt(
                     if required:
                         raise
                     log.warning("task wrapper %s failed and is left out", name, exc_info=True)
-            result = task_type.execute(context, inputs, task.call_body)
+            if task.is_async and task_type.__class__ is not TaskType:
+                result = task_type.execute(context, inputs, lambda given: complete(task.call_body(given)))
+            else:
+                result = task_type.execute(context, inputs, task.call_body)
+            result = yield result
         if result is NO_OUTPUT:
             return NO_OUTPUT
-        outputs = task.as_outputs(result)
+        outputs = _settled(task, context, task.as_outputs(result))
         _check_boundary(task, task.output_codecs, outputs, context, on_check, "writing")
+        if task.settings.decks:
+            from flytepath.authoring.task_decks import write_decks_after
+
+            write_decks_after(task, context, outputs)
         return outputs
+
+
+def complete(awaitable: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end, also where this thread already runs an event loop."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(awaitable)
+    import contextvars
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1, thread_name_prefix="flytepath-task") as thread:
+        return thread.submit(contextvars.copy_context().run, asyncio.run, awaitable).result()
+
+
+@contextmanager
+def _variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for as long as the body runs."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _wrappers(task: Task, tenant: Tenant | None) -> list[tuple[str, bool, Any]]:

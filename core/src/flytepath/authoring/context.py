@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
+from flytepath.types import attempt_folder
+
 if TYPE_CHECKING:
     import datetime as dt
     import logging
@@ -333,6 +335,14 @@ class ExecutionContext:
 
 
 _current: ContextVar[ExecutionContext | None] = ContextVar("flytepath_context", default=None)
+
+
+def _folder_of_attempt() -> Path | None:
+    context = _current.get()
+    return None if context is None else context.working_directory
+
+
+attempt_folder.find = _folder_of_attempt
 
 
 def current_context() -> ExecutionContext:

@@ -8,7 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flytepath.errors import DefinitionError, InputError
+from flytepath.errors import (
+    DefinitionError,
+    MissingAnnotationError,
+    MissingInputError,
+    MissingReturnError,
+    UnknownInputError,
+)
 
 
 class _Required:
@@ -29,8 +35,16 @@ class Signature:
     output_tuple: type[Any] | None = None
 
 
-def read_signature(function: Callable[..., Any], what: str) -> Signature:
+def read_signature(
+    function: Callable[..., Any], what: str, *, pickle_untyped: bool = False, is_stub: bool = False
+) -> Signature:
     """The signature of a task's or workflow's function.
+
+    Args:
+        function: the function.
+        what: the word for it in errors.
+        pickle_untyped: take what has no annotation as ``Any``.
+        is_stub: the body is never run.
 
     Raises:
         DefinitionError: an input without annotation, ``*args`` or ``**kwargs``, an annotation that cannot be
@@ -43,8 +57,8 @@ def read_signature(function: Callable[..., Any], what: str) -> Signature:
             raise DefinitionError(
                 f"a {what} cannot take *{parameter.name}", place=place, hint="name each input and annotate its type"
             )
-        if parameter.annotation is parameter.empty:
-            raise DefinitionError(
+        if parameter.annotation is parameter.empty and not pickle_untyped:
+            raise MissingAnnotationError(
                 f"input {parameter.name!r} of the {what} has no type",
                 place=f"{place}({parameter.name})",
                 expected="an annotation such as x: int",
@@ -56,21 +70,28 @@ def read_signature(function: Callable[..., Any], what: str) -> Signature:
         hints = _hints_with_locals(function, place, error)
     returned = hints.pop("return", None)
     if "return" not in function.__annotations__ and _returns_value(function):
-        raise DefinitionError(
-            f"the {what} returns a value but declares no return type",
-            place=place,
-            expected="a return annotation such as -> int",
-            hint="annotate what it returns, or '-> None'",
-        )
-    if returned not in (None, type(None)) and not _returns_value(function) and not _is_stub(function):
-        raise DefinitionError(
+        if not pickle_untyped:
+            raise _unannotated_return(what, place)
+        returned = Any
+    stub = is_stub or _is_stub(function)
+    if returned not in (None, type(None)) and not stub and not _returns_value(function):
+        raise MissingReturnError(
             f"the {what} declares that it returns {_shown(returned)} but has no return statement",
             place=place,
             hint="return a value, or annotate '-> None'",
         )
     outputs, output_tuple = read_outputs(returned)
     defaults = {n: REQUIRED if p.default is p.empty else p.default for n, p in parameters.items()}
-    return Signature({name: hints[name] for name in parameters}, defaults, outputs, output_tuple)
+    return Signature({name: hints.get(name, Any) for name in parameters}, defaults, outputs, output_tuple)
+
+
+def _unannotated_return(what: str, place: str) -> MissingAnnotationError:
+    return MissingAnnotationError(
+        f"the {what} returns a value but declares no return type",
+        place=place,
+        expected="a return annotation such as -> int",
+        hint="annotate what it returns, or '-> None'",
+    )
 
 
 def _hints_with_locals(function: Callable[..., Any], place: str, error: NameError) -> dict[str, Any]:
@@ -140,7 +161,7 @@ def bind_arguments(
     """
     names = tuple(parameters)
     if len(args) > len(names):
-        raise InputError(
+        raise UnknownInputError(
             f"{name}() takes {len(names)} inputs, {len(args)} were given by position",
             place=name,
             expected=", ".join(names) or "no inputs",
@@ -148,9 +169,9 @@ def bind_arguments(
     bound = dict(zip(names, args, strict=False))
     for key, value in kwargs.items():
         if key in bound:
-            raise InputError(f"{name}() got input {key!r} twice", place=f"{name}({key})")
+            raise UnknownInputError(f"{name}() got input {key!r} twice", place=f"{name}({key})")
         if key not in parameters:
-            raise InputError(
+            raise UnknownInputError(
                 f"{name}() has no input {key!r}",
                 place=f"{name}({key})",
                 expected=", ".join(names) or "no inputs",
@@ -165,7 +186,7 @@ def bind_arguments(
                 missing.append(key)
             bound[key] = default
     if missing:
-        raise InputError(
+        raise MissingInputError(
             f"{name}() is missing {'input' if len(missing) == 1 else 'inputs'} {', '.join(map(repr, missing))}",
             place=name,
             expected=", ".join(names),

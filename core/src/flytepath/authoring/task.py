@@ -1,37 +1,47 @@
-"""Tasks: typed functions, and tasks without a function that a plugin's task type runs."""
+"""Tasks: typed functions, and tasks without a function that a task type or a class of the user's own runs."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, overload
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
-from flytepath.authoring.entity import Entity
-from flytepath.authoring.graph import building
+from flytepath.authoring.entity import Entity, Interface
+from flytepath.authoring.settings import TaskMetadata, TaskSettings, task_settings
 from flytepath.authoring.signature import read_signature
 from flytepath.errors import DefinitionError, TypeTransformerFailedError
-from flytepath.model.resources import Resources
+from flytepath.types import attempt_folder
 
 if TYPE_CHECKING:
+    from flytepath.authoring.caching import Cache
+    from flytepath.authoring.deck import DeckField
+    from flytepath.authoring.documentation import Documentation
+    from flytepath.authoring.image_spec import ImageSpec
+    from flytepath.authoring.pod_template import PodTemplate
+    from flytepath.model.accelerators import Accelerator
+    from flytepath.model.resources import Resources
+    from flytepath.model.secret import Secret
     from flytepath.plugin.task_type import TaskDeclaration
 
 
-@dataclass(slots=True, frozen=True)
-class TaskMetadata:
-    """How a task is run: retries, timeout, resources."""
-
-    retries: int = 0
-    timeout_seconds: float | None = None
-    requests: Resources = field(default_factory=Resources)
-    limits: Resources = field(default_factory=Resources)
-    documentation: str = ""
-
-
 class Task(Entity):
-    """A named, typed step. Called in a workflow it becomes a node; called anywhere else it runs right here."""
+    """A named, typed step.
 
-    body: str = "none"
+    Args:
+        name: unique in its project.
+        inputs, outputs: Python types by name, in order.
+        task_config: selects the task type.
+        defaults: defaults of inputs.
+        output_tuple: the NamedTuple class of several outputs.
+        settings: as for :func:`task`.
+    """
+
+    body: ClassVar[Literal["function", "notebook", "shell", "sql", "none"]] = "none"
+    #: What the body gives: outputs, or (``dynamic``) a graph, or (``eager``) outputs by way of calls.
+    mode: ClassVar[Literal["task", "dynamic", "eager"]] = "task"
+    #: The text a body is made of, where it is no function.
+    source: str = ""
 
     def __init__(
         self,
@@ -42,70 +52,106 @@ class Task(Entity):
         task_config: Any = None,
         defaults: Mapping[str, Any] | None = None,
         output_tuple: type[Any] | None = None,
-        metadata: TaskMetadata | None = None,
+        function: Callable[..., Any] | None = None,
+        **settings: Any,
     ) -> None:
         super().__init__(name, inputs, outputs, defaults or {}, output_tuple)
         self.task_config = task_config
-        self.metadata = metadata or TaskMetadata()
+        self.function = function
+        self.settings: TaskSettings = task_settings(name, self.inputs, function, settings)
         self._isolate = {name: codec.isolate for name, codec in self.input_codecs.items()}
-        if task_config is not None:
+        if task_config is not None and not self.has_own_execute:
             from flytepath.authoring.call import check_config
 
             check_config(self)
-        if any(codec.markers for codec in (*self.input_codecs.values(), *self.output_codecs.values())):
+        markers = [m for codec in (*self.input_codecs.values(), *self.output_codecs.values()) for m in codec.markers]
+        if markers:
             from flytepath.authoring.call import check_markers
 
             check_markers(self)
+        #: Outputs that are taken over while the attempt lasts: in any run, and in direct calls, whose folder ends with them.
+        self.streams = self._outputs_with(attempt_folder.STREAMS)
+        self.in_folder = self._outputs_with(attempt_folder.IN_FOLDER)
+        #: Nothing happens around the body but checks of types.
+        self.is_plain = (
+            task_config is None
+            and not markers
+            and self.settings.caching is None
+            and not self.settings.decks
+            and not self.settings.variables
+            and self.mode == "task"
+        )
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        bound = self.bind(args, kwargs)
-        graph = building.get()
-        if graph is not None:
-            return graph.call(self, bound)
-        return self.run_here(bound)
+    def _outputs_with(self, kinds: frozenset[str]) -> tuple[str, ...]:
+        codecs = self.output_codecs.items()
+        return tuple(name for name, codec in codecs if attempt_folder.holds(codec.literal_type, kinds))
+
+    @property
+    def metadata(self) -> TaskMetadata:
+        """The settings flytekit knows by this name."""
+        settings = self.settings
+        caching = settings.caching
+        return TaskMetadata(
+            cache=caching is not None,
+            cache_version=caching.version if caching else "",
+            cache_serialize=caching.serialize if caching else False,
+            cache_ignore_input_vars=caching.ignored if caching else (),
+            interruptible=settings.interruptible,
+            deprecated=settings.deprecated,
+            retries=settings.retries,
+            timeout=None if settings.timeout_seconds is None else dt.timedelta(seconds=settings.timeout_seconds),
+            pod_template_name=settings.pod_template_name or None,
+            generates_deck=bool(settings.decks),
+            is_eager=self.mode == "eager",
+            labels=settings.labels,
+            annotations=settings.annotations,
+        )
+
+    @property
+    def has_own_execute(self) -> bool:
+        """Whether the class says itself how it runs, and needs no task type for it."""
+        return type(self).execute is not Task.execute
+
+    def execute(self, **inputs: Any) -> Any:
+        """What a subclass overrides to do the task's work with native inputs."""
+        raise DefinitionError(
+            f"task {self.name} has no body to call",
+            place=self.name,
+            hint="its class must override execute(), or its task type must, and not call the body",
+        )
 
     def run_here(self, inputs: dict[str, Any]) -> Any:
         """Run one attempt in this process with native inputs, checked and kept apart from the caller's."""
-        isolate = self._isolate
+        if self.stand_in is not None:
+            return self.stand_in(**inputs)
+        own = {}
+        isolate, key = self._isolate, ""
         try:
-            own = {key: isolate[key](value) for key, value in inputs.items()}
-        except TypeTransformerFailedError:
-            own = {key: self.checked_input(key, value) for key, value in inputs.items()}
-        from flytepath.authoring.call import call_here
-
+            for key, value in inputs.items():
+                own[key] = isolate[key](value)
+        except TypeTransformerFailedError as error:  # not tried again: an iterator would be half consumed
+            error.place = f"{self.name}({key}{error.place or ''})"
+            raise
         return call_here(self, own)
 
+    async def run_async(self, inputs: dict[str, Any]) -> Any:
+        """Run one attempt of a task whose body is a coroutine in the caller's loop."""
+        from flytepath.authoring.call import call_async
+
+        if self.stand_in is not None:
+            result = self.stand_in(**inputs)
+            return await result if inspect.isawaitable(result) else result
+        return await call_async(self, {key: self.checked_input(key, value) for key, value in inputs.items()})
+
     def call_body(self, inputs: Mapping[str, Any]) -> Any:
-        """Call the user's function; a task without one cannot be called so."""
-        raise DefinitionError(
-            f"task {self.name} has no body to call", hint="its task type must override execute() and not call the body"
-        )
+        """Call the user's function, or :meth:`execute`."""
+        if self.function is None:
+            return self.execute(**inputs)
+        return self.function(**inputs)
 
     def as_outputs(self, result: Any) -> dict[str, Any]:
-        """What the body returned, by output name, checked."""
-        names = tuple(self.outputs)
-        if not names:
-            if result is not None:
-                raise TypeTransformerFailedError(
-                    f"task {self.name} declares no output but returned a value",
-                    place=f"{self.name}()",
-                    expected="None",
-                    actual=type(result).__name__,
-                    hint="annotate the task's return type",
-                )
-            return {}
-        if self.has_one_output:
-            values: tuple[Any, ...] = (result,)
-        else:
-            if not isinstance(result, tuple) or len(result) != len(names):
-                raise TypeTransformerFailedError(
-                    f"task {self.name} declares {len(names)} outputs",
-                    place=f"{self.name}()",
-                    expected=f"a tuple of {len(names)} values",
-                    actual=f"{type(result).__name__}{f' of {len(result)}' if isinstance(result, tuple) else ''}",
-                )
-            values = result
-        return dict(zip(names, values, strict=True))
+        """What the body returned, by output name."""
+        return self.named(result)
 
     def declaration(self) -> TaskDeclaration:
         """The task as its task type sees it."""
@@ -118,51 +164,124 @@ class Task(Entity):
             outputs={name: codec.literal_type for name, codec in self.output_codecs.items()},
             python_inputs=self.inputs,
             python_outputs=self.outputs,
-            body=self.body,  # type: ignore[arg-type]
-            requests=self.metadata.requests,
-            limits=self.metadata.limits,
+            body=self.body,
+            source=self.source,
+            requests=self.settings.requests,
+            limits=self.settings.limits,
         )
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
 
 
+# Last, because it is what every direct call goes through, and it needs nothing of this module when it is imported.
+from flytepath.authoring.call import call_here  # noqa: E402
+
+
 class PythonFunctionTask(Task):
-    """A task whose body is a Python function."""
+    """A task whose body is a Python function; what ``@task`` makes.
+
+    Args:
+        task_config: a plugin's configuration object, or ``None``.
+        task_function: a function with annotations.
+        settings: as for :func:`task`.
+    """
 
     body = "function"
 
     def __init__(
-        self, function: Callable[..., Any], *, task_config: Any = None, metadata: TaskMetadata | None = None
+        self, task_config: Any, task_function: Callable[..., Any], *, pickle_untyped: bool = False, **settings: Any
     ) -> None:
-        if not callable(function) or not hasattr(function, "__code__"):
+        if not callable(task_function) or not hasattr(task_function, "__code__"):
             raise DefinitionError(
-                "@task takes a plain function", actual=repr(function), hint="decorate a function defined with 'def'"
+                "@task takes a plain function",
+                actual=repr(task_function),
+                hint="decorate a function defined with 'def', with @task outermost",
             )
-        signature = read_signature(function, "task")
-        self.function = function
-        self.__doc__ = function.__doc__
-        self.__name__ = function.__name__
-        self.__qualname__ = function.__qualname__
-        self.__module__ = function.__module__
-        self.__wrapped__ = function
+        signature = read_signature(task_function, "task", pickle_untyped=pickle_untyped)
+        self.is_async = inspect.iscoroutinefunction(inspect.unwrap(task_function))
+        take_names(self, task_function)
+        settings.setdefault("docs", None)
         super().__init__(
-            f"{function.__module__}.{function.__qualname__}",
+            full_name(task_function),
             signature.inputs,
             signature.outputs,
             task_config=task_config,
             defaults=signature.defaults,
             output_tuple=signature.output_tuple,
-            metadata=metadata,
+            function=task_function,
+            **settings,
         )
 
-    def call_body(self, inputs: Mapping[str, Any]) -> Any:
+    def execute(self, **inputs: Any) -> Any:
         """Call the function."""
-        return self.function(**inputs)
+        return self.task_function(**inputs)
+
+    @property
+    def has_own_execute(self) -> bool:
+        """A function's task type decides how it runs."""
+        return False
+
+    @property
+    def task_function(self) -> Callable[..., Any]:
+        """The function."""
+        return self.function  # type: ignore[return-value]
+
+
+class PythonTask(Task):
+    """The base of tasks that are a class of the user's own: override :meth:`execute`.
+
+    Assign each to a module variable; that is how a worker finds it.
+
+    Args:
+        task_type: a word for people; what runs is ``execute``.
+        name: unique in its project.
+        task_config: kept as ``self.task_config`` for ``execute``.
+        interface: inputs and outputs.
+        environment: environment variables of the process that runs it.
+        settings: as for :func:`task`.
+
+    Example:
+        >>> class Greeting(PythonTask):
+        ...     def __init__(self, name: str, word: str):
+        ...         super().__init__("greeting", name, word, Interface({"who": str}, {"o0": str}))
+        ...     def execute(self, **inputs):
+        ...         return f"{self.task_config} {inputs['who']}"
+        >>> hello = Greeting("hello", "Hello")
+        >>> hello(who="Ada")
+        'Hello Ada'
+    """
+
+    def __init__(
+        self,
+        task_type: str,
+        name: str,
+        task_config: Any = None,
+        interface: Interface | None = None,
+        environment: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
+        interface = interface or Interface()
+        self.task_type = task_type
+        settings.setdefault("docs", inspect.cleandoc(type(self).__doc__ or ""))
+        super().__init__(
+            name,
+            interface.inputs,
+            interface.outputs,
+            task_config=task_config,
+            defaults=interface.defaults,
+            environment=environment,
+            **settings,
+        )
+
+    @property
+    def python_interface(self) -> Interface:
+        """The inputs and outputs."""
+        return self.interface
 
 
 class PythonInstanceTask(Task):
-    """A task without a function: the task type of its ``task_config`` does all the work.
+    """A task without a function: the task type of its ``task_config`` does all the work, or an own ``execute``.
 
     Assign it to a module variable; that is how a worker finds it.
 
@@ -170,34 +289,40 @@ class PythonInstanceTask(Task):
         name: the task's name, unique in its project.
         task_config: selects the task type.
         inputs, outputs: types by name, from :func:`kwtypes` or a dict.
-        retries, timeout, requests, limits: as for :func:`task`.
+        interface: the same as one object.
+        task_type: a word for people.
+        settings: as for :func:`task`.
     """
 
     def __init__(
         self,
         name: str,
-        task_config: Any,
+        task_config: Any = None,
         inputs: Mapping[str, Any] | None = None,
         outputs: Mapping[str, Any] | None = None,
         *,
-        retries: int = 0,
-        timeout: dt.timedelta | float | None = None,
-        requests: Resources | None = None,
-        limits: Resources | None = None,
+        interface: Interface | None = None,
+        task_type: str = "",
+        defaults: Mapping[str, Any] | None = None,
+        **settings: Any,
     ) -> None:
-        if task_config is None:
+        if task_config is None and not self.has_own_execute:
             raise DefinitionError(f"task {name} has no body and no task_config", place=name)
+        self.task_type = task_type
+        settings.setdefault("docs", inspect.cleandoc(type(self).__doc__ or ""))
+        interface = interface or Interface(inputs, outputs, defaults)
         super().__init__(
             name,
-            inputs or {},
-            outputs or {},
+            interface.inputs,
+            interface.outputs,
             task_config=task_config,
-            metadata=_metadata(name, retries, timeout, requests, limits, type(self).__doc__),
+            defaults=interface.defaults,
+            **settings,
         )
 
 
 def kwtypes(**types: Any) -> dict[str, Any]:
-    """Types by name, for tasks that have no signature.
+    """Types by name, for tasks that have no signature and for the columns of frames.
 
     Example:
         >>> kwtypes(x=int, y=str)
@@ -206,35 +331,18 @@ def kwtypes(**types: Any) -> dict[str, Any]:
     return types
 
 
-def _metadata(
-    name: str,
-    retries: int,
-    timeout: dt.timedelta | float | None,
-    requests: Resources | None,
-    limits: Resources | None,
-    documentation: str | None,
-) -> TaskMetadata:
-    if type(retries) is not int or retries < 0:
-        raise DefinitionError(
-            "retries is a whole number from 0", place=f"{name}(retries)", expected="int >= 0", actual=repr(retries)
-        )
-    seconds = timeout.total_seconds() if isinstance(timeout, dt.timedelta) else timeout
-    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0):
-        raise DefinitionError(
-            "timeout is a timedelta or a number of seconds, zero or None for none",
-            place=f"{name}(timeout)",
-            actual=repr(timeout),
-        )
-    for label, value in (("requests", requests), ("limits", limits)):
-        if value is not None and not isinstance(value, Resources):
-            raise DefinitionError(f"{label} takes Resources(...)", place=f"{name}({label})", actual=repr(value))
-    return TaskMetadata(
-        retries=retries,
-        timeout_seconds=float(seconds) if seconds else None,
-        requests=requests or Resources(),
-        limits=limits or Resources(),
-        documentation=(documentation or "").strip(),
-    )
+def full_name(function: Callable[..., Any]) -> str:
+    """``module.function``."""
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def take_names(entity: Entity, function: Callable[..., Any]) -> None:
+    """Let ``entity`` look like the function it was made of."""
+    entity.__doc__ = function.__doc__
+    entity.__name__ = function.__name__  # type: ignore[attr-defined]
+    entity.__qualname__ = function.__qualname__  # type: ignore[attr-defined]
+    entity.__module__ = function.__module__
+    entity.__wrapped__ = function  # type: ignore[attr-defined]
 
 
 @overload
@@ -243,28 +351,57 @@ def task(function: Callable[..., Any], /) -> PythonFunctionTask: ...
 def task(
     *,
     task_config: Any = None,
-    retries: int = 0,
+    cache: bool | Cache | None = None,
+    retries: int | None = None,
+    interruptible: bool | None = None,
+    deprecated: str | None = None,
     timeout: dt.timedelta | float | None = None,
+    container_image: str | ImageSpec | None = None,
+    environment: Mapping[str, str] | None = None,
     requests: Resources | None = None,
     limits: Resources | None = None,
+    secret_requests: list[Secret] | None = None,
+    node_dependency_hints: Iterable[Entity] | None = None,
+    docs: Documentation | None = None,
+    disable_deck: bool | None = None,
+    enable_deck: bool | None = None,
+    deck_fields: tuple[DeckField, ...] | None = None,
+    pod_template: PodTemplate | None = None,
+    pod_template_name: str | None = None,
+    accelerator: Accelerator | None = None,
+    pickle_untyped: bool = False,
+    shared_memory: bool | str | None = None,
+    resources: Resources | None = None,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    cache_version: str | None = None,
+    cache_serialize: bool | None = None,
+    cache_ignore_input_vars: tuple[str, ...] | None = None,
 ) -> Callable[[Callable[..., Any]], PythonFunctionTask]: ...
-def task(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    task_config: Any = None,
-    retries: int = 0,
-    timeout: dt.timedelta | float | None = None,
-    requests: Resources | None = None,
-    limits: Resources | None = None,
-) -> PythonFunctionTask | Callable[[Callable[..., Any]], PythonFunctionTask]:
+def task(function: Callable[..., Any] | None = None, /, *, task_config: Any = None, **settings: Any) -> Any:
     """Make a task of a typed function.
 
     Args:
         task_config: a plugin's configuration object; it selects the task type.
+        cache: reuse outputs for equal inputs, a :class:`Cache` or ``True`` with ``cache_version``; also in direct
+            calls, unless ``FLYTEPATH_LOCAL_CACHE=0``. ``cache_serialize`` lets one of several equal calls run at a
+            time, ``cache_ignore_input_vars`` names inputs that do not matter.
         retries: how often a failed attempt is tried again in a durable run, on the task's own budget.
+        interruptible: whether it may run on machines that can be taken away.
+        deprecated: why it should no longer be used.
         timeout: the longest one attempt may take, a ``timedelta`` or seconds; none by default.
-        requests, limits: the resources an attempt asks for and may use.
+        container_image: the image it needs on backends that run containers, or an :class:`ImageSpec`.
+        environment: environment variables of the process that runs it.
+        requests, limits: the resources an attempt asks for and may use; ``resources`` gives both at once.
+        secret_requests: the secrets it may ask its context for.
+        node_dependency_hints: taken for flytekit's sake; a compiled dynamic task needs no hints.
+        docs: documentation for people, beside the docstring.
+        enable_deck, disable_deck, deck_fields: whether FlytePath writes its own decks for it, and which.
+        pod_template, pod_template_name: the pod it runs in on Kubernetes.
+        accelerator: the kind of device its GPUs must be.
+        pickle_untyped: take inputs and outputs without annotation, and pickle them.
+        shared_memory: ``True`` or a size, for backends that give ``/dev/shm``.
+        labels, annotations: on whatever the backend makes for it.
 
     Raises:
         DefinitionError: the function cannot be a task; the error says why.
@@ -279,8 +416,24 @@ def task(
     """
 
     def decorate(function: Callable[..., Any]) -> PythonFunctionTask:
-        name = getattr(function, "__qualname__", repr(function))
-        metadata = _metadata(name, retries, timeout, requests, limits, getattr(function, "__doc__", None))
-        return PythonFunctionTask(function, task_config=task_config, metadata=metadata)
+        given = known_settings(settings, function)
+        return PythonFunctionTask(task_config, function, **given)
 
     return decorate if function is None else decorate(function)
+
+
+def known_settings(settings: dict[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
+    """``settings`` without those that mean nothing here, and with an error for those that cannot be kept."""
+    place = getattr(function, "__qualname__", repr(function))
+    given = {name: value for name, value in settings.items() if value is not None}
+    given.pop("node_dependency_hints", None)
+    for name, hint in _REFUSED.items():
+        if name in given:
+            raise DefinitionError(f"a task has no {name}", place=f"{place}({name})", hint=hint)
+    return given
+
+
+_REFUSED = {
+    "task_resolver": "a worker finds a task by the module variable that holds it",
+    "execution_mode": "use @dynamic or @eager",
+}

@@ -19,8 +19,8 @@ def read_output(declared: Any, kind: str, path: Path, where: str) -> Any:
     Raises:
         TypeTransformerFailedError: what is there cannot be read as that type.
     """
-    if kind in ("file", "directory", "path"):
-        return path if kind == "path" else str(path)
+    if kind in ("file", "directory"):
+        return str(path)
     from flytepath.types.text import parse_text
 
     try:

@@ -9,10 +9,8 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-from flytepath.authoring.task import PythonFunctionTask, Task
-from flytepath.authoring.workflow import PythonFunctionWorkflow
+from flytepath.authoring.entity import Entity
 from flytepath.errors import FlytePathError, UsageError
 
 
@@ -24,15 +22,15 @@ class Source:
     file: Path
     root: Path
 
-    def runnable(self) -> dict[str, PythonFunctionWorkflow | Task]:
+    def runnable(self) -> dict[str, Entity]:
         """What the module defines and can be run, by variable name."""
-        found: dict[str, PythonFunctionWorkflow | Task] = {}
+        found: dict[str, Entity] = {}
         for name, value in vars(self.module).items():
-            if isinstance(value, PythonFunctionWorkflow | Task) and not name.startswith("_"):
+            if isinstance(value, Entity) and not name.startswith("_"):
                 found[name] = value
         return found
 
-    def find(self, name: str) -> PythonFunctionWorkflow | Task:
+    def find(self, name: str) -> Entity:
         """The workflow or task called ``name``.
 
         Raises:
@@ -138,43 +136,3 @@ def _similar_file(path: Path) -> str | None:
         return f"there is no folder {path.parent}"
     close = difflib.get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], n=1)
     return f"did you mean {path.parent / close[0]}?" if close else None
-
-
-def as_workflow(found: PythonFunctionWorkflow | Task) -> PythonFunctionWorkflow:
-    """The workflow itself, or one that calls a single task with its own inputs."""
-    if isinstance(found, PythonFunctionWorkflow):
-        return found
-    return _single_task_workflow(found)
-
-
-def _single_task_workflow(task: Task) -> PythonFunctionWorkflow:
-    names = ", ".join(task.inputs)
-    scope: dict[str, Any] = {"task": task}
-    calls = ", ".join(f"{name}={name}" for name in task.inputs)
-    source = (
-        f"def workflow({names}):\n    return task({calls})\n"
-        if task.outputs
-        else f"def workflow({names}):\n    task({calls})\n"
-    )
-    exec(compile(source, f"<workflow of {task.name}>", "exec"), scope)
-    function = scope["workflow"]
-    function.__module__, _, function.__qualname__ = task.name.rpartition(".")
-    function.__annotations__ = {**task.inputs, "return": _returned(task)}
-    function.__doc__ = task.__doc__ if isinstance(task, PythonFunctionTask) else None
-    from flytepath.authoring.signature import REQUIRED
-
-    defaults = {name: value for name, value in task.defaults.items() if value is not REQUIRED}
-    function.__kwdefaults__ = None
-    function.__defaults__ = (
-        tuple(defaults[name] for name in list(task.inputs)[len(task.inputs) - len(defaults) :]) or None
-    )
-    return PythonFunctionWorkflow(function, "fail_immediately")
-
-
-def _returned(task: Task) -> Any:
-    if not task.outputs:
-        return None
-    if task.output_tuple is not None:
-        return task.output_tuple
-    kinds = tuple(task.outputs.values())
-    return kinds[0] if len(kinds) == 1 else tuple[kinds]  # type: ignore[valid-type]

@@ -50,7 +50,7 @@ def run(
     Inputs follow as --NAME VALUE, typed as the workflow declares them. Without NAME, list what can be run;
     NAME --help shows its inputs.
     """
-    from flytepath.cli.loading import as_workflow, load
+    from flytepath.cli.loading import load
 
     if name is not None and name.startswith("-"):
         raise UsageError(f"unexpected option {name!r}", expected="flytepath run FILE NAME --input value")
@@ -58,7 +58,7 @@ def run(
     if name is None:
         _list_runnable(loaded)
         return
-    workflow = as_workflow(loaded.find(name))
+    workflow = loaded.find(name)
     if ctx.obj.get("help"):
         _show_inputs(source, name, workflow)
         return
@@ -100,17 +100,17 @@ def _run(
     from flytepath.bundle import collect
     from flytepath.cli.executions import follow
     from flytepath.client import LocalClient, Scope
-    from flytepath.compiler import compile_workflow, parse_inputs
+    from flytepath.compiler import compile_entity, parse_inputs
     from flytepath.model.identity import DEFAULT_DOMAIN, DEFAULT_PROJECT, Tenant
 
     tenant = Tenant(project or DEFAULT_PROJECT, domain or DEFAULT_DOMAIN)
     scope = Scope.of_this_user(tenant)
     natives = _read_inputs_file(inputs_file, workflow)
-    _ = workflow.graph  # what is wrong with the workflow is said before anything is made on disk
+    _ = getattr(workflow, "graph", None)  # what is wrong with it is said before anything is made on disk
     with LocalClient(config.home()) as client:
         blobs = client.blobs(scope)
         literals = parse_inputs(workflow, texts, natives, blobs)
-        spec = compile_workflow(workflow, tenant, blobs)
+        spec = compile_entity(workflow, tenant, blobs)
         identity = client.register(scope, spec, collect(loaded.file, loaded.root))
         execution = client.create_execution(scope, identity, literals)
         if not as_json:

@@ -72,6 +72,7 @@ class TaskSpec(Record):
         secrets: references to the secrets it may ask for, never their values.
         accelerator, pod_template: where it runs, as data that backends read.
         decks: the reports that are written for it without its asking.
+        bundle: the code bundle it lies in, where that is not the execution's own: a task that was referred to.
     """
 
     name: str
@@ -96,6 +97,7 @@ class TaskSpec(Record):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     decks: tuple[str, ...] = ()
+    bundle: str = ""
     plugin: str = ""
     documentation: str = ""
 
@@ -111,6 +113,7 @@ class Overrides(Record):
     requests: Resources | None = None
     limits: Resources | None = None
     environment: Any = None
+    variables: dict[str, str] | None = None
     accelerator: dict[str, Any] | None = None
     pod_template: dict[str, Any] | None = None
     shared_memory: bool | str | None = None

@@ -109,18 +109,19 @@ class CaseSpec(Record):
 class MapSpec(Record):
     """How a node runs once per item of its ``mapped`` inputs; the other inputs are the same for every item.
 
-    With a ``min_success_ratio`` under 1 the outputs of items that failed are ``None``.
+    With a ``min_success_ratio`` under 1, or ``min_successes``, the outputs of items that failed are ``None``.
     """
 
     mapped: tuple[str, ...]
     concurrency: int | None = Field(default=None, ge=1)
     min_success_ratio: float = Field(default=1.0, ge=0, le=1)
+    min_successes: int | None = Field(default=None, ge=0)
 
 
 class GateSpec(Record):
     """What a node waits for: a person's approval or input under the name ``signal``, or time.
 
-    An approval passes on its input ``value``; an input has ``type``; ``seconds`` is how long to sleep.
+    An approval passes each of its inputs on as the output of the same name; an input has ``type``; ``seconds`` is how long to sleep.
     """
 
     kind: Literal["approve", "input", "sleep"]

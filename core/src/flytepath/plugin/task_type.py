@@ -97,6 +97,9 @@ class TaskType(ABC):
     #: ``full``: a direct call does what the platform does. ``emulated``: a stand-in, which the docs describe.
     #: ``unsupported``: a direct call is refused with a clear error.
     local_fidelity: ClassVar[Literal["full", "emulated", "unsupported"]] = "full"
+    #: Settings of ``@task`` and ``with_overrides`` that tasks of this kind cannot honour, by their names there
+    #: (``requests``, ``container_image``, ...). Asking for one is an error.
+    ignored_settings: ClassVar[frozenset[str]] = frozenset()
 
     def compile(self, declaration: TaskDeclaration) -> Json:
         """The task's payload: plain JSON, the same bytes for the same declaration, the configuration left untouched.

@@ -1,0 +1,78 @@
+"""Stand-ins for tests: ``task_mock`` and ``patch`` let a mock answer in place of a task, workflow or reference."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from flytepath.authoring.entity import Entity
+from flytepath.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from unittest.mock import MagicMock
+
+
+@contextmanager
+def task_mock(entity: Entity) -> Iterator[MagicMock]:
+    """Let a mock answer every direct call of ``entity``, also those made by workflows that run here.
+
+    The call's inputs are checked before, and what the mock returns is checked after, as they always are.
+
+    Raises:
+        DefinitionError: ``entity`` is no task, workflow, launch plan or reference.
+
+    Example:
+        >>> from flytepath import task, task_mock, workflow
+        >>> @task
+        ... def fetch(day: str) -> int:
+        ...     raise RuntimeError("no network")
+        >>> @workflow
+        ... def daily(day: str) -> int:
+        ...     return fetch(day=day)
+        >>> with task_mock(fetch) as mock:
+        ...     mock.return_value = 7
+        ...     daily(day="monday")
+        7
+    """
+    from unittest.mock import MagicMock
+
+    if not isinstance(entity, Entity):
+        raise DefinitionError("only a task, workflow, launch plan or reference has a stand-in", actual=repr(entity))
+    mock = MagicMock(name=entity.name)
+    before = entity.stand_in
+    entity.stand_in = mock
+    try:
+        yield mock
+    finally:
+        entity.stand_in = before
+
+
+def patch(target: Entity) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a test so that it runs with a mock in place of ``target``, given as its next argument.
+
+    Example:
+        >>> from flytepath import patch, task
+        >>> @task
+        ... def fetch() -> int:
+        ...     return 1
+        >>> @patch(fetch)
+        ... def check(mock):
+        ...     mock.side_effect = lambda: 5
+        ...     return fetch()
+        >>> check()
+        5
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def patched(*args: Any, **kwargs: Any) -> Any:
+            with task_mock(target) as mock:
+                return function(*args, mock, **kwargs)
+
+        # A test runner must not take the mock for a fixture of that name.
+        del patched.__wrapped__
+        return patched
+
+    return decorate

@@ -1,0 +1,160 @@
+"""Tasks as specs, and where a worker finds them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from flytepath.authoring.call import task_type_name, task_type_of
+from flytepath.authoring.overrides import NodeOverrides
+from flytepath.authoring.settings import Caching, TaskSettings
+from flytepath.authoring.task import Task
+from flytepath.compiler.literals import interface_of
+from flytepath.errors import NestedTaskError
+from flytepath.model.identity import Tenant
+from flytepath.model.task import Body, CacheSpec, Overrides, RetryPolicy, TaskSpec
+from flytepath.plugin.transformer import BlobSink
+
+
+def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
+    """The spec of one task.
+
+    Raises:
+        NestedTaskError: a worker could not find it.
+        PluginDeniedError: it needs a plugin that the policy does not enable for ``tenant``.
+    """
+    _check_boundary_plugins(task, tenant)
+    plugin, backend = _allowed_plugin(task, tenant)
+    settings = task.settings
+    return TaskSpec(
+        name=task.name,
+        mode=task.mode,
+        task_type=task_type_name(task),
+        backend=backend,
+        interface=interface_of(task, sink),
+        body=Body(kind=task.body, entry=entry_of(task)),
+        payload=_payload(task),
+        retry=RetryPolicy(retries=settings.retries),
+        timeout_seconds=settings.timeout_seconds,
+        cache=_cache(settings.caching),
+        interruptible=settings.interruptible,
+        requests=settings.requests,
+        limits=settings.limits,
+        environment=_image(settings.image),
+        variables=dict(settings.variables),
+        secrets=tuple(secret.to_json() for secret in settings.secrets),
+        accelerator=None if settings.accelerator is None else settings.accelerator.to_json(),
+        pod_template=_pod_template(settings),
+        shared_memory=settings.shared_memory,
+        labels=dict(settings.labels),
+        annotations=dict(settings.annotations),
+        decks=settings.decks,
+        plugin=plugin,
+        documentation=_documentation(task),
+    )
+
+
+def compile_overrides(task: Task, overrides: NodeOverrides) -> Overrides:
+    """What a node changes of its task."""
+    changed = overrides.entity(task)
+    settings: TaskSettings = changed.settings  # type: ignore[attr-defined]
+    given: dict[str, Any] = {}
+    for field in overrides.settings:
+        match field:
+            case "caching":
+                given["cache"] = _cache(settings.caching)
+            case "image":
+                given["environment"] = _image(settings.image)
+            case "accelerator" if settings.accelerator is not None:
+                given["accelerator"] = settings.accelerator.to_json()
+            case "pod_template" | "pod_template_name":
+                given["pod_template"] = _pod_template(settings)
+            case "timeout_seconds":
+                given["timeout_seconds"] = settings.timeout_seconds or 0.0
+            case "labels" | "annotations" | "variables":
+                given[field] = dict(getattr(settings, field))
+            case _:
+                given[field] = getattr(settings, field)
+    if overrides.task_config is not None:
+        given["payload"] = _payload(changed)  # type: ignore[arg-type]
+    return Overrides(**given)
+
+
+def _payload(task: Task) -> Any:
+    if task.task_config is None or task.has_own_execute:
+        return None
+    return task_type_of(task).compile(task.declaration())
+
+
+def _cache(caching: Caching | None) -> CacheSpec:
+    if caching is None:
+        return CacheSpec()
+    return CacheSpec(
+        enabled=True, version=caching.version, serialize=caching.serialize, ignored_inputs=tuple(caching.ignored)
+    )
+
+
+def _image(image: Any) -> Any:
+    return image.to_json() if hasattr(image, "to_json") else image
+
+
+def _pod_template(settings: TaskSettings) -> dict[str, Any] | None:
+    if settings.pod_template is None:
+        return {"name": settings.pod_template_name} if settings.pod_template_name else None
+    named = {"name": settings.pod_template_name} if settings.pod_template_name else {}
+    return {**named, **settings.pod_template.to_json()}
+
+
+def _documentation(task: Task) -> str:
+    declared = task.settings.documentation
+    if isinstance(declared, str):
+        return (declared or task.__doc__ or "").strip()
+    return declared.short_description or (task.__doc__ or "").strip()
+
+
+def _allowed_plugin(task: Task, tenant: Tenant) -> tuple[str, str]:
+    """The distribution that runs the task, empty for core's own, and the backend it runs on."""
+    if task.task_config is None or task.has_own_execute:
+        return "", "local"
+    from flytepath.plugin.manager import current
+
+    manager = current()
+    claim = manager.task_type_for(type(task.task_config))
+    manager.check_enabled(claim, tenant)
+    return f"{claim.distribution} {claim.version}", claim.declaration.default_backend
+
+
+def _check_boundary_plugins(task: Task, tenant: Tenant) -> None:
+    markers = [m for codec in (*task.input_codecs.values(), *task.output_codecs.values()) for m in codec.markers]
+    if not markers:
+        return
+    from flytepath.plugin.manager import current
+
+    for marker in markers:
+        claim = current().boundary_check_for(type(marker))
+        if claim is not None:
+            current().check_enabled(claim, tenant)
+
+
+def entry_of(task: Task) -> str:
+    """``module:name`` under which a worker finds the task.
+
+    Raises:
+        NestedTaskError: no module variable holds it, for example because it is nested in a function.
+    """
+    own = sys.modules.get(task.__module__)
+    name = getattr(task, "__name__", "")
+    if own is not None and getattr(own, name, None) is task:
+        return f"{own.__name__}:{name}"
+    for module in [own, *sys.modules.values()]:
+        if module is None or (module is not own and module.__name__.startswith(("flytepath.", "_"))):
+            continue
+        for name, value in list(getattr(module, "__dict__", {}).items()):
+            if value is task:
+                return f"{module.__name__}:{name}"
+    raise NestedTaskError(
+        f"a worker could not find task {task.name}: no module variable holds it",
+        place=task.name,
+        expected="a task defined at the top level of a module",
+        hint="move it out of the function it is nested in, or assign it to a module variable",
+    )
