@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from flytepath import kwtypes, workflow
 from flytepath.authoring.processes import ProcessFailedError
@@ -283,11 +284,10 @@ def test_an_output_that_is_not_there_or_of_another_type_names_the_task_and_the_o
     assert (mistyped.value.place or "").startswith("text() -> o")
 
 
-def test_an_output_type_that_no_script_can_write_is_refused() -> None:
-    import pandas as pd
-
+@pytest.mark.parametrize("kind", [pd.DataFrame, list[FlyteFile], FlyteFile | None])
+def test_an_output_type_that_no_script_can_write_is_refused(kind: Any) -> None:
     with pytest.raises(DefinitionError, match="cannot be read from a file"):
-        ShellTask(name="frame", script="true", output_locs=[OutputLocation("o", pd.DataFrame, "o")])
+        ShellTask(name="frame", script="true", output_locs=[OutputLocation("o", kind, "o")])
 
 
 def test_a_script_file_is_read_at_definition(tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flytepath.errors import DefinitionError, InputError, TypeTransformerFailedError
+from flytepath.types import attempt_folder
 
 if TYPE_CHECKING:
     from flytepath.model.types import LiteralType
 
-_UNREADABLE: Final = frozenset({"dataframe", "iterator", "opaque", "none"})
+_UNREADABLE: Final = frozenset({"dataframe", "iterator", "opaque"})
+_PATHS: Final = frozenset({"file", "directory"})
 
 
 def read_output(declared: Any, kind: str, path: Path, where: str) -> Any:
@@ -19,7 +21,7 @@ def read_output(declared: Any, kind: str, path: Path, where: str) -> Any:
     Raises:
         TypeTransformerFailedError: what is there cannot be read as that type.
     """
-    if kind in ("file", "directory"):
+    if kind in _PATHS:
         return str(path)
     from flytepath.types.text import parse_text
 
@@ -45,7 +47,8 @@ def check_output_kind(declared: LiteralType, place: str) -> None:
     Raises:
         DefinitionError: with the types that can be.
     """
-    if declared.kind in _UNREADABLE:
+    inside = attempt_folder.holds(declared, _UNREADABLE | _PATHS)
+    if inside and declared.kind not in _PATHS:
         raise DefinitionError(
             f"an output of type {declared} cannot be read from a file",
             place=place,
