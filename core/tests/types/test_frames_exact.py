@@ -116,6 +116,8 @@ def test_labels_of_columns_come_back_exactly(name, round_trip):
 REFUSED = {
     "text and number": Series(["a", 1, None], dtype=object),
     "number and truth": Series([1, True, 0], dtype=object),
+    "text and fraction": Series(["a", 1.5, numpy.nan], dtype=object),
+    "text of numpy": Series([numpy.str_("a"), "b", "c"], dtype=object),
     "None and NaN": Series(["a", None, numpy.nan], dtype=object),
     "sparse": Series(pandas.arrays.SparseArray([0, 0, 1])),
     "big endian": numpy.array([1, 2, 3], dtype=">i4"),
