@@ -10,33 +10,64 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from flytepath.authoring.artifact import Artifact, ArtifactQuery, Granularity, Inputs
+    from flytepath.authoring.caching import Cache, CachePolicy, VersionParameters
+    from flytepath.authoring.checkpoint import Checkpoint
     from flytepath.authoring.conditional import conditional
-    from flytepath.authoring.context import current_context
+    from flytepath.authoring.container import ContainerTask
+    from flytepath.authoring.context import ExecutionContext, current_context
     from flytepath.authoring.deck import Deck, DeckField
+    from flytepath.authoring.documentation import Description, Documentation, SourceCode
     from flytepath.authoring.dynamic import dynamic
     from flytepath.authoring.eager import eager
+    from flytepath.authoring.echo import Echo
     from flytepath.authoring.entity import Interface
     from flytepath.authoring.environment import Environment
     from flytepath.authoring.gates import approve, sleep, wait_for_input
+    from flytepath.authoring.image_spec import CopyFileDetection, ImageSpec
     from flytepath.authoring.launch_plan import LaunchPlan
     from flytepath.authoring.map_task import map_task
     from flytepath.authoring.mocking import patch, task_mock
     from flytepath.authoring.nodes import NodeOutput, create_node
+    from flytepath.authoring.notifications import Email, PagerDuty, Slack, WorkflowExecutionPhase
+    from flytepath.authoring.options import (
+        Annotations,
+        ConcurrencyLimitBehavior,
+        ConcurrencyPolicy,
+        Labels,
+        Options,
+        RawOutputDataConfig,
+        RunAs,
+        SecurityContext,
+        WorkflowFailurePolicy,
+    )
+    from flytepath.authoring.pod_template import PodTemplate
     from flytepath.authoring.reference import (
         get_reference_entity,
         reference_launch_plan,
         reference_task,
         reference_workflow,
     )
+    from flytepath.authoring.renderers.charts import BoxRenderer, GanttChartRenderer
+    from flytepath.authoring.renderers.pictures import FigureRenderer, ImageRenderer
+    from flytepath.authoring.renderers.tables import FrameProfilingRenderer, TableRenderer, TopFrameRenderer
+    from flytepath.authoring.renderers.text import MarkdownRenderer, PythonDependencyRenderer, SourceCodeRenderer
+    from flytepath.authoring.schedules import CronSchedule, FixedRate
+    from flytepath.authoring.sensors import BaseSensor, FileSensor
     from flytepath.authoring.settings import TaskMetadata
+    from flytepath.authoring.shell import OutputLocation, ShellTask
+    from flytepath.authoring.sql import SQLTask
+    from flytepath.authoring.sqlite import SQLite3Config, SQLite3Task
     from flytepath.authoring.task import PythonFunctionTask, PythonInstanceTask, PythonTask, kwtypes, task
     from flytepath.authoring.workflow import ImperativeWorkflow, workflow
     from flytepath.authoring.workflow import ImperativeWorkflow as Workflow
     from flytepath.errors import AssertionFailedError as FlyteAssertion
+    from flytepath.errors import AttemptTimeoutError as FlyteTimeout
     from flytepath.errors import EagerError as EagerException
     from flytepath.errors import FlytePathError, TypeTransformerFailedError
     from flytepath.errors import FlytePathError as FlyteException
     from flytepath.errors import FlytePathError as FlyteUserException
+    from flytepath.errors import GateError as FlyteDisapprovalException
     from flytepath.errors import InputError as FlyteInvalidInputException
     from flytepath.errors import InputError as FlyteValueException
     from flytepath.errors import MissingAnnotationError as FlyteMissingTypeException
@@ -45,36 +76,200 @@ if TYPE_CHECKING:
     from flytepath.errors import RecoverableError as FlyteRecoverableException
     from flytepath.errors import TypeTransformerFailedError as FlyteTypeException
     from flytepath.errors import ValidationError as FlyteValidationException
+    from flytepath.model.accelerators import (
+        A10G,
+        A100,
+        A100_80GB,
+        H100,
+        H200,
+        K80,
+        L4,
+        L4_VWS,
+        L40S,
+        M60,
+        P4,
+        P100,
+        RTX_PRO_6000,
+        T4,
+        V5E,
+        V5P,
+        V6E,
+        V100,
+        GPUAccelerator,
+        TPUAccelerator,
+    )
+    from flytepath.model.literal import BlobRef as Blob
+    from flytepath.model.literal import Literal
     from flytepath.model.resources import Resources
+    from flytepath.model.secret import Secret
+    from flytepath.model.types import LiteralType
+    from flytepath.plugin.sql import Identifier
+    from flytepath.plugin.transformer import TypeTransformer
+    from flytepath.types.directories import BatchSize, FlyteDirectory
+    from flytepath.types.failures import FlyteError
+    from flytepath.types.file_formats import (
+        CSVFile,
+        FileExt,
+        HDF5EncodedFile,
+        HTMLPage,
+        JoblibSerializedFile,
+        JPEGImageFile,
+        JSONLFile,
+        ONNXFile,
+        PDFFile,
+        PNGImageFile,
+        PythonNotebook,
+        PythonPickledFile,
+        SVGImageFile,
+        TensorboardLogs,
+        TFRecordFile,
+        TFRecordsDirectory,
+    )
+    from flytepath.types.files import FlyteFile
+    from flytepath.types.hashing import HashMethod
+    from flytepath.types.iterators import FlyteIterator
+    from flytepath.types.json_values import JSON
+    from flytepath.types.pickled import FlytePickle
+    from flytepath.types.schema import FlyteSchema, SchemaFormat, SchemaOpenMode
+    from flytepath.types.structured_dataset import CSV, PARQUET, StructuredDataset
+    from flytepath.types.type_engine import TypeEngine
 
 _HOME_OF = {
+    "A100": "flytepath.model.accelerators",
+    "A100_80GB": "flytepath.model.accelerators",
+    "A10G": "flytepath.model.accelerators",
+    "Annotations": "flytepath.authoring.options",
+    "Artifact": "flytepath.authoring.artifact",
+    "ArtifactQuery": "flytepath.authoring.artifact",
+    "BaseSensor": "flytepath.authoring.sensors",
+    "BatchSize": "flytepath.types.directories",
+    "Blob": "flytepath.model.literal:BlobRef",
+    "BoxRenderer": "flytepath.authoring.renderers.charts",
+    "CSV": "flytepath.types.structured_dataset",
+    "CSVFile": "flytepath.types.file_formats",
+    "Cache": "flytepath.authoring.caching",
+    "CachePolicy": "flytepath.authoring.caching",
+    "Checkpoint": "flytepath.authoring.checkpoint",
+    "ConcurrencyLimitBehavior": "flytepath.authoring.options",
+    "ConcurrencyPolicy": "flytepath.authoring.options",
+    "ContainerTask": "flytepath.authoring.container",
+    "CopyFileDetection": "flytepath.authoring.image_spec",
+    "CronSchedule": "flytepath.authoring.schedules",
     "Deck": "flytepath.authoring.deck",
     "DeckField": "flytepath.authoring.deck",
+    "Description": "flytepath.authoring.documentation",
+    "Documentation": "flytepath.authoring.documentation",
     "EagerException": "flytepath.errors:EagerError",
+    "Echo": "flytepath.authoring.echo",
+    "Email": "flytepath.authoring.notifications",
     "Environment": "flytepath.authoring.environment",
+    "ExecutionContext": "flytepath.authoring.context",
+    "FigureRenderer": "flytepath.authoring.renderers.pictures",
+    "FileExt": "flytepath.types.file_formats",
+    "FileSensor": "flytepath.authoring.sensors",
+    "FixedRate": "flytepath.authoring.schedules",
     "FlyteAssertion": "flytepath.errors:AssertionFailedError",
+    "FlyteDirectory": "flytepath.types.directories",
+    "FlyteDisapprovalException": "flytepath.errors:GateError",
+    "FlyteError": "flytepath.types.failures",
     "FlyteException": "flytepath.errors:FlytePathError",
+    "FlyteFile": "flytepath.types.files",
     "FlyteInvalidInputException": "flytepath.errors:InputError",
+    "FlyteIterator": "flytepath.types.iterators",
     "FlyteMissingInputsException": "flytepath.errors:MissingInputError",
     "FlyteMissingReturnValueException": "flytepath.errors:MissingReturnError",
     "FlyteMissingTypeException": "flytepath.errors:MissingAnnotationError",
     "FlytePathError": "flytepath.errors",
+    "FlytePickle": "flytepath.types.pickled",
     "FlyteRecoverableException": "flytepath.errors:RecoverableError",
+    "FlyteSchema": "flytepath.types.schema",
+    "FlyteTimeout": "flytepath.errors:AttemptTimeoutError",
     "FlyteTypeException": "flytepath.errors:TypeTransformerFailedError",
     "FlyteUserException": "flytepath.errors:FlytePathError",
     "FlyteValidationException": "flytepath.errors:ValidationError",
     "FlyteValueException": "flytepath.errors:InputError",
+    "FrameProfilingRenderer": "flytepath.authoring.renderers.tables",
+    "GPUAccelerator": "flytepath.model.accelerators",
+    "GanttChartRenderer": "flytepath.authoring.renderers.charts",
+    "Granularity": "flytepath.authoring.artifact",
+    "H100": "flytepath.model.accelerators",
+    "H200": "flytepath.model.accelerators",
+    "HDF5EncodedFile": "flytepath.types.file_formats",
+    "HTMLPage": "flytepath.types.file_formats",
+    "HashMethod": "flytepath.types.hashing",
+    "Identifier": "flytepath.plugin.sql",
+    "ImageRenderer": "flytepath.authoring.renderers.pictures",
+    "ImageSpec": "flytepath.authoring.image_spec",
     "ImperativeWorkflow": "flytepath.authoring.workflow",
+    "Inputs": "flytepath.authoring.artifact",
     "Interface": "flytepath.authoring.entity",
+    "JPEGImageFile": "flytepath.types.file_formats",
+    "JSON": "flytepath.types.json_values",
+    "JSONLFile": "flytepath.types.file_formats",
+    "JoblibSerializedFile": "flytepath.types.file_formats",
+    "K80": "flytepath.model.accelerators",
+    "L4": "flytepath.model.accelerators",
+    "L40S": "flytepath.model.accelerators",
+    "L4_VWS": "flytepath.model.accelerators",
+    "Labels": "flytepath.authoring.options",
     "LaunchPlan": "flytepath.authoring.launch_plan",
+    "Literal": "flytepath.model.literal",
+    "LiteralType": "flytepath.model.types",
+    "M60": "flytepath.model.accelerators",
+    "MarkdownRenderer": "flytepath.authoring.renderers.text",
     "NodeOutput": "flytepath.authoring.nodes",
+    "ONNXFile": "flytepath.types.file_formats",
+    "Options": "flytepath.authoring.options",
+    "OutputLocation": "flytepath.authoring.shell",
+    "P100": "flytepath.model.accelerators",
+    "P4": "flytepath.model.accelerators",
+    "PARQUET": "flytepath.types.structured_dataset",
+    "PDFFile": "flytepath.types.file_formats",
+    "PNGImageFile": "flytepath.types.file_formats",
+    "PagerDuty": "flytepath.authoring.notifications",
+    "PodTemplate": "flytepath.authoring.pod_template",
+    "PythonDependencyRenderer": "flytepath.authoring.renderers.text",
     "PythonFunctionTask": "flytepath.authoring.task",
     "PythonInstanceTask": "flytepath.authoring.task",
+    "PythonNotebook": "flytepath.types.file_formats",
+    "PythonPickledFile": "flytepath.types.file_formats",
     "PythonTask": "flytepath.authoring.task",
+    "RTX_PRO_6000": "flytepath.model.accelerators",
+    "RawOutputDataConfig": "flytepath.authoring.options",
     "Resources": "flytepath.model.resources",
+    "RunAs": "flytepath.authoring.options",
+    "SQLTask": "flytepath.authoring.sql",
+    "SQLite3Config": "flytepath.authoring.sqlite",
+    "SQLite3Task": "flytepath.authoring.sqlite",
+    "SVGImageFile": "flytepath.types.file_formats",
+    "SchemaFormat": "flytepath.types.schema",
+    "SchemaOpenMode": "flytepath.types.schema",
+    "Secret": "flytepath.model.secret",
+    "SecurityContext": "flytepath.authoring.options",
+    "ShellTask": "flytepath.authoring.shell",
+    "Slack": "flytepath.authoring.notifications",
+    "SourceCode": "flytepath.authoring.documentation",
+    "SourceCodeRenderer": "flytepath.authoring.renderers.text",
+    "StructuredDataset": "flytepath.types.structured_dataset",
+    "T4": "flytepath.model.accelerators",
+    "TFRecordFile": "flytepath.types.file_formats",
+    "TFRecordsDirectory": "flytepath.types.file_formats",
+    "TPUAccelerator": "flytepath.model.accelerators",
+    "TableRenderer": "flytepath.authoring.renderers.tables",
     "TaskMetadata": "flytepath.authoring.settings",
+    "TensorboardLogs": "flytepath.types.file_formats",
+    "TopFrameRenderer": "flytepath.authoring.renderers.tables",
+    "TypeEngine": "flytepath.types.type_engine",
+    "TypeTransformer": "flytepath.plugin.transformer",
     "TypeTransformerFailedError": "flytepath.errors",
+    "V100": "flytepath.model.accelerators",
+    "V5E": "flytepath.model.accelerators",
+    "V5P": "flytepath.model.accelerators",
+    "V6E": "flytepath.model.accelerators",
+    "VersionParameters": "flytepath.authoring.caching",
     "Workflow": "flytepath.authoring.workflow:ImperativeWorkflow",
+    "WorkflowExecutionPhase": "flytepath.authoring.notifications",
+    "WorkflowFailurePolicy": "flytepath.authoring.options",
     "approve": "flytepath.authoring.gates",
     "conditional": "flytepath.authoring.conditional",
     "create_node": "flytepath.authoring.nodes",
@@ -96,33 +291,141 @@ _HOME_OF = {
 }
 
 __all__ = [
+    "A10G",
+    "A100",
+    "A100_80GB",
+    "CSV",
+    "H100",
+    "H200",
+    "JSON",
+    "K80",
+    "L4",
+    "L4_VWS",
+    "L40S",
+    "M60",
+    "P4",
+    "P100",
+    "PARQUET",
+    "RTX_PRO_6000",
+    "T4",
+    "V5E",
+    "V5P",
+    "V6E",
+    "V100",
+    "Annotations",
+    "Artifact",
+    "ArtifactQuery",
+    "BaseSensor",
+    "BatchSize",
+    "Blob",
+    "BoxRenderer",
+    "CSVFile",
+    "Cache",
+    "CachePolicy",
+    "Checkpoint",
+    "ConcurrencyLimitBehavior",
+    "ConcurrencyPolicy",
+    "ContainerTask",
+    "CopyFileDetection",
+    "CronSchedule",
     "Deck",
     "DeckField",
+    "Description",
+    "Documentation",
     "EagerException",
+    "Echo",
+    "Email",
     "Environment",
+    "ExecutionContext",
+    "FigureRenderer",
+    "FileExt",
+    "FileSensor",
+    "FixedRate",
     "FlyteAssertion",
+    "FlyteDirectory",
+    "FlyteDisapprovalException",
+    "FlyteError",
     "FlyteException",
+    "FlyteFile",
     "FlyteInvalidInputException",
+    "FlyteIterator",
     "FlyteMissingInputsException",
     "FlyteMissingReturnValueException",
     "FlyteMissingTypeException",
     "FlytePathError",
+    "FlytePickle",
     "FlyteRecoverableException",
+    "FlyteSchema",
+    "FlyteTimeout",
     "FlyteTypeException",
     "FlyteUserException",
     "FlyteValidationException",
     "FlyteValueException",
+    "FrameProfilingRenderer",
+    "GPUAccelerator",
+    "GanttChartRenderer",
+    "Granularity",
+    "HDF5EncodedFile",
+    "HTMLPage",
+    "HashMethod",
+    "Identifier",
+    "ImageRenderer",
+    "ImageSpec",
     "ImperativeWorkflow",
+    "Inputs",
     "Interface",
+    "JPEGImageFile",
+    "JSONLFile",
+    "JoblibSerializedFile",
+    "Labels",
     "LaunchPlan",
+    "Literal",
+    "LiteralType",
+    "MarkdownRenderer",
     "NodeOutput",
+    "ONNXFile",
+    "Options",
+    "OutputLocation",
+    "PDFFile",
+    "PNGImageFile",
+    "PagerDuty",
+    "PodTemplate",
+    "PythonDependencyRenderer",
     "PythonFunctionTask",
     "PythonInstanceTask",
+    "PythonNotebook",
+    "PythonPickledFile",
     "PythonTask",
+    "RawOutputDataConfig",
     "Resources",
+    "RunAs",
+    "SQLTask",
+    "SQLite3Config",
+    "SQLite3Task",
+    "SVGImageFile",
+    "SchemaFormat",
+    "SchemaOpenMode",
+    "Secret",
+    "SecurityContext",
+    "ShellTask",
+    "Slack",
+    "SourceCode",
+    "SourceCodeRenderer",
+    "StructuredDataset",
+    "TFRecordFile",
+    "TFRecordsDirectory",
+    "TPUAccelerator",
+    "TableRenderer",
     "TaskMetadata",
+    "TensorboardLogs",
+    "TopFrameRenderer",
+    "TypeEngine",
+    "TypeTransformer",
     "TypeTransformerFailedError",
+    "VersionParameters",
     "Workflow",
+    "WorkflowExecutionPhase",
+    "WorkflowFailurePolicy",
     "__version__",
     "approve",
     "conditional",

@@ -358,6 +358,12 @@ class EagerError(TaskFailedError):
     code = "FP-EAGER"
 
 
+class AttemptTimeoutError(TaskFailedError, TimeoutError):
+    """Something took longer than it may."""
+
+    code = "FP-TIMEOUT"
+
+
 class BoundaryCheckError(TaskFailedError, ValueError):
     """A value was refused by a boundary check of its task."""
 

@@ -124,7 +124,7 @@ def _from_plugins(t: Any, cls: type[Any]) -> TypeTransformer[Any] | None:
 def _is_out_of_reach(module: str) -> bool:
     """Whether no plugin has a say about the classes of a module, so that the index need not be read for them."""
     root = module.partition(".")[0]
-    return root in {"__main__", "typing_extensions"} or root in sys.stdlib_module_names
+    return root in {"__main__", "flytepath", "typing_extensions"} or root in sys.stdlib_module_names
 
 
 def _instance(reference: str, resolve: Any = None) -> TypeTransformer[Any]:
