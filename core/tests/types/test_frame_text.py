@@ -9,9 +9,9 @@ import pytest
 pandas = pytest.importorskip("pandas")
 pyarrow = pytest.importorskip("pyarrow")
 
+from flytepath import kwtypes  # noqa: E402
 from flytepath.errors import TypeTransformerFailedError  # noqa: E402
 from flytepath.types.engine import codec  # noqa: E402
-from flytepath.types.named_types import kwtypes  # noqa: E402
 from flytepath.types.schema import FlyteSchema  # noqa: E402
 from flytepath.types.structured_dataset import StructuredDataset  # noqa: E402
 

@@ -244,7 +244,7 @@ def test_two_kinds_of_one_library_are_ambiguous_only_where_they_overlap():
 def test_columns_of_polars_frames_are_declared_too(round_trip):
     from typing import Annotated
 
-    from flytepath.types.named_types import kwtypes
+    from flytepath import kwtypes
 
     frame = polars.DataFrame({"a": [1], "b": ["x"], "odd": [object()]}, schema_overrides={"odd": polars.Object})
     columns = kwtypes(b=str, a=int)

@@ -7,8 +7,8 @@ import pickle
 from typing import Annotated, Optional, Union
 
 import pytest
+from flytepath import kwtypes
 from flytepath.types.engine import codec
-from flytepath.types.named_types import kwtypes
 
 
 def test_it_is_a_dict():

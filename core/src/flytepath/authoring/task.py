@@ -12,6 +12,7 @@ from flytepath.authoring.settings import TaskMetadata, TaskSettings, task_settin
 from flytepath.authoring.signature import read_signature
 from flytepath.errors import DefinitionError, TypeTransformerFailedError
 from flytepath.types import attempt_folder
+from flytepath.types.named_types import NamedTypes
 
 if TYPE_CHECKING:
     from flytepath.authoring.caching import Cache
@@ -321,14 +322,14 @@ class PythonInstanceTask(Task):
         )
 
 
-def kwtypes(**types: Any) -> dict[str, Any]:
+def kwtypes(**types: Any) -> NamedTypes:
     """Types by name, for tasks that have no signature and for the columns of frames.
 
     Example:
         >>> kwtypes(x=int, y=str)
         {'x': <class 'int'>, 'y': <class 'str'>}
     """
-    return types
+    return NamedTypes(types)
 
 
 def full_name(function: Callable[..., Any]) -> str:

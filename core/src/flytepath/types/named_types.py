@@ -23,13 +23,3 @@ class NamedTypes(dict[str, Any]):
 
     def __ne__(self, other: object) -> bool:
         return not self == other
-
-
-def kwtypes(**types: Any) -> NamedTypes:
-    """Types by name.
-
-    Example:
-        >>> kwtypes(x=int, y=str)
-        {'x': <class 'int'>, 'y': <class 'str'>}
-    """
-    return NamedTypes(types)
