@@ -294,7 +294,7 @@ def through_json(compiled: Codec[Any], value: Any) -> Any:
     return compiled.decode(sent, blobs)
 
 
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(st.data())
 def test_any_value_of_any_type_comes_back_exactly(data):
     t, values = data.draw(typed())

@@ -366,3 +366,7 @@ def test_a_generic_alias_is_what_it_stands_for_with_its_arguments(round_trip):
 
 def test_a_codec_is_compiled_once():
     assert codec(dict[str, list[Layer]]) is codec(dict[str, list[Layer]])
+
+
+def test_a_generic_class_takes_an_argument_whose_annotation_cannot_be_hashed(round_trip):
+    assert round_trip(Box[Annotated[int, {"unit": "m"}]], Box(1)) == Box(1)

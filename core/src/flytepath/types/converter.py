@@ -30,9 +30,9 @@ class CoreConverter(Converter[T]):
     subclasses: bool = False
     pickled: bool = False
     atomic: bool = False
-    passes_encode: ClassVar[str] = ""
-    passes_decode: ClassVar[str] = ""
-    passes_isolate: ClassVar[str] = ""
+    passes_encode: str = ""
+    passes_decode: str = ""
+    passes_isolate: str = ""
 
     def encode_many(self, values: list[T], sink: BlobSink, refs: list[BlobRef]) -> list[Json]:
         """The payloads of a list's items."""
@@ -125,6 +125,15 @@ def group_at(groups: Sequence[Sized], index: int) -> tuple[int, int]:
             return position, index
         index -= len(group)
     raise IndexError(index)
+
+
+def is_hashable(value: Any) -> bool:
+    """Whether a value, or a type, has a hash: not so where one inside has none, as in ``Annotated[int, {}]``."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def mismatch(value: Any, expected: str, hint: str | None = None) -> TypeTransformerFailedError:

@@ -18,7 +18,7 @@ from flytepath.errors import DefinitionError, LiteralError, TypeTransformerFaile
 from flytepath.model.literal import INLINE_LIMIT, JSON_FORMAT, BlobRef, Literal, canonical_json, cast
 from flytepath.model.types import LiteralType
 from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json
-from flytepath.types.converter import CoreConverter, type_name
+from flytepath.types.converter import CoreConverter, is_hashable, type_name
 from flytepath.types.embedded import AdaptedConverter, EmbeddedConverter, PickleConverter, annotated
 from flytepath.types.lookup import builtin_form, form_of, transformer_for_class, transformer_for_generic
 from flytepath.types.recursion import RecursiveConverter, is_recursive
@@ -197,7 +197,7 @@ def codec(t: Any) -> Codec[Any]:
         inner = codec(t.__origin__)
         converter = annotated(inner.converter, t.__metadata__)
         return Codec(inner.python_type, converter, (*t.__metadata__, *inner.markers))
-    hashable = _is_hashable(t)
+    hashable = is_hashable(t)
     if not hashable and typing.get_origin(t) is None:
         raise _no_type(t)
     found = _codecs.get(t) if hashable else None
@@ -212,15 +212,6 @@ def codec(t: Any) -> Codec[Any]:
     return found
 
 
-def _is_hashable(t: Any) -> bool:
-    """Not so where an annotation inside holds a dict, as ``kwtypes(...)`` does."""
-    try:
-        hash(t)
-    except TypeError:
-        return False
-    return True
-
-
 class _Compiler:
     """Builds the converter of one type with those of the types inside; knows which structs it is inside of."""
 
@@ -231,10 +222,10 @@ class _Compiler:
         if typing.get_origin(t) is typing.Annotated:
             return annotated(self.resolve(t.__origin__), t.__metadata__)
         t = self._plain(t)
-        found = _codecs.get(t) if _is_hashable(t) else None
+        found = _codecs.get(t) if is_hashable(t) else None
         if found is not None and not (self._open and is_recursive(found.literal_type)):
             return found.converter
-        if self._open and _is_hashable(t) and t in self._open:
+        if self._open and is_hashable(t) and t in self._open:
             return self._open[t]
         origin = typing.get_origin(t)
         if origin in (typing.Union, types.UnionType):
@@ -280,11 +271,13 @@ class _Compiler:
 
     def _struct(self, t: Any, cls: type[Any]) -> Converter[Any]:
         """A class with fields, which may refer to itself."""
-        place = self._open[t] = RecursiveConverter(t, cls)
+        place = RecursiveConverter(t, cls)
+        key = t if is_hashable(t) else id(t)
+        self._open[key] = place
         try:
             converter = self._class(t, None if cls is t else cls)
         finally:
-            del self._open[t]
+            del self._open[key]
         place.target = converter
         return converter
 

@@ -14,6 +14,7 @@ from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json
 from flytepath.types.converter import (
     CoreConverter,
     InPlaceTransformer,
+    is_hashable,
     mismatch,
     qualified_name,
     shown,
@@ -66,7 +67,7 @@ class EnumConverter(CoreConverter[enum.Enum]):
         )
         self._members: dict[Any, enum.Enum] = {}
         for member in cls:
-            if _is_hashable(member.value):
+            if is_hashable(member.value):
                 self._members[type(member.value), member.value] = member
 
     def encode(self, value: enum.Enum, sink: BlobSink, refs: list[BlobRef]) -> Json:
@@ -109,14 +110,6 @@ class EnumConverter(CoreConverter[enum.Enum]):
             return self._members.get((type(value), value))
         except TypeError:  # a tuple can hold what is not hashable, and be the value of no member then
             return None
-
-
-def _is_hashable(value: Any) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
 
 
 def _as_json(value: Any) -> Any:

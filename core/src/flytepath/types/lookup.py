@@ -9,7 +9,7 @@ from typing import Any
 
 from flytepath.plugin.builtin_types import BUILTIN_TRANSFORMERS, BuiltinTransformer
 from flytepath.plugin.transformer import TypeTransformer
-from flytepath.types.converter import qualified_name
+from flytepath.types.converter import is_hashable, qualified_name
 
 _BUILTIN: dict[tuple[str, str], BuiltinTransformer] = {
     (row.match, name): row for row in BUILTIN_TRANSFORMERS for name in row.python_types
@@ -114,7 +114,8 @@ def _from_plugins(t: Any, cls: type[Any]) -> TypeTransformer[Any] | None:
     from flytepath.plugin.manager import current
 
     plugins = current()
-    claim = plugins.transformer_for(t)
+    # Nobody claims a generic by an argument that cannot be hashed.
+    claim = plugins.transformer_for(t if is_hashable(t) else cls)
     if claim is not None:
         return _instance(claim.declaration.transformer, plugins.resolve)
     is_frame = isinstance(t, type) and f"{t.__module__}.{t.__qualname__}" in plugins.dataframe_claims("frame_type")

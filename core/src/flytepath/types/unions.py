@@ -19,12 +19,16 @@ _ABSENT: Final = object()
 class OptionalConverter(CoreConverter[Any]):
     """One type, or ``None``."""
 
+    passes_encode = passes_decode = passes_isolate = "{v} is None"
+
     def __init__(self, inner: CoreConverter[Any], tag: int, literal_type: LiteralType, shown: str) -> None:
         self.inner = inner
         self.literal_type = literal_type
         self.classes = (*_classes(inner), type(None))
         self.subclasses = inner.subclasses
         self.atomic = inner.atomic
+        if inner.passes_isolate:
+            self.passes_isolate = f"{{v}} is None or {inner.passes_isolate}"
         self._tag = tag
         self._shown = shown
 
