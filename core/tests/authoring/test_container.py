@@ -268,6 +268,7 @@ def test_the_compiled_task_says_all_that_a_backend_needs() -> None:
         "output_data_dir": "/var/outputs",
         "metadata_format": "json",
         "environment": {"A": "1"},
+        "local_logs": False,
         "io_strategy": "download_eager",
     }
     assert container.settings.retries == 2

@@ -302,6 +302,22 @@ def test_a_script_file_is_read_at_definition(tmp_path: Path) -> None:
     assert task.script == "echo {inputs.x} > {outputs.o}"
 
 
+def test_a_relative_script_file_starts_here_or_beside_the_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "code" / "module.py"
+    module.parent.mkdir()
+    (module.parent / "script.sh").write_text("echo beside")
+    source = "from flytepath.authoring.shell import ShellTask\nt = ShellTask(name='t', script_file='script.sh')"
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, Any] = {}
+    exec(compile(source, str(module), "exec"), space)
+    assert space["t"].script == "echo beside"
+    (tmp_path / "script.sh").write_text("echo here")
+    exec(compile(source, str(module), "exec"), space)
+    assert space["t"].script == "echo here"
+
+
 # --- what happens ------------------------------------------------------------------------------------------------
 
 

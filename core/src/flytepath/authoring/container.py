@@ -61,6 +61,22 @@ class ContainerConfig:
     environment: tuple[tuple[str, str], ...] = ()
     local_logs: bool = False
 
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> ContainerConfig:
+        """What was compiled, with the image's name in place of an ``ImageSpec``."""
+        strategy = payload.get("io_strategy")
+        return cls(
+            image=payload["image"],
+            command=tuple(payload["command"]),
+            arguments=tuple(payload["arguments"]),
+            input_data_dir=payload["input_data_dir"],
+            output_data_dir=payload["output_data_dir"],
+            metadata_format=MetadataFormat[payload["metadata_format"].upper()],
+            io_strategy=None if strategy is None else IOStrategy(strategy),
+            environment=tuple(payload["environment"].items()),
+            local_logs=payload["local_logs"],
+        )
+
     @property
     def image_name(self) -> str:
         """The image as a registry knows it."""
@@ -71,6 +87,7 @@ class ContainerTaskType(TaskType):
     """A container: on a backend that runs them as they are, on this machine through ``docker`` or ``podman``."""
 
     local_fidelity: ClassVar[Literal["full", "emulated", "unsupported"]] = "emulated"
+    ignored_settings: ClassVar[frozenset[str]] = frozenset({"container_image"})
 
     def compile(self, declaration: TaskDeclaration) -> Json:
         config: ContainerConfig = declaration.config
@@ -82,6 +99,7 @@ class ContainerTaskType(TaskType):
             "output_data_dir": config.output_data_dir,
             "metadata_format": config.metadata_format.name.lower(),
             "environment": dict(config.environment),
+            "local_logs": config.local_logs,
         }
         if config.io_strategy is not None:
             payload["io_strategy"] = config.io_strategy.value

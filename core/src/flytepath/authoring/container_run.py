@@ -57,7 +57,7 @@ def run_container(context: TaskContext, inputs: Mapping[str, Any]) -> Any:
         path.mkdir()
         # The image may run as a user of its own.
         path.chmod(0o777)
-    config: ContainerConfig = context.declaration.config
+    config = ContainerConfig.from_payload(context.payload)
     texts = _write_inputs(config, inputs, given, context.declaration.name)
     command = [_filled(part, texts) for part in config.command]
     arguments = [_filled(part, texts) for part in config.arguments]
@@ -81,7 +81,7 @@ def run_container(context: TaskContext, inputs: Mapping[str, Any]) -> Any:
             quiet=is_direct and not config.local_logs,
         )
     if result.returncode != 0:
-        raise _failed(context.declaration.name, Path(runtime).name, config, result)
+        raise _failed(context, Path(runtime).name, result)
     return _outputs(context, config, left)
 
 
@@ -119,14 +119,15 @@ def _watched(runtime: str, name: str) -> Iterator[None]:
         watch.communicate()
 
 
-def _failed(task: str, runtime: str, config: ContainerConfig, result: ProcessResult) -> TaskFailedError:
+def _failed(context: TaskContext, runtime: str, result: ProcessResult) -> TaskFailedError:
+    task = context.declaration.name
     if result.returncode != _RUNTIME_FAILED:
         return failure(f"the container of task {task}", result, task)
     return ContainerRuntimeError(
-        f"{runtime} could not run the image {config.image_name}: {result.error.strip()[-2000:]}",
+        f"{runtime} could not run the image {context.payload['image']}: {result.error.strip()[-2000:]}",
         place=task,
         expected=f"an image that is here or can be pulled, and a {runtime} that is running",
-        hint=None if isinstance(config.image, str) else "build the image of the ImageSpec first",
+        hint="build the image of the ImageSpec first" if "image_spec" in context.payload else None,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from typing import Any, Final
 
 from flytepath.authoring.call import complete
+from flytepath.authoring.context import current_context
 from flytepath.authoring.signature import REQUIRED
 from flytepath.authoring.task import PythonInstanceTask
 from flytepath.errors import DefinitionError, MissingAnnotationError, TaskFailedError, TypeTransformerFailedError
@@ -47,7 +48,7 @@ class BaseSensor(PythonInstanceTask):
     Raises:
         DefinitionError: ``poke`` is not overridden, or its inputs have no annotations.
 
-    A run raises :class:`SensorTimeoutError` where it waited in vain.
+    A direct call raises :class:`SensorTimeoutError` where it waited in vain; in a durable run the attempt times out.
 
     Example:
         >>> class CountDown(BaseSensor):
@@ -88,10 +89,11 @@ class BaseSensor(PythonInstanceTask):
 
     def execute(self, **inputs: Any) -> None:
         """Look until ``poke`` says ``True``."""
-        complete(self._wait(inputs))
+        # In a durable run the engine keeps the time: it knows of overrides, and ends what does not listen.
+        is_direct = current_context().tenant is None
+        complete(self._wait(inputs, self.settings.timeout_seconds if is_direct else None))
 
-    async def _wait(self, inputs: dict[str, Any]) -> None:
-        limit = self.settings.timeout_seconds
+    async def _wait(self, inputs: dict[str, Any], limit: float | None) -> None:
         end = None if limit is None else time.monotonic() + limit
         pause = self._interval
         is_last = False

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flytepath.authoring.context import ExecutionContext, current_context
 from flytepath.authoring.processes import ProcessFailedError, ProcessResult, failure, run_process
+from flytepath.authoring.promise import caller_line
 from flytepath.authoring.shell_script import (
     Piece,
     Place,
@@ -87,7 +89,8 @@ class ShellTask(PythonInstanceTask):
         name: the task's name, unique in its project.
         debug: log the script before it runs.
         script: the script itself.
-        script_file: or the path of a file that holds it, which is read when the task is defined.
+        script_file: or the path of a file that holds it, which is read when the task is defined. A relative path starts
+            in the current folder, or else beside the module.
         task_config: another task type that is to run the script, for example a plugin's.
         shell: the program that runs it, with options if any. Programs that are no Bourne shell take values from the
             environment: ``FLYTEPATH_INPUT_`` and the name of the input.
@@ -132,29 +135,29 @@ class ShellTask(PythonInstanceTask):
         self._argv = _shell_command(name, shell)
         self.debug = debug
         self.output_locations = _checked_locations(name, output_locs or ())
-        self._pieces = parse_template(self._script, f"{name}(script)")
+        self._pieces = parse_template(self._script or "", f"{name}(script)")
         self._locations = {
             one.var: parse_template(os.fspath(one.location), f"{name}(output_locs.{one.var})")
             for one in self.output_locations
         }
         self._result: ProcessResult | None = None
-        self.source = self._script
+        self.source = self._script or ""
         outputs = {one.var: os.fspath(one.location) for one in self.output_locations}
         super().__init__(
             name=name,
-            task_config=task_config or ShellConfig(self._script, shell, tuple(outputs.items())),
+            task_config=task_config or ShellConfig(self.source, shell, tuple(outputs.items())),
             inputs=inputs or {},
             outputs={one.var: one.var_type for one in self.output_locations},
             **kwargs,
         )
         for output, codec in self.output_codecs.items():
             check_output_kind(codec.literal_type, f"{name}() -> {output}")
-        self._check()
+        self._check(self._pieces)
 
     @property
     def script(self) -> str:
         """The script as it was written."""
-        return self._script
+        return self.source
 
     @property
     def script_file(self) -> str | None:
@@ -172,16 +175,26 @@ class ShellTask(PythonInstanceTask):
 
         folder = fresh_folder()
         values = Values(inputs, {}, current_context(), folder)
+        pieces = self._compiled_pieces(values.context.payload)
         locations = {name: _location(values, pieces, folder) for name, pieces in self._locations.items()}
         values.outputs.update(locations)
         for path in locations.values():
             path.parent.mkdir(parents=True, exist_ok=True)
-        self._run(values, folder)
+        self._run(pieces, values, folder)
         return self._collected(locations)
 
-    def _run(self, values: Values, folder: Path) -> None:
+    def _compiled_pieces(self, payload: Any) -> Sequence[Piece]:
+        """The script that was compiled: where it runs, its file may be missing, or an override may have changed it."""
+        script = payload.get("script") if isinstance(self.task_config, ShellConfig) and payload else self._script
+        if script == self._script or script is None:
+            return self._pieces
+        pieces = parse_template(script, f"{self.name}(script)")
+        self._check(pieces)
+        return pieces
+
+    def _run(self, pieces: Sequence[Piece], values: Values, folder: Path) -> None:
         context = values.context
-        script, variables = rendered(self._pieces, values.text)
+        script, variables = rendered(pieces, values.text)
         if self.debug:
             shown = "".join(f"{name}={value!r}\n" for name, value in variables.items())
             context.logging.info("%s runs with %s:\n%s%s", self.name, shlex.join(self._argv), shown, script)
@@ -224,9 +237,9 @@ class ShellTask(PythonInstanceTask):
 
     # --- checks at definition ---
 
-    def _check(self) -> None:
+    def _check(self, script: Sequence[Piece]) -> None:
         inside = f"{self.name}(script)"
-        for piece in self._pieces:
+        for piece in script:
             if isinstance(piece, Place):
                 self._check_place(piece, inside)
         for name, pieces in self._locations.items():
@@ -237,9 +250,9 @@ class ShellTask(PythonInstanceTask):
                         raise DefinitionError(f"a location cannot hold {piece}", place=where, hint="name inputs only")
                     self._check_place(piece, where)
         if self._is_shell:
-            check_places(self._pieces, self._is_number, inside)
+            check_places(script, self._is_number, inside)
         else:
-            self._check_program(inside)
+            self._check_program(script, inside)
 
     def _check_place(self, place: Place, where: str) -> None:
         known = {"inputs": self.input_codecs, "outputs": self.output_codecs, "ctx": _CONTEXT}[place.root]
@@ -272,8 +285,8 @@ class ShellTask(PythonInstanceTask):
             and self.input_codecs[place.name].literal_type.kind in _NUMBERS
         )
 
-    def _check_program(self, where: str) -> None:
-        for piece in self._pieces:
+    def _check_program(self, script: Sequence[Piece], where: str) -> None:
+        for piece in script:
             if isinstance(piece, Place) and not self._is_number(piece):
                 raise DefinitionError(
                     f"the quoting of {self._argv[0]} is not known, so that {piece} cannot be written into its script",
@@ -312,7 +325,8 @@ def _is_word(declared: LiteralType) -> bool:
     return declared.kind in _WORDS
 
 
-def _script_text(name: str, script: Any, script_file: Any) -> str:
+def _script_text(name: str, script: Any, script_file: Any) -> str | None:
+    """The script; ``None`` in a worker that has no such file: what was compiled holds it."""
     if (script is None) == (script_file is None):
         raise DefinitionError(
             "a ShellTask has a script or a script_file",
@@ -321,16 +335,29 @@ def _script_text(name: str, script: Any, script_file: Any) -> str:
             actual="neither" if script is None else "both",
         )
     if script_file is not None:
-        path = Path(os.fspath(script_file)).expanduser()
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DefinitionError(
-                f"the script cannot be read: {error}", place=f"{name}(script_file)", actual=str(path)
-            ) from error
+        return _file_text(name, Path(os.fspath(script_file)).expanduser())
     if not isinstance(script, str):
         raise DefinitionError("the script is text", place=f"{name}(script)", expected="str", actual=repr(script))
     return script
+
+
+def _file_text(name: str, given: Path) -> str | None:
+    """What the file holds: a relative path starts in the current folder, or else beside the module of the task."""
+    beside = Path(caller_line().rpartition(":")[0]).parent / given
+    path = given if given.is_file() else beside
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, FileNotFoundError) and _is_worker():
+            return None
+        raise DefinitionError(
+            f"the script cannot be read: {error}", place=f"{name}(script_file)", actual=str(given)
+        ) from error
+
+
+def _is_worker() -> bool:
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return spec is not None and spec.name == "flytepath.worker"
 
 
 def _shell_command(name: str, shell: Any) -> list[str]:

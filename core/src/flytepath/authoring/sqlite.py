@@ -84,7 +84,7 @@ class SQLite3TaskType(TaskType):
         return {"uri": config.uri, "compressed": config.compressed, **statement.to_json()}
 
     def execute(self, context: TaskContext, inputs: Mapping[str, Any], call_body: CallBody) -> Any:
-        config: SQLite3Config = context.declaration.config
+        config = SQLite3Config(context.payload["uri"], context.payload["compressed"])
         database = inputs[config.input] if config.input else config.uri
         with _opened(database, config.compressed) as connection:
             names, rows = _asked(connection, Statement.from_json(context.payload), inputs, context.declaration.name)
