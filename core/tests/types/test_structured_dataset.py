@@ -126,6 +126,14 @@ def test_a_lazy_frame_arrives_lazy_with_its_result(round_trip):
         assert len(ran) == before
 
 
+def test_a_dataset_can_be_open_as_two_kinds_of_frames_at_once():
+    dataset = StructuredDataset(dataframe=people())
+    table, frame = dataset.open(Table), dataset.open(DataFrame)
+    assert isinstance(table.all(), Table)
+    assert isinstance(frame.all(), DataFrame)
+    assert isinstance(dataset.all(), DataFrame)
+
+
 def test_iter_gives_pieces_of_the_opened_kind(round_trip, tmp_path):
     frame = DataFrame({"n": numpy.arange(150_000), "t": pandas.Series(["x"] * 150_000, dtype=object)})
     for file_format in ("", PARQUET):

@@ -193,7 +193,7 @@ class BlobFolder:
     def put_file(self, path: Path) -> BlobRef:
         """Keep the file at ``path``, streamed; raises what :meth:`put` raises, ``OSError`` where it is unreadable."""
         with path.open("rb") as source, self.create() as writer:
-            while piece := source.read(_PIECE):
+            while piece := source.read(8 * _PIECE):
                 writer.write(piece)
         return writer.ref
 

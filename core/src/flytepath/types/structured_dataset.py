@@ -6,6 +6,7 @@ A task may return one around a frame, or around the URI of a table; the next tak
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from typing import Any, ClassVar
 
 from flytepath.errors import DefinitionError, TypeTransformerFailedError, UsageError
@@ -95,7 +96,7 @@ class StructuredDataset:
                 actual=repr(dataframe_type),
             )
         self._chosen = dataframe_type
-        return self
+        return copy(self)  # so that a dataset opened as two kinds of frames is each of them
 
     def all(self) -> Any:
         """The whole table as a frame of the opened class.
