@@ -77,6 +77,20 @@ def test_an_empty_arrow_table_keeps_its_columns() -> None:
     assert frame_of(["a", "b"], [], pa.Table).column_names == ["a", "b"]
 
 
+def test_large_integers_beside_gaps_stay_the_same() -> None:
+    frame = frame_of(["a", "b", "b"], [(2**60 + 1, None, 1.5), (None, None, 2)], pd.DataFrame)
+    assert frame["a"].dtype == "Int64"
+    assert frame["a"][0] == 2**60 + 1
+    assert frame.columns.tolist() == ["a", "b", "b"]
+    assert frame_of(["a"], [], pd.DataFrame).columns.tolist() == ["a"]
+
+
+def test_a_column_of_several_types_is_no_column_of_every_library() -> None:
+    assert frame_of(["a"], [(1,), ("x",)], pd.DataFrame)["a"].tolist() == [1, "x"]
+    with pytest.raises(QueryFailedError, match="pyarrow cannot make a frame"):
+        frame_of(["a"], [(1,), ("x",)], pa.Table)
+
+
 def test_it_feeds_tasks_in_a_workflow(tracks: Path) -> None:
     asked = names(str(tracks), kwtypes(least=int), "id > {{ .inputs.least }}", output_schema_type=None)
 

@@ -366,7 +366,14 @@ def frame_of(names: Sequence[str], rows: Sequence[tuple[Any, ...]], declared: An
             found = importlib.import_module(candidate)
         except ImportError:
             continue
-        return _BUILDERS[candidate](found, list(names), rows)
+        try:
+            return _BUILDERS[candidate](found, list(names), rows)
+        except Exception as error:  # each library has errors of its own
+            raise QueryFailedError(
+                f"{candidate} cannot make a frame of the result: {error}",
+                expected="columns of one type each, with names of their own",
+                hint="cast in the query: cast(x as text)",
+            ) from error
     raise DefinitionError(
         "no library of data frames is installed",
         expected="one of " + ", ".join(_LIBRARIES),
@@ -375,12 +382,22 @@ def frame_of(names: Sequence[str], rows: Sequence[tuple[Any, ...]], declared: An
 
 
 def _pandas(pandas: Any, names: list[str], rows: Sequence[tuple[Any, ...]]) -> Any:
-    return pandas.DataFrame.from_records(rows, columns=names)
+    def series(column: list[Any]) -> Any:
+        # Left to itself pandas makes floats of integers with gaps, which are other numbers from 2**53 on.
+        kinds = {type(value) for value in column}
+        return pandas.Series(column, dtype="Int64" if kinds == {int, type(None)} else None if column else object)
+
+    frame = pandas.DataFrame(dict(enumerate(map(series, _columns(names, rows)))))
+    frame.columns = pandas.Index(names)
+    return frame
 
 
 def _arrow(pyarrow: Any, names: list[str], rows: Sequence[tuple[Any, ...]]) -> Any:
-    columns = zip(*rows, strict=True) if rows else ((),) * len(names)
-    return pyarrow.Table.from_arrays([pyarrow.array(list(column)) for column in columns], names=names)
+    return pyarrow.Table.from_arrays([pyarrow.array(column) for column in _columns(names, rows)], names=names)
+
+
+def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in names]
 
 
 def _polars(polars: Any, names: list[str], rows: Sequence[tuple[Any, ...]]) -> Any:
