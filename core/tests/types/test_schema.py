@@ -14,9 +14,14 @@ from flytepath.errors import DefinitionError, TypeTransformerFailedError, UsageE
 from flytepath.types.engine import codec  # noqa: E402
 from flytepath.types.schema import FlyteSchema, SchemaFormat, SchemaOpenMode  # noqa: E402
 from flytepath.types.structured_dataset import StructuredDataset  # noqa: E402
+from pydantic import BaseModel  # noqa: E402
 
 DataFrame = pandas.DataFrame
 XY = FlyteSchema[kwtypes(x=int, y=str)]
+
+
+class Model(BaseModel):
+    data: XY
 
 
 def frame(*numbers: int) -> Any:
@@ -58,6 +63,13 @@ def test_a_bare_schema_is_taken_for_a_declared_one(round_trip):
     schema.open().write(frame(1))
     for back in both_ways(XY, schema, round_trip):
         assert list(back.open().all()) == ["x", "y"]
+
+
+def test_a_schema_stands_in_a_pydantic_model(round_trip):
+    schema = XY()
+    schema.open().write(frame(1))
+    for back in both_ways(Model, Model(data=schema), round_trip):
+        assert back.data.open().all()["x"].tolist() == [1]
 
 
 def test_a_received_schema_can_be_passed_on_but_not_written(round_trip):

@@ -371,7 +371,6 @@ class Split:
 
 
 class Report(BaseModel):
-    model_config = {"arbitrary_types_allowed": True}
     data: StructuredDataset
     name: str
 
@@ -387,6 +386,20 @@ def test_datasets_nest(round_trip):
     for back in both_ways(list[StructuredDataset | int], [StructuredDataset(dataframe=people()), 3], round_trip):
         same(back[0].open(DataFrame).all(), people())
         assert back[1] == 3
+
+
+def test_a_pydantic_model_takes_a_dataset_by_its_place_too(tmp_path):
+    uri = str(tmp_path / "t.parquet")
+    people().to_parquet(uri)
+    report = Report.model_validate_json(json.dumps({"data": {"uri": uri}, "name": "r"}))
+    same(report.data.open(DataFrame).all(), people())
+    assert Report.model_validate_json(report.model_dump_json()).data.uri == uri
+    assert Report(data=people(), name="r").data.dataframe is not None
+    for wrong in (3, {"url": uri}, {"uri": 3}):
+        with pytest.raises(ValueError, match="StructuredDataset"):
+            Report(data=wrong, name="r")
+    with pytest.raises(ValueError, match="uri"):
+        Report(data=people(), name="r").model_dump_json()
 
 
 def test_a_dataset_is_passed_on_without_a_copy(blobs):

@@ -159,6 +159,12 @@ class FlyteSchema:
         found._columns = self._columns or None
         return found
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.is_instance_schema(FlyteSchema)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._remote_path or self._local_path})"
 

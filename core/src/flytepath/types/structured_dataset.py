@@ -125,6 +125,29 @@ class StructuredDataset:
             )
         return self._chosen
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """In a pydantic model: a dataset, a frame, or ``{"uri": ..., "file_format": ...}``, which is also its JSON."""
+        from pydantic_core import core_schema
+
+        def read(value: Any) -> StructuredDataset:
+            if isinstance(value, cls):
+                return value
+            if isinstance(value, dict) and isinstance(value.get("uri"), str) and set(value) <= {"uri", "file_format"}:
+                return cls(uri=value["uri"], file_format=value.get("file_format") or "")
+            if kind_of(type(value)) is not None:
+                return cls(dataframe=value)
+            raise ValueError('a StructuredDataset is expected, or {"uri": ..., "file_format": ...}')
+
+        def shown(value: StructuredDataset) -> dict[str, str]:
+            if value.uri is None:
+                raise ValueError("a dataset in memory has no JSON: give it a uri")
+            return {"uri": value.uri, "file_format": value.file_format}
+
+        return core_schema.no_info_plain_validator_function(
+            read, serialization=core_schema.plain_serializer_function_ser_schema(shown, when_used="json")
+        )
+
     def __repr__(self) -> str:
         what = f"dataframe={type_name(type(self._frame))}" if self._frame is not None else f"uri={self._uri!r}"
         return f"StructuredDataset({what}{f', file_format={self.file_format!r}' if self.file_format else ''})"
