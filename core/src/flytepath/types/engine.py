@@ -20,7 +20,13 @@ from flytepath.model.types import LiteralType
 from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json
 from flytepath.types.converter import CoreConverter, is_hashable, type_name
 from flytepath.types.embedded import AdaptedConverter, EmbeddedConverter, PickleConverter, annotated
-from flytepath.types.lookup import builtin_form, form_of, transformer_for_class, transformer_for_generic
+from flytepath.types.lookup import (
+    builtin_form,
+    form_of,
+    needs_arguments,
+    transformer_for_class,
+    transformer_for_generic,
+)
 from flytepath.types.recursion import RecursiveConverter, is_recursive
 
 T = TypeVar("T")
@@ -285,14 +291,14 @@ class _Compiler:
         if origin is None:
             if t is dict or t is list:
                 return self.resolve(_of_json(t))
-            if t in _BARE:
+            transformer = transformer_for_class(t)
+            if transformer is None and needs_arguments(t):
                 raise DefinitionError(
                     f"{t.__name__} does not say what is in it",
-                    expected=f"for example {_BARE[t]}",
+                    expected=f"for example {_BARE.get(t, f'{t.__name__}[int]')}",
                     actual=t.__name__,
                     hint="name the type of the items: they are checked and stored by it",
                 )
-            transformer = transformer_for_class(t)
         else:
             transformer = transformer_for_generic(t, origin)
             if transformer is None and form_of(origin):

@@ -54,6 +54,11 @@ def transformer_for_class(t: type[Any]) -> TypeTransformer[Any] | None:
     return builtin_form(form) if form else None
 
 
+def needs_arguments(t: type[Any]) -> bool:
+    """Whether core knows a class with type arguments only, as in ``FlyteIterator[int]``."""
+    return ("origin", qualified_name(t)) in _BUILTIN
+
+
 def register(cls: type[Any], transformer: TypeTransformer[Any]) -> None:
     """Let ``transformer`` handle ``cls`` in this process; see :meth:`flytepath.types.type_engine.TypeEngine.register`.
 
