@@ -255,3 +255,19 @@ def test_columns_of_polars_frames_are_declared_too(round_trip):
             assert back.lazy().collect().to_dict(as_series=False) == {"b": ["x"], "a": [1]}
     with pytest.raises(TypeTransformerFailedError, match="'c'"):
         codec(Annotated[polars.DataFrame, kwtypes(c=int)]).isolate(frame.drop("odd"))
+
+
+def test_an_arrow_table_may_come_in_pieces_with_dictionaries_of_their_own(round_trip):
+    pieces = [pyarrow.array(texts).dictionary_encode() for texts in (["a", "b"], ["c", "a"])]
+    table = pyarrow.table({"d": pyarrow.chunked_array(pieces)})
+    back = round_trip(pyarrow.Table, table)
+    assert back.schema == table.schema
+    assert back.column("d").to_pylist() == ["a", "b", "c", "a"]
+    nested = pyarrow.table({"l": pyarrow.array([[1], None], pyarrow.list_(pyarrow.int8())), "n": pyarrow.nulls(2)})
+    assert round_trip(pyarrow.Table, nested).equals(nested)
+
+
+def test_rows_without_columns_are_refused_where_they_would_be_lost(blobs):
+    with pytest.raises(TypeTransformerFailedError, match="rows but no columns"):
+        codec(pyarrow.Table).encode(pyarrow.table({"a": [1, 2]}).select([]), blobs)
+    assert codec(DataFrame).decode(codec(DataFrame).encode(DataFrame(index=range(3)), blobs), blobs).shape == (3, 0)

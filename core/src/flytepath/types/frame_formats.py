@@ -74,6 +74,7 @@ def write_table(table: Any, format: str, file: Any) -> None:
     arrow = importlib.import_module("pyarrow")
     try:
         if format == ARROW:
+            table = table.unify_dictionaries()  # a file has one for each column, pieces of a table may differ
             with importlib.import_module("pyarrow.ipc").new_file(file, table.schema) as out:
                 out.write_table(table)
                 if not table.num_rows and table.columns and all(column.num_chunks for column in table.columns):

@@ -54,6 +54,8 @@ class _Arrow(FrameKind):
     """Tables never change: they are handed over as they are."""
 
     def to_table(self, frame: Any) -> Any:
+        if frame.num_rows and not frame.num_columns:
+            raise _only_rows(frame.num_rows)
         return frame
 
     def from_table(self, table: Any) -> Any:
@@ -87,6 +89,8 @@ class _Polars(FrameKind):
 
     def to_table(self, frame: Any) -> Any:
         polars = importlib.import_module("polars")
+        if frame.height and not frame.width:
+            raise _only_rows(frame.height)
         for name, dtype in frame.schema.items():
             if dtype == polars.Object:
                 raise inexact(name, "holds Python objects", "polars Object")
@@ -126,6 +130,10 @@ class _LazyPolars(_Polars):
     def facts(self, frame: Any) -> dict[str, Any]:
         names = frame.collect_schema().names()
         return {"columns": len(names), "names": names[:50]}
+
+
+def _only_rows(rows: int) -> TypeTransformerFailedError:
+    return inexact("", "has rows but no columns, and would come back without them", f"{rows} rows")
 
 
 _PANDAS: Final = _Pandas("pandas.DataFrame")

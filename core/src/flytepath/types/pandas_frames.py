@@ -228,9 +228,10 @@ def _check_form(frame: Any, table: Any) -> None:
     """Hold the first row's dtypes and labels against those that came back: the other rows play no part in them."""
     pandas = importlib.import_module("pandas")
     ranged = type(frame.index) is pandas.RangeIndex
-    before = frame.iloc[:1]
+    rows = 1 if len(frame.columns) else len(frame)
+    before = frame.iloc[:rows]
     try:
-        back = from_table(table.slice(0, 1))
+        back = from_table(table.slice(0, rows))
     except (TypeError, ValueError, NotImplementedError) as error:
         raise inexact("", f"cannot be kept exactly: {error}", "a dtype or label that Arrow cannot name") from error
     if ranged:
