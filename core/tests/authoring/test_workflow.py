@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 
 import pytest
 from flytepath import task, workflow
+from flytepath.compiler import compile_entity
 from flytepath.errors import CompileError, DefinitionError, InputError, TypeTransformerFailedError
+from flytepath.model.identity import Tenant
+from flytepath.testing import MemoryBlobs
 
 
 @dataclass
@@ -81,7 +84,10 @@ def test_a_sub_workflow_becomes_part_of_the_graph() -> None:
         return total(values=[inner(x=x), inner(x=1)])
 
     assert outer(x=3) == 16
-    assert [n.path for n in outer.graph.nodes] == ["n0/n0", "n0/n1", "n1/n0", "n1/n1", "n2"]
+    assert [n.path for n in outer.graph.nodes] == ["n0", "n1", "n2"]
+    spec = compile_entity(outer, Tenant(), MemoryBlobs())
+    assert [n.path for n in spec.nodes] == ["n0/n0", "n0/n1", "n1/n0", "n1/n1", "n2"]
+    assert not spec.graphs
 
 
 def test_a_sub_workflow_that_takes_a_part_of_its_input() -> None:
@@ -117,7 +123,9 @@ def test_tasks_that_return_nothing_can_be_ordered() -> None:
         return loud
 
     assert flow(text="hey") == "HEY"
-    assert flow.graph.nodes[1].upstream == {"n0"}
+    said, loud = flow.nodes
+    assert loud.upstream == {said}
+    assert compile_entity(flow, Tenant(), MemoryBlobs()).nodes[1].upstream == ("n0",)
 
 
 def test_all_wiring_errors_are_told_at_once_each_with_its_line() -> None:
@@ -133,7 +141,7 @@ def test_all_wiring_errors_are_told_at_once_each_with_its_line() -> None:
     assert "3 problems" in message
     assert message.count("test_workflow.py:") == 2
     assert "double(x)" in message
-    assert "expected integer, got string" in message
+    assert "expected integer; got string from <promise of n0.o0>" in message
 
 
 @pytest.mark.parametrize(
@@ -143,8 +151,14 @@ def test_all_wiring_errors_are_told_at_once_each_with_its_line() -> None:
         (lambda p: [*p], "iterate over a promise"),
         (lambda p: 1 if p else 2, "branch on a promise"),
         (lambda p: p and p, "branch on a promise"),
-        (lambda p: p > 1, "compare a promise"),
-        (lambda p: p == 1, "compare a promise"),
+        (lambda p: 1 if p > 1 else 2, "branch on <promise"),
+        (lambda p: p == 1 or p == 2, "branch on <promise"),
+        (lambda p: ~p, "negate a promise"),
+        (lambda p: f"{p}", "write a promise into text"),
+        (float, "make a number of a promise"),
+        (lambda p: 1 in p, "look into a promise"),
+        (lambda p: p(), "call a promise"),
+        (lambda p: -p, "compute with a promise"),
         (len, "length of a promise"),
         (lambda p: p[1:2], "index it with"),
     ],

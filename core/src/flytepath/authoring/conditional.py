@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextvars import Token
 from dataclasses import dataclass, field
 from typing import Any
 
 from flytepath.authoring.entity import Entity
 from flytepath.authoring.expressions import Comparison, Expression, as_condition, comparisons, holds
-from flytepath.authoring.graph import Graph, GraphNode, graph_being_built, promised, promises_in
+from flytepath.authoring.graph import Graph, GraphNode, building, graph_being_built, promised, promises_in
 from flytepath.authoring.promise import Promise, VoidPromise, caller_line, node_of
 from flytepath.errors import BranchFailedError, ConditionalError, FlytePathError, TypeMismatchError
+from flytepath.model.fitting import fits
 from flytepath.model.types import LiteralType
 
 _NUMBERS = frozenset({"integer", "float", "decimal"})
@@ -84,8 +86,11 @@ def conditional(name: str) -> ConditionalSection:
 class ConditionalSection:
     """A conditional that has begun."""
 
-    def __init__(self, name: str, graph: Graph) -> None:
+    def __init__(self, name: str, graph: Graph, *, is_entered: bool = True) -> None:
         self.name = name
+        # In a workflow that is put together by calls nothing else makes the calls inside of then() its nodes.
+        self._is_entered = is_entered
+        self._entered: Token[Graph | None] | None = None
         self.line = caller_line()
         self.is_complete = False
         self._graph = graph
@@ -108,11 +113,16 @@ class ConditionalSection:
         nodes = self._graph.open_case(f"{self._path}/c{len(self._branch.cases)}")
         case = CaseOf(condition, nodes, caller_line())
         self._branch.cases.append(case)
+        if not self._is_entered:
+            self._entered = building.set(self._graph)
         return Case(self, case)
 
     def end_case(self, is_last: bool) -> Any:
         """A case has what it needs; after the last, what stands for the outputs."""
         self._graph.close_case()
+        if self._entered is not None:
+            building.reset(self._entered)
+            self._entered = None
         if not is_last:
             return Condition(self)
         self.is_complete = True
@@ -137,14 +147,15 @@ class ConditionalSection:
         for name in first:
             types = [self._graph.type_of(result[name]) for result in results]
             known = [found for found in types if found is not None]
-            if any(found != known[0] for found in known):
+            widest = next((found for found in known if all(fits(other, found) for other in known)), None)
+            if widest is None and known:
                 self._find(
                     TypeMismatchError,
                     f"the cases give different types for {name}",
                     expected="the same type from every case",
                     actual=", ".join(map(str, known)),
                 )
-            node.types[name] = known[0] if known else LiteralType("any")
+            node.types[name] = widest or LiteralType("any")
         for case, result in zip(given, results, strict=True):
             case.outputs = result
         self._branch.outputs = dict.fromkeys(first, Any)
@@ -238,25 +249,40 @@ def needed_by(branch: Branch) -> Iterator[GraphNode]:
                 yield node_
 
 
-def comparison_misfit(comparison: Comparison, graph: Graph) -> str | None:
+def comparison_misfit(comparison: Comparison, graph: Graph) -> TypeMismatchError | None:
     """What is wrong with a comparison: sides that are no scalars, or that are never comparable."""
     sides: list[LiteralType | None] = []
     for side in (comparison.left, comparison.right):
         if isinstance(side, Promise):
             found = graph.type_of(side)
             if found is None:
-                return f"{side!r} stands for nothing in this workflow"
+                return TypeMismatchError(f"{side!r} stands for nothing in this workflow", hint="there is no such part")
             sides.append(found)
         else:
             sides.append(_constant_type(side))
     left, right = (_kinds(side) for side in sides)
     if left is None or right is None:
-        return f"only scalars can be compared, not {sides[0]} with {sides[1]}"
+        return TypeMismatchError(
+            "only scalars can be compared",
+            expected="numbers, texts, booleans, enums, dates, times, None",
+            actual=_sides(comparison, sides),
+            hint="compare inside a task that returns a bool",
+        )
     for a in left:
         for b in right:
             if _comparable(a, b, comparison.operator):
                 return None
-    return f"{sides[0]} and {sides[1]} cannot be compared with {comparison.operator}"
+    return TypeMismatchError(
+        f"these cannot be compared with {comparison.operator}",
+        expected="two sides of one kind; < and > for what has an order",
+        actual=_sides(comparison, sides),
+        hint="compare an enum with its member" if any(s is not None and s.kind == "enum" for s in sides) else None,
+    )
+
+
+def _sides(comparison: Comparison, types: list[LiteralType | None]) -> str:
+    shown = zip((comparison.left, comparison.right), types, strict=True)
+    return f" {comparison.operator} ".join(f"{side!r:.60} ({type or 'no literal'})" for side, type in shown)
 
 
 def _constant_type(value: Any) -> LiteralType | None:

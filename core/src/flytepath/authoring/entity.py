@@ -121,6 +121,15 @@ class Entity:
             error.place = f"{self.name}() -> {key}{error.place or ''}"
             raise
 
+    def checked(self, outputs: Mapping[str, Any]) -> Any:
+        """What a caller gets of these native outputs, each checked."""
+        return self.returned({key: self.checked_output(key, value) for key, value in outputs.items()})
+
+    def answered(self, inputs: Mapping[str, Any]) -> Any:
+        """What the stand-in gives in place of a run; inputs and outputs are checked as in one."""
+        result = self.stand_in(**{key: self.checked_input(key, value) for key, value in inputs.items()})
+        return self.checked(self.named(result)) if self.outputs else None
+
     @property
     def has_one_output(self) -> bool:
         """Whether a call gives the output itself, and not a tuple of outputs."""

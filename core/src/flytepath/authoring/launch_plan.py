@@ -107,7 +107,7 @@ class LaunchPlan(Entity):
     def run_here(self, inputs: dict[str, Any]) -> Any:
         """Run the workflow in this process, with the fixed inputs."""
         if self.stand_in is not None:
-            return self.stand_in(**inputs)
+            return self.answered(inputs)
         given = {**inputs, **self.fixed_inputs}
         return self.workflow.run_here({key: given[key] for key in self.workflow.inputs})
 

@@ -144,6 +144,9 @@ class Promise:
     def __contains__(self, _item: object) -> bool:
         self._refuse("look into a promise", "decide inside a task")
 
+    def __format__(self, _form: str) -> str:
+        self._refuse("write a promise into text", "format inside a task; f'{x!r}' shows the promise itself")
+
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         self._refuse("call a promise", "call the method inside a task")
 
@@ -183,6 +186,11 @@ class VoidPromise:
 
     def __repr__(self) -> str:
         return f"<nothing, from {self._fp_node.path}>"
+
+    def __bool__(self) -> bool:  # noqa: PLE0304 - it only raises
+        raise PromiseBranchError(
+            f"a workflow cannot branch on {self!r}", place=caller_line(), hint="annotate the task's return type"
+        )
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):

@@ -37,14 +37,13 @@ class ReferenceEntity(Entity):
         Raises:
             EntityReferenceError: there is no stand-in.
         """
-        own = {key: self.checked_input(key, value) for key, value in inputs.items()}
         if self.stand_in is None:
             raise EntityReferenceError(
                 f"the {self.kind.replace('_', ' ')} {self.reference} runs where it is registered, not in a direct call",
                 place=self.name,
                 hint="use `flytepath run`, or give it a stand-in in a test: with task_mock(...) as mock",
             )
-        return self.stand_in(**own)
+        return self.answered(inputs)
 
     def __repr__(self) -> str:
         return f"<reference to {self.kind.replace('_', ' ')} {self.reference}>"

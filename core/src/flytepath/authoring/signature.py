@@ -57,6 +57,12 @@ def read_signature(
             raise DefinitionError(
                 f"a {what} cannot take *{parameter.name}", place=place, hint="name each input and annotate its type"
             )
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise DefinitionError(
+                f"input {parameter.name!r} of the {what} has no name to its caller",
+                place=f"{place}({parameter.name})",
+                hint="take the '/' out of the signature: inputs are given by name",
+            )
         if parameter.annotation is parameter.empty and not pickle_untyped:
             raise MissingAnnotationError(
                 f"input {parameter.name!r} of the {what} has no type",
@@ -73,8 +79,8 @@ def read_signature(
         if not pickle_untyped:
             raise _unannotated_return(what, place)
         returned = Any
-    stub = is_stub or _is_stub(function)
-    if returned not in (None, type(None)) and not stub and not _returns_value(function):
+    stub = is_stub or not _can_end(function)
+    if not _takes_none(returned) and not stub and not _returns_value(function):
         raise MissingReturnError(
             f"the {what} declares that it returns {_shown(returned)} but has no return statement",
             place=place,
@@ -139,12 +145,16 @@ def _returns_value(function: Callable[..., Any]) -> bool:
     return False
 
 
-def _is_stub(function: Callable[..., Any]) -> bool:
-    """Whether the body can only raise: nothing is promised that could be missing."""
+def _can_end(function: Callable[..., Any]) -> bool:
+    """Whether the body can end without raising; where it cannot, as in a stub, nothing that is promised is missing."""
     import dis
 
-    names = [instruction.opname for instruction in dis.get_instructions(inspect.unwrap(function).__code__)]
-    return "RAISE_VARARGS" in names
+    code = inspect.unwrap(function).__code__
+    return any(instruction.opname.startswith("RETURN_") for instruction in dis.get_instructions(code))
+
+
+def _takes_none(returned: Any) -> bool:
+    return returned in (None, type(None), Any) or type(None) in typing.get_args(returned)
 
 
 def _shown(t: Any) -> str:

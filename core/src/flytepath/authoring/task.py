@@ -124,7 +124,7 @@ class Task(Entity):
     def run_here(self, inputs: dict[str, Any]) -> Any:
         """Run one attempt in this process with native inputs, checked and kept apart from the caller's."""
         if self.stand_in is not None:
-            return self.stand_in(**inputs)
+            return self.answered(inputs)
         own = {}
         isolate, key = self._isolate, ""
         try:
@@ -140,8 +140,9 @@ class Task(Entity):
         from flytepath.authoring.call import call_async
 
         if self.stand_in is not None:
-            result = self.stand_in(**inputs)
-            return await result if inspect.isawaitable(result) else result
+            result = self.stand_in(**{key: self.checked_input(key, value) for key, value in inputs.items()})
+            result = await result if inspect.isawaitable(result) else result
+            return self.checked(self.named(result)) if self.outputs else None
         return await call_async(self, {key: self.checked_input(key, value) for key, value in inputs.items()})
 
     def call_body(self, inputs: Mapping[str, Any]) -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import types
+import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flytepath.authoring.conditional import Branch, comparison_misfit, needed_by
+from flytepath.authoring.entity import Entity
 from flytepath.authoring.expressions import comparisons
 from flytepath.authoring.graph import Graph, GraphNode, in_order, promises_in, together
-from flytepath.authoring.promise import Promise, VoidPromise, holds_promise, node_of
+from flytepath.authoring.promise import Promise, VoidPromise, holds_promise
 from flytepath.errors import (
     CompileError,
     ConditionalError,
@@ -21,36 +24,55 @@ from flytepath.errors import (
 from flytepath.model.fitting import fits
 from flytepath.model.types import LiteralType
 from flytepath.types.engine import Codec
+from flytepath.types.engine import codec as codec_of
 
 Codecs = Mapping[str, Codec[Any]]
+#: The nodes of one level: the workflow's own, or those of one case of a conditional.
+Level = list[GraphNode]
+
+_STRICT = "types are strict: convert inside a task, or change the annotation"
 
 
-def check_wiring(graph: Graph, outputs: Codecs) -> None:
+def check_wiring(graph: Graph, outputs: Codecs, handler: Entity | None = None) -> None:
     """Hold every promise of a graph against the place it goes to, and put its nodes into an order they can run in.
 
-    Raise one error with every finding, each with the task and argument, both types, and the line of the call; of the
-    finding's own class where there is but one kind.
+    Sub-workflows, and the ``handler`` of failures if it is one, are compiled too. Raise one error with every finding, each with the task and argument, both types,
+    and the line of the call; of the finding's own class where there is but one kind.
     """
     findings = list(graph.findings)
-    findings += [_incomplete(section.name, section.line) for section in graph.sections if not section.is_complete]
-    known: set[GraphNode] = set()
-    for nodes in _levels(graph.nodes):
-        known.update(nodes)
-    for node in known:
-        findings += _node_findings(graph, node, known)
-    for name, value in graph.outputs.items():
-        finding = _misfit(value, outputs[name], graph, known)
-        if finding is not None:
-            finding.place = f"{graph.name}() -> {name}{finding.place or ''}  [{graph.name}]"
-            findings.append(finding)
+    incomplete: list[FlytePathError] = [_incomplete(s.name, s.line) for s in graph.sections if not s.is_complete]
+    if incomplete:  # calls after it went into a case that never ends: what else seems wrong with them is its doing
+        raise together(graph.name, findings + incomplete)
+    levels = list(_levels(graph.nodes))
+    place = {node: number for number, level in enumerate(levels) for node in level}
+    _Check(graph, place, findings).whole(outputs)
     if not findings:
         try:
-            for nodes in _levels(graph.nodes):
-                nodes[:] = in_order(nodes, needs)
+            for level in levels:
+                level[:] = in_order(level, needs)
         except CycleError as error:
             findings.append(error)
+    for entity in dict.fromkeys([*(node.entity for node in place), handler]):
+        findings += inner_findings(entity)
     if findings:
         raise together(graph.name, findings)
+
+
+def inner_findings(entity: Entity | None) -> list[FlytePathError]:
+    """What is wrong inside the workflow that ``entity`` is, maps or launches; told where it is called, before any run."""
+    from flytepath.authoring.launch_plan import LaunchPlan
+    from flytepath.authoring.map_task import MapTask
+    from flytepath.authoring.workflow import Workflow
+
+    while isinstance(entity, MapTask | LaunchPlan):
+        entity = entity.target if isinstance(entity, MapTask) else entity.workflow
+    if not isinstance(entity, Workflow):
+        return []
+    try:
+        _ = entity.graph
+    except FlytePathError as error:
+        return list(getattr(error, "findings", ()) or (error,))
+    return []
 
 
 def _incomplete(name: str, line: str) -> ConditionalError:
@@ -61,7 +83,7 @@ def _incomplete(name: str, line: str) -> ConditionalError:
     )
 
 
-def _levels(nodes: list[GraphNode]) -> Iterator[list[GraphNode]]:
+def _levels(nodes: Level) -> Iterator[Level]:
     """The nodes themselves, and those of every case of every conditional among them."""
     yield nodes
     for node in nodes:
@@ -74,6 +96,10 @@ def needs(node: GraphNode) -> Iterator[GraphNode]:
     """The nodes that must end before ``node`` can start; for a conditional also those its cases refer to."""
     yield from node.upstream
     for value in node.inputs.values():
+        if type(value) is Promise:  # by far the most frequent
+            if value._fp_node is not None:
+                yield value._fp_node  # type: ignore[misc]
+            continue
         for promise in promises_in(value):
             before = promise._fp_node
             if isinstance(before, GraphNode):
@@ -82,81 +108,158 @@ def needs(node: GraphNode) -> Iterator[GraphNode]:
         yield from needed_by(node.entity)
 
 
-def _node_findings(graph: Graph, node: GraphNode, known: set[GraphNode]) -> Iterator[FlytePathError]:
-    for name, value in node.inputs.items():
-        finding = _misfit(value, node.entity.input_codecs[name], graph, known)
-        if finding is not None:
-            finding.place = f"{node.entity.name}({name}{finding.place or ''})  [{node.line}]"
-            yield finding
-    for before in node.upstream:
-        if before not in known:
-            yield ForeignPromiseError(f"{before!r} is not a node of this workflow", place=node.line)
-    if isinstance(node.entity, Branch):
-        yield from _branch_findings(graph, node.entity, known)
+class _Check:
+    """One look at a graph.
 
+    Args:
+        graph: the graph.
+        place: the number of the level each node lies on.
+        findings: gets what is wrong.
+    """
 
-def _branch_findings(graph: Graph, branch: Branch, known: set[GraphNode]) -> Iterator[FlytePathError]:
-    for case in branch.cases:
-        if case.condition is None:
-            continue
-        for comparison in comparisons(case.condition):
-            problem = comparison_misfit(comparison, graph)
-            for promise in promises_in([comparison.left, comparison.right]):
-                node = node_of(promise)
-                if node is not None and node not in known:
-                    problem = f"{promise!r} belongs to another workflow"
-            if problem is not None:
-                place = f"conditional({branch.name!r})  [{comparison.line}]"
-                yield TypeMismatchError(problem, place=place)
+    def __init__(self, graph: Graph, place: Mapping[GraphNode, int], findings: list[FlytePathError]) -> None:
+        self._graph = graph
+        self._place = place
+        self._findings = findings
 
+    def whole(self, outputs: Codecs) -> None:
+        """The nodes of every level, and the outputs."""
+        self._level(self._graph.nodes, frozenset({0}))
+        for name, value in self._graph.outputs.items():
+            self._find(self._misfit(value, outputs[name], frozenset({0})), f"{self._graph.name}() -> {name}", "")
 
-def _misfit(value: Any, codec: Codec[Any], graph: Graph, known: set[GraphNode]) -> FlytePathError | None:
-    if type(value) is Promise:  # by far the most frequent
-        return _promise_misfit(value, codec.literal_type, graph, known)
-    if holds_promise(value):
-        return _mixed_misfit(value, codec.literal_type, graph, known)
-    try:
-        codec.isolate(value)
-    except TypeTransformerFailedError as error:
+    def _level(self, nodes: Level, seen: frozenset[int]) -> None:
+        """Nodes that can use what lies on the levels they have ``seen``: their own, and those around it."""
+        for node in nodes:
+            entity = node.entity
+            codecs = entity.input_codecs
+            for name, value in node.inputs.items():
+                problem = self._misfit(value, codecs[name], seen)
+                if problem is not None:
+                    self._find(problem, f"{entity.name}({name})", node.line)
+            for before in node.upstream:
+                if self._place.get(before) not in seen:
+                    self._findings.append(_foreign(before, place=node.line))
+            if isinstance(entity, Branch):
+                self._branch(entity, seen)
+
+    def _branch(self, branch: Branch, seen: frozenset[int]) -> None:
+        for case in branch.cases:
+            where = f"conditional({branch.name!r})"
+            for comparison in comparisons(case.condition) if case.condition is not None else ():
+                sides = [side for side in (comparison.left, comparison.right) if isinstance(side, Promise)]
+                lost = next((side for side in sides if not self._sees(side, seen)), None)
+                problem = _foreign(lost) if lost is not None else comparison_misfit(comparison, self._graph)
+                self._find(problem, where, comparison.line)
+            inside = seen | {self._place[case.nodes[0]]} if case.nodes else seen
+            self._level(case.nodes, inside)
+            for promise in case.outputs.values():
+                if not self._sees(promise, inside):
+                    self._find(_foreign(promise), where, case.line)
+
+    def _find(self, problem: FlytePathError | None, where: str, line: str) -> None:
+        if problem is None:
+            return
+        inside = problem.place or ""
+        shown = f"{where[:-1]}{inside})" if where.endswith(")") and inside else where + inside
+        problem.place = f"{shown}  [{line}]" if line else shown
+        self._findings.append(problem)
+
+    def _sees(self, promise: Promise, seen: frozenset[int]) -> bool:
+        node = promise._fp_node
+        return node is None or self._place.get(node) in seen  # type: ignore[call-overload]
+
+    def _misfit(self, value: Any, codec: Codec[Any], seen: frozenset[int]) -> CompileError | None:
+        if type(value) is Promise:  # by far the most frequent
+            return self._promise(value, codec.literal_type, seen)
+        return self._mixed(value, codec.python_type, seen) if holds_promise(value) else self._constant(value, codec)
+
+    def _promise(self, promise: Promise, declared: LiteralType, seen: frozenset[int]) -> CompileError | None:
+        if not self._sees(promise, seen):
+            return _foreign(promise)
+        actual = self._graph.type_of(promise)
+        if actual is None:
+            return _foreign(promise)
+        if actual is declared or fits(actual, declared):
+            return None
         return TypeMismatchError(
-            error.message, place=error.place, expected=error.expected, actual=error.actual, hint=error.hint
+            "a promise of another type", expected=str(declared), actual=f"{actual} from {promise!r}", hint=_STRICT
         )
-    return None
 
-
-def _promise_misfit(
-    promise: Promise, declared: LiteralType, graph: Graph, known: set[GraphNode]
-) -> CompileError | None:
-    node = promise._fp_node
-    actual = graph.type_of(promise) if node is None or node in known else None
-    if actual is None:
-        return ForeignPromiseError(
-            f"{promise!r} stands for nothing in this workflow: no such part, or a promise of another workflow"
-        )
-    if actual is declared or fits(actual, declared):
+    def _constant(self, value: Any, codec: Codec[Any]) -> CompileError | None:
+        try:
+            codec.isolate(value)
+        except FileNotFoundError:
+            return None  # it may lie only where runs are started; it is looked for when it is used
+        except TypeTransformerFailedError as error:
+            return TypeMismatchError(
+                error.message, place=error.place, expected=error.expected, actual=error.actual, hint=error.hint
+            )
         return None
-    return TypeMismatchError(f"expected {declared}, got {actual} from {promise!r}")
 
-
-def _mixed_misfit(value: Any, declared: LiteralType, graph: Graph, known: set[GraphNode]) -> CompileError | None:
-    """What is wrong with ``value``: promises, constants, containers of both."""
-    if isinstance(value, VoidPromise):
-        return TypeMismatchError(f"expected {declared}, got a task that returns nothing")
-    if type(value) is Promise:
-        return _promise_misfit(value, declared, graph, known)
-    if not holds_promise(value):
+    def _mixed(self, value: Any, python_type: Any, seen: frozenset[int]) -> CompileError | None:
+        """What is wrong with ``value``: promises, constants, containers of both."""
+        declared = codec_of(python_type).literal_type
+        if isinstance(value, VoidPromise):
+            return TypeMismatchError(
+                "a task that returns nothing",
+                expected=str(declared),
+                actual=repr(value),
+                hint="annotate the task's return type",
+            )
+        if type(value) is Promise:
+            return self._promise(value, declared, seen)
+        if not holds_promise(value):
+            return self._constant(value, codec_of(python_type))
+        if not _can_hold(_without_none(declared), value):
+            return TypeMismatchError(
+                "a container that holds promises", expected=str(declared), actual=type(value).__name__, hint=_STRICT
+            )
+        keys = value if isinstance(value, dict) else range(len(value))
+        for key, kind in zip(keys, item_types(python_type, value), strict=True):
+            problem = self._mixed(value[key], kind, seen)
+            if problem is not None:
+                problem.place = f"[{key!r}]{problem.place or ''}"
+                return problem
         return None
-    container = _without_none(declared)
-    if isinstance(value, list) and container.kind == "list":
-        pairs = [(item, container.items[0]) for item in value]
-    elif isinstance(value, tuple) and container.kind == "tuple" and len(value) == len(container.items):
-        pairs = list(zip(value, container.items, strict=True))
-    elif isinstance(value, dict) and container.kind == "dict" and container.items[0].kind == "string":
-        pairs = [(item, container.items[1]) for item in value.values()]
-    else:
-        return TypeMismatchError(f"expected {declared}, got a {type(value).__name__} that holds promises")
-    problems = (_mixed_misfit(item, item_type, graph, known) for item, item_type in pairs)
-    return next((problem for problem in problems if problem is not None), None)
+
+
+def _can_hold(declared: LiteralType, value: Any) -> bool:
+    if isinstance(value, list):
+        return declared.kind == "list"
+    if isinstance(value, dict):
+        return declared.kind == "dict" and declared.items[0].kind == "string" and all(type(k) is str for k in value)
+    return declared.kind == "tuple" and len(value) == len(declared.items)
+
+
+def item_types(python_type: Any, value: Any) -> list[Any]:
+    """The declared Python type of each item of a list, tuple or dict."""
+    origin = typing.get_origin(python_type)
+    if origin is typing.Annotated:
+        return item_types(typing.get_args(python_type)[0], value)
+    if origin in (typing.Union, types.UnionType):
+        for alternative in typing.get_args(python_type):
+            if typing.get_origin(alternative) is type(value):
+                return item_types(alternative, value)
+    arguments = typing.get_args(python_type)
+    if isinstance(value, dict):
+        return [arguments[1]] * len(value)
+    if isinstance(value, tuple):
+        fields = getattr(python_type, "_fields", None)
+        if fields is not None:
+            hints = typing.get_type_hints(python_type, include_extras=True)
+            return [hints[name] for name in fields]
+        if Ellipsis not in arguments:
+            return list(arguments)
+    return [arguments[0]] * len(value)
+
+
+def _foreign(what: Any, place: str | None = None) -> ForeignPromiseError:
+    return ForeignPromiseError(
+        f"{what!r} stands for nothing here: no such part, or it belongs to another workflow or to a case of a conditional",
+        place=place,
+        hint="use what was made in this workflow, outside of a conditional or in the same case of it",
+    )
 
 
 def _without_none(declared: LiteralType) -> LiteralType:

@@ -10,7 +10,7 @@ from flytepath.authoring.graph import Graph, GraphNode, building
 from flytepath.authoring.promise import Promise, VoidPromise, caller_line
 from flytepath.authoring.signature import read_signature
 from flytepath.authoring.task import full_name, take_names
-from flytepath.errors import CompileError, DefinitionError, UnboundOutputError
+from flytepath.errors import CompileError, CycleError, DefinitionError, UnboundOutputError
 
 if TYPE_CHECKING:
     from flytepath.authoring.documentation import Documentation
@@ -53,6 +53,7 @@ class Workflow(Entity):
         self.options = options
         self.on_failure = on_failure
         self._graph: Graph | None = None
+        self._is_compiling = False
         if on_failure is not None:
             from flytepath.authoring.failure import check_handler
 
@@ -67,8 +68,18 @@ class Workflow(Entity):
         """
         if self._graph is None:
             with compiling:
+                if self._is_compiling:
+                    raise CycleError(
+                        f"workflow {self.name} calls itself",
+                        place=self.name,
+                        hint="a static graph has no end then: repeat inside a @dynamic or @eager task",
+                    )
                 if self._graph is None:
-                    self._graph = self._compile()
+                    self._is_compiling = True
+                    try:
+                        self._graph = self._compile()
+                    finally:
+                        self._is_compiling = False
         return self._graph
 
     @property
@@ -84,13 +95,10 @@ class Workflow(Entity):
     def _compile(self) -> Graph:
         from flytepath.authoring.wiring import check_wiring
 
-        graph = self._new_graph()
+        graph = Graph(self.name, {name: codec.literal_type for name, codec in self.input_codecs.items()})
         self._build(graph)
-        check_wiring(graph, self.output_codecs)
+        check_wiring(graph, self.output_codecs, self.on_failure)
         return graph
-
-    def _new_graph(self) -> Graph:
-        return Graph(self.name, {name: codec.literal_type for name, codec in self.input_codecs.items()})
 
     def _build(self, graph: Graph) -> None:
         """Fill the graph."""
@@ -99,7 +107,7 @@ class Workflow(Entity):
     def run_here(self, inputs: dict[str, Any]) -> Any:
         """Run the compiled graph in this process."""
         if self.stand_in is not None:
-            return self.stand_in(**inputs)
+            return self.answered(inputs)
         from flytepath.authoring.running import run_graph
 
         graph = self.graph
@@ -112,7 +120,7 @@ class Workflow(Entity):
 
                 handle_here(self, self.on_failure, own, error)
             raise
-        return self.returned({name: self.checked_output(name, value) for name, value in outputs.items()})
+        return self.checked(outputs)
 
     def __repr__(self) -> str:
         return f"<workflow {self.name}>"
@@ -314,7 +322,7 @@ class ImperativeWorkflow(Workflow):
         from flytepath.authoring.conditional import ConditionalSection
 
         self._graph = None
-        return ConditionalSection(name, self._draft)
+        return ConditionalSection(name, self._draft, is_entered=False)
 
     def ready(self) -> bool:
         """Whether there is anything to run."""
@@ -325,7 +333,7 @@ class ImperativeWorkflow(Workflow):
 
         if not self.ready():
             raise CompileError(f"workflow {self.name} has no nodes", place=self.name, hint="add_entity() adds one")
-        check_wiring(self._draft, self.output_codecs)
+        check_wiring(self._draft, self.output_codecs, self.on_failure)
         return self._draft
 
 

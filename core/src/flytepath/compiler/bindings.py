@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import types
-import typing
 from collections.abc import Callable
 from typing import Any
 
 from flytepath.authoring.promise import Promise, holds_promise
+from flytepath.authoring.wiring import item_types
 from flytepath.compiler.literals import encode
 from flytepath.errors import CompileError, LiteralError
 from flytepath.model.literal import cast
@@ -51,23 +50,6 @@ def _mixed(value: Any, python_type: Any, resolve: Resolve, sink: BlobSink, place
         )
     items = enumerate(value)
     return ListBinding(items=tuple(_mixed(item, kinds[i], resolve, sink, f"{place}[{i}]") for i, item in items))
-
-
-def item_types(python_type: Any, value: Any) -> list[Any]:
-    """The declared Python type of each item of a list, tuple or dict."""
-    origin = typing.get_origin(python_type)
-    if origin is typing.Annotated:
-        return item_types(typing.get_args(python_type)[0], value)
-    if origin in (typing.Union, types.UnionType):
-        for alternative in typing.get_args(python_type):
-            if typing.get_origin(alternative) is type(value):
-                return item_types(alternative, value)
-    arguments = typing.get_args(python_type)
-    if isinstance(value, dict):
-        return [arguments[1]] * len(value)
-    if isinstance(value, tuple) and Ellipsis not in arguments:
-        return list(arguments)
-    return [arguments[0]] * len(value)
 
 
 def part_of_binding(binding: Binding, path: tuple[str | int, ...], place: str) -> Binding:
