@@ -228,14 +228,10 @@ def drawn_frames(draw: Any) -> Any:
 
 @given(drawn_frames())
 @settings(deadline=None, max_examples=150)
-def test_any_frame_comes_back_or_is_refused(frame):
+def test_any_frame_of_usual_columns_comes_back(frame):
     from flytepath.model.literal import Literal
     from flytepath.testing import MemoryBlobs
 
     blobs = MemoryBlobs()
-    try:
-        literal = codec(DataFrame).encode(frame, blobs)
-    except TypeTransformerFailedError as error:
-        assert error.hint
-        return
+    literal = codec(DataFrame).encode(frame, blobs)
     same(codec(DataFrame).decode(Literal.from_json(json.loads(json.dumps(literal.to_json()))), blobs), frame)
