@@ -15,6 +15,7 @@ from flytepath.model.literal import Literal as Kept
 from flytepath.model.types import ANY, FLOAT, INTEGER, STRING, LiteralType
 from flytepath.testing import MemoryBlobs
 from flytepath.types.engine import codec
+from flytepath.types.json_values import JSON
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -129,6 +130,56 @@ def test_any_gets_the_json_value_without_tags():
     literal = codec(dict[str, list[int | None]]).encode({"a": [1, None, 2**60]}, blobs)
     assert cast(literal, ANY).data == {"a": [1, None, 2**60]}
     assert cast(codec(int | str).encode("x", blobs), ANY).data == "x"
+
+
+NARROWED = [
+    (int, 3),
+    (int, 2**60),
+    (float, 1.5),
+    (bool, True),
+    (str, "x"),
+    (type(None), None),
+    (list[int], [1, 2**53]),
+    (dict[str, list[float | None]], {"a": [1.5, None]}),
+    (int | str | list[bool] | None, [True]),
+    (int | str | None, None),
+    (JSON | None, {"a": 1}),
+    (JSON | A, 3),
+]
+
+
+@pytest.mark.parametrize(("t", "value"), NARROWED, ids=[str(t) for t, _ in NARROWED])
+def test_a_json_value_goes_where_a_plain_type_is_declared_that_it_is_of(t, value):
+    blobs, declared = MemoryBlobs(), codec(t).literal_type
+    assert fits(ANY, declared)
+    moved = cast(codec(JSON).encode(value, blobs), declared)
+    assert codec(t).decode(moved, blobs) == value
+    assert moved.digest == codec(t).encode(value, blobs).digest
+
+
+@pytest.mark.parametrize(
+    ("t", "value", "place"),
+    [
+        (int, 1.0, None),
+        (int, True, None),
+        (float, 1, None),
+        (str, None, None),
+        (list[int], [1, "x"], "[1]"),
+        (dict[str, list[int]], {"a": [1, None]}, "['a'][1]"),
+        (int | None, "x", None),
+        (list[int | str], [1, 1.5], "[1]"),
+    ],
+)
+def test_a_json_value_of_another_type_is_refused_at_its_place(t, value, place):
+    with pytest.raises(LiteralError) as caught:
+        cast(codec(JSON).encode(value, MemoryBlobs()), codec(t).literal_type)
+    assert caught.value.place == place
+    assert caught.value.expected
+
+
+def test_json_fits_no_type_that_json_does_not_have():
+    for t in (bytes, Color, A, A | None, pathlib.Path, tuple[int, ...], dict[int, int], set[int]):
+        assert not fits(ANY, codec(t).literal_type)
 
 
 @pytest.mark.parametrize(

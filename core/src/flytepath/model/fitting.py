@@ -15,11 +15,25 @@ _SETS: Final = ("set", "frozenset")
 _ITEMWISE: Final = ("list", *_SETS)
 #: What the values of a ``typing.Literal`` are, where they are all of one kind.
 _CHOICES: Final = {"string": str, "integer": int, "boolean": bool}
+#: What JSON holds where each plain kind is declared.
+_PLAIN_CLASSES: Final = {
+    "none": type(None),
+    "boolean": bool,
+    "integer": int,
+    "float": float,
+    "string": str,
+    "list": list,
+    "dict": dict,
+}
+#: Beyond it the payload of an integer is a string of digits.
+_SAFE_INTEGER: Final = 2**53 - 1
 _NAMES_OF_FLOATS: Final = ("NaN", "Infinity", "-Infinity")
 
 
 def fits(actual: LiteralType, declared: LiteralType) -> bool:
     """Whether a value of type ``actual`` can go where ``declared`` is expected, without a change of the value.
+
+    What JSON holds is not known before there is a value, so that it fits any plain type; :func:`refit` looks then.
 
     Args:
         actual: the type of a literal; its references, if any, lead to structs inside itself.
@@ -35,6 +49,8 @@ def fits(actual: LiteralType, declared: LiteralType) -> bool:
     """
     if actual == declared:
         return True
+    if actual.kind == "any":
+        return _is_plain_json(declared) or _has_any(declared)
     if actual.kind == "union":
         return all(fits(item, declared) for item in actual.items)
     if declared.kind == "union":
@@ -73,6 +89,8 @@ def refit(data: Any, actual: LiteralType, declared: LiteralType) -> Any:
         return data
     if declared.kind == "any":
         return _plain(data, actual)
+    if actual.kind == "any" and not _has_any(declared):
+        return _narrowed(data, declared, "")
     if actual.kind == "union":
         if data is None:
             return refit(None, LiteralType("none"), declared)
@@ -164,6 +182,41 @@ def _is_plain_json(type: LiteralType) -> bool:
     if type.kind in ("list", "union"):
         return not type.name and all(map(_is_plain_json, type.items))
     return type.kind in ("none", "boolean", "integer", "float", "string", "any")
+
+
+def _has_any(declared: LiteralType) -> bool:
+    return declared.kind == "union" and any(item.kind == "any" for item in declared.items)
+
+
+def _narrowed(data: Any, declared: LiteralType, place: str) -> Any:
+    """The payload of a JSON value where a plain type is declared: looked at now, and never converted."""
+    kind = declared.kind
+    if kind == "any":
+        return data
+    if kind == "union":
+        return _narrowed_alternative(data, declared, place)
+    if kind == "list" and not declared.name and type(data) is list:
+        return [_narrowed(item, declared.items[0], f"{place}[{index}]") for index, item in enumerate(data)]
+    if kind == "dict" and declared.items[0].kind == "string" and type(data) is dict:
+        return {key: _narrowed(item, declared.items[1], f"{place}[{key!r}]") for key, item in data.items()}
+    if type(data) is not _PLAIN_CLASSES.get(kind):
+        raise LiteralError(
+            "the JSON value is not of the type of its place",
+            place=place or None,
+            expected=str(declared),
+            actual=type(data).__name__,
+        )
+    return str(data) if kind == "integer" and abs(data) > _SAFE_INTEGER else data
+
+
+def _narrowed_alternative(data: Any, declared: LiteralType, place: str) -> Any:
+    wanted = next((kind for kind, cls in _PLAIN_CLASSES.items() if type(data) is cls), "")
+    tag = next((tag for tag, item in enumerate(declared.items) if item.kind == wanted), None)
+    if tag is None:
+        raise LiteralError(
+            "no alternative of the union fits", place=place or None, expected=str(declared), actual=type(data).__name__
+        )
+    return None if data is None else {"tag": tag, "value": _narrowed(data, declared.items[tag], place)}
 
 
 def _plain(data: Any, type: LiteralType) -> Any:
