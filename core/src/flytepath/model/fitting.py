@@ -16,7 +16,7 @@ _ITEMWISE: Final = ("list", *_SETS)
 #: What the values of a ``typing.Literal`` are, where they are all of one kind.
 _CHOICES: Final = {"string": str, "integer": int, "boolean": bool}
 #: What JSON holds where each plain kind is declared.
-_PLAIN_CLASSES: Final = {
+_PLAIN_CLASSES: Final[dict[str, type[Any]]] = {
     "none": type(None),
     "boolean": bool,
     "integer": int,
@@ -206,7 +206,8 @@ def _narrowed(data: Any, declared: LiteralType, place: str) -> Any:
             expected=str(declared),
             actual=type(data).__name__,
         )
-    return str(data) if kind == "integer" and abs(data) > _SAFE_INTEGER else data
+    beyond = isinstance(data, int) and not -_SAFE_INTEGER <= data <= _SAFE_INTEGER
+    return str(data) if beyond else data
 
 
 def _narrowed_alternative(data: Any, declared: LiteralType, place: str) -> Any:
