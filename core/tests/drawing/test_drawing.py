@@ -10,7 +10,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-
 from flytepath.drawing import draw_dot, draw_mermaid, draw_svg, draw_tree, picture_of
 from flytepath.drawing.layers import layered
 from flytepath.drawing.mermaid import quoted as mermaid_quoted
@@ -253,7 +252,7 @@ def test_the_tree_shows_where_values_come_from(everything: WorkflowSpec) -> None
         │   ├── if n0.o0 < x
         │   │   └── n0  task work  x0=n2.o0
         │   └── else
-        │       └── fail  failure fails  (nothing to do)
+        │       └── fails  (nothing to do)
         ├── n4  gate go on?  (waits for approval, at most 60 s)
         ├── n5  workflow inner  x=n3.o0 after n4
         │   ├── n0  task work  x=x

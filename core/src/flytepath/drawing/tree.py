@@ -70,17 +70,15 @@ def _item(shape: Shape, wiring: Mapping[str, str], picture: Picture) -> Item:
         detail = f"({cut(shape.note)}) {detail}".rstrip()
     elif " · " in shape.note and shape.kind == "map":
         detail = f"({shape.note.partition(' · ')[2]}) {detail}".rstrip()
-    after = (
-        sorted(edge.source for edge in picture.edges if edge.target == shape.id and edge.is_order)
-        if below or shape.kind
-        else []
-    )
+    after = sorted(edge.source for edge in picture.edges if edge.target == shape.id and edge.is_order)
     if after:
         detail = f"{detail} after {', '.join(after[:_INPUTS])}".strip()
     path = shape.id.rpartition("/")[2]
     if shape.kind == "case":
         return Item("", "case", shape.title, "", below)
-    title = shape.title if shape.title != shape.id else ""
+    if shape.title == "fails" and path == "fail":
+        return Item("", "failure", "fails", detail)
+    title = shape.title if shape.title not in (shape.id, shape.kind) else ""
     return Item(path, shape.kind, title, detail, below)
 
 
