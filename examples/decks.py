@@ -18,7 +18,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import pandas as pd
-from flytepath import BoxRenderer, Deck, MarkdownRenderer, TopFrameRenderer, task, timeit, workflow
+from flytepath import BoxRenderer, Deck, MarkdownRenderer, TopFrameRenderer, task, workflow
+from flytepath.authoring.deck import timeit
 
 PLANETS = {
     "name": ["Mercury", "Venus", "Earth", "Mars", "Jupiter", "Saturn", "Uranus", "Neptune"],

@@ -1,6 +1,12 @@
 """Directories between tasks: many files as one value, read one by one.
 
-flytepath run examples/directories.py count
+    flytepath run examples/directories.py count
+
+What it shows:
+
+- ``new_file`` in a ``FlyteDirectory``, which is kept file by file, each by its content;
+- ``listdir`` and ``crawl``: only the files that are used are fetched;
+- ``BatchSize``: how many files are fetched at a time where all are.
 """
 
 from __future__ import annotations

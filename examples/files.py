@@ -1,6 +1,12 @@
 """Files between tasks: written, passed on by reference, streamed, and typed by format.
 
-flytepath run examples/files.py report
+    flytepath run examples/files.py report
+
+What it shows:
+
+- ``CSVFile``: a file of a format, which fits only where that format is wanted; ``FlyteFile`` is a file of any;
+- ``open``: written and read where it lies, without a copy;
+- a file as a path of this machine, downloaded where it is needed, and files in containers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,12 @@
 """The smallest workflow: two typed tasks, one after the other.
 
-flytepath run examples/hello.py greet --name Ada
+    flytepath run examples/hello.py greet
+    flytepath run examples/hello.py greet --name Ada
+
+What it shows:
+
+- ``@task``: a typed function, which a worker process calls;
+- ``@workflow``: its calls of tasks are wired to a graph, which is checked before anything runs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,13 @@
 """Streams between tasks: a generator's items are written one by one and read one by one, never all in memory.
 
-flytepath run examples/iterators.py collatz
+    flytepath run examples/iterators.py collatz
+    flytepath run examples/iterators.py collatz --limit 100
+
+What it shows:
+
+- a task that is a generator: ``Iterator[int]``;
+- an input that is read item by item, can be gone through again, and knows its length;
+- ``JSON``: plain data of any shape.
 """
 
 from __future__ import annotations
