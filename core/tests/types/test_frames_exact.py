@@ -235,3 +235,25 @@ def test_any_frame_of_usual_columns_comes_back(frame):
     blobs = MemoryBlobs()
     literal = codec(DataFrame).encode(frame, blobs)
     same(codec(DataFrame).decode(Literal.from_json(json.loads(json.dumps(literal.to_json()))), blobs), frame)
+
+
+def test_a_large_frame_of_numbers_comes_back_exactly_from_its_pieces(round_trip):
+    rows = 600_001
+    numbers = numpy.arange(rows)
+    frame = DataFrame(
+        {
+            3: numpy.where(numbers % 5, numbers / 7, numpy.nan),
+            1: numbers.astype("uint8"),
+            2: numbers % 3 == 0,
+            7: numpy.where(numbers % 11, numbers, "NaT").astype("M8[s]"),
+            8: numbers.astype("m8[ms]"),
+            9: (numbers % 1000).astype("float16"),
+        },
+        index=pandas.RangeIndex(5, 5 + 2 * rows, 2, name="step"),
+    )
+    frame.flags.allows_duplicate_labels = False
+    for one in (frame, frame.iloc[::-1].iloc[: rows - 1], DataFrame(numpy.zeros((rows, 2)))):
+        back = round_trip(DataFrame, one)
+        same(back, one)
+        assert back.flags.allows_duplicate_labels == one.flags.allows_duplicate_labels
+        back.iloc[0, 0] = 1.0

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import queue
 import shutil
 import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, ClassVar, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
 from flytepath.errors import NotFoundError, StoreCorruptError, StoreError, UsageError
@@ -70,6 +71,7 @@ class DraftWriter:
         self._draft = draft
         self._file = draft.open("wb", buffering=_PIECE)
         self._sum = hashlib.sha256()
+        self._digesting: _Digesting | None = None
         self._size = 0
         self._ref: BlobRef | None = None
         self._unsynced = 0
@@ -79,17 +81,15 @@ class DraftWriter:
     def write(self, data: bytes | bytearray | memoryview, /) -> int:
         """Append ``data``; the number of bytes. Raises :class:`StoreFullError` where there is no room."""
         view = memoryview(data).cast("B")
-        if len(view) < _PIECE:
+        if self._digesting is None and len(view) < _PIECE:
             self._sum.update(view)
             self._put(view)
         else:
-            # The piece may be gone when this returns, so the digest may not outlast it.
-            digesting = threading.Thread(target=self._sum.update, args=(view,), name="flytepath-digest")
-            digesting.start()
-            try:
-                self._put(view)
-            finally:
-                digesting.join()
+            self._digesting = self._digesting or _Digesting(self._sum)
+            self._digesting.add(view)
+            self._put(view)
+            if not _is_lasting(view):
+                self._digesting.wait()
         self._size += len(view)
         return len(view)
 
@@ -99,7 +99,7 @@ class DraftWriter:
         self._unsynced += len(view)
         if self._unsynced >= _STRETCH and (self._syncing is None or not self._syncing.is_alive()):
             self._unsynced = 0
-            self._syncing = threading.Thread(target=self._begin_sync, name="flytepath-sync")
+            self._syncing = threading.Thread(target=self._begin_sync, name="flytepath-sync", daemon=True)
             self._syncing.start()
 
     def _begin_sync(self) -> None:
@@ -108,6 +108,11 @@ class DraftWriter:
             os.fsync(self._file.fileno())
         except OSError as error:
             self._failed.append(error)
+
+    def _end_digest(self) -> None:
+        if self._digesting is not None:
+            self._digesting.end()
+            self._digesting = None
 
     def _end_sync(self) -> None:
         if self._syncing is not None:
@@ -122,6 +127,7 @@ class DraftWriter:
 
     def seal(self) -> str:
         """Make the draft durable; the blob's name."""
+        self._end_digest()
         name = self._sum.hexdigest()
         with storage_errors(self._draft):
             self._file.flush()
@@ -140,10 +146,47 @@ class DraftWriter:
 
     def discard(self) -> None:
         """Throw the draft away. After a success there is nothing left to throw."""
+        self._end_digest()
         self._end_sync()
         with suppress(OSError):  # closing writes what is buffered, which nobody wants any more
             self._file.close()
         self._draft.unlink(missing_ok=True)
+
+
+class _Digesting:
+    """A thread that digests pieces in the order in which they come, while their writer goes on."""
+
+    _MOST: ClassVar[int] = 32  # pieces that may wait, so that a slow digest does not fill the memory
+
+    def __init__(self, digest: Any) -> None:
+        self._digest = digest
+        self._pieces: queue.Queue[memoryview | None] = queue.Queue(self._MOST)
+        self._thread = threading.Thread(target=self._run, name="flytepath-digest", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while (piece := self._pieces.get()) is not None:
+            self._digest.update(piece)
+            self._pieces.task_done()
+
+    def add(self, piece: memoryview) -> None:
+        """Digest ``piece`` when its turn comes."""
+        self._pieces.put(piece)
+
+    def wait(self) -> None:
+        """Until everything that was added is digested."""
+        self._pieces.join()
+
+    def end(self) -> None:
+        """Digest what was added, and end."""
+        self._pieces.put(None)
+        self._thread.join()
+
+
+def _is_lasting(piece: memoryview) -> bool:
+    """Whether nobody can change a piece after it was written: bytes, and Arrow's buffers, which it holds on to."""
+    owner = piece.obj
+    return type(owner) is bytes or type(owner).__module__ == "pyarrow.lib"
 
 
 class BlobFolder:

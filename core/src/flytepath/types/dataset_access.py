@@ -217,7 +217,7 @@ def _export(table: Any, uri: str, format: str, type: LiteralType) -> Literal:
     place = file_uri(uri, format)
     with writing(place) as file:
         write_table(table, format, pyarrow("a frame").PythonFile(file, mode="w"))
-    facts = {"uri": place, "content": file.digest, **facts_of(table, format)}
+    facts = {"uri": place, "content": file.digest, **facts_of(table.schema, table.num_rows, format)}
     return Literal.make(type, facts, format=format)
 
 
@@ -249,9 +249,8 @@ def _as_text(table: Any, columns: Columns) -> Any:
     """A table as it comes back from CSV."""
     content = io.BytesIO()
     write_table(table, CSV, content)
-    return read_table(
-        io.BytesIO(content.getvalue()), CSV, columns, "the frame as CSV", known_types(facts_of(table, CSV))
-    )
+    types = known_types(facts_of(table.schema, table.num_rows, CSV))
+    return read_table(io.BytesIO(content.getvalue()), CSV, columns, "the frame as CSV", types)
 
 
 def received(

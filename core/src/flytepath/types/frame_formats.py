@@ -94,10 +94,20 @@ def write_table(table: Any, format: str, file: Any) -> None:
         ) from error
 
 
-def facts_of(table: Any, format: str) -> dict[str, Any]:
+def write_batches(schema: Any, batches: Iterator[Any], file: Any) -> None:
+    """Write record batches to an open file as Arrow IPC, each when it comes."""
+    with importlib.import_module("pyarrow.ipc").new_file(file, schema) as out:
+        for batch in batches:
+            out.write_batch(batch)
+
+
+def facts_of(schema: Any, rows: int, format: str) -> dict[str, Any]:
     """What a literal says of its table; from CSV it is read by the types that stand here."""
-    schema = plain_values(table).schema if format == CSV else table.schema
-    return {"rows": table.num_rows, "columns": [[field.name, str(field.type)] for field in schema]}
+    types = importlib.import_module("pyarrow").types
+    plain = [
+        field.type.value_type if format == CSV and types.is_dictionary(field.type) else field.type for field in schema
+    ]
+    return {"rows": rows, "columns": [[name, str(type)] for name, type in zip(schema.names, plain, strict=True)]}
 
 
 def known_types(facts: Any) -> dict[str, Any]:

@@ -39,6 +39,10 @@ class FrameKind:
         """The frame without columns that are not asked for, where all that are asked for are there."""
         return frame
 
+    def in_pieces(self, frame: Any) -> tuple[Any, Iterator[Any]] | None:
+        """A large frame as an Arrow schema and record batches, where that is quicker than a table at once."""
+        return None
+
     def from_batches(self, tables: Iterator[Any]) -> Iterator[Any]:
         """A frame for each of some tables."""
         return (self.from_table(table) for table in tables)
@@ -77,6 +81,11 @@ class _Pandas(FrameKind):
         from flytepath.types import pandas_frames
 
         return pandas_frames.isolate(frame)
+
+    def in_pieces(self, frame: Any) -> tuple[Any, Iterator[Any]] | None:
+        from flytepath.types import pandas_frames
+
+        return pandas_frames.in_pieces(frame)
 
     def subset(self, frame: Any, columns: list[str]) -> Any:
         from flytepath.types import pandas_frames

@@ -24,6 +24,7 @@ from flytepath.types.frame_formats import (
     read_batches,
     read_schema,
     read_table,
+    write_batches,
     write_table,
 )
 from flytepath.types.frame_kinds import FrameKind, kind_of, kind_of_value, pyarrow
@@ -56,8 +57,16 @@ class FrameTransformer(TypeTransformer[Any]):
     def encode(self, value: Any, t: Any, sink: BlobSink) -> Literal:
         if is_dataset(value):
             value = value.open(t).all()
-        table = table_of(value, _kind(t).name, self._columns)
-        return write_blob(table, self.format, self.literal_type(t), sink)
+        arrow = pyarrow(f"a frame ({_kind(t).name})")
+        pieces = kind_of_value(value, _kind(t).name).in_pieces(value) if self._columns is None else None
+        if pieces is None:
+            table = table_of(value, _kind(t).name, self._columns)
+            return write_blob(table, self.format, self.literal_type(t), sink)
+        schema, batches = pieces
+        with sink.create() as writer:
+            write_batches(schema, batches, arrow.PythonFile(_Target(writer), mode="w"))
+        facts = facts_of(schema, len(value), self.format)
+        return Literal.make(self.literal_type(t), facts, format=self.format, ref=writer.ref)
 
     def decode(self, literal: Literal, t: Any, source: BlobSource) -> Any:
         table = table_at(literal, self._columns, source, _kind(t).name)
@@ -132,7 +141,7 @@ def write_blob(table: Any, format: str, type: LiteralType, sink: BlobSink) -> Li
     arrow = pyarrow("a frame")
     with sink.create() as writer:
         write_table(table, format, arrow.PythonFile(_Target(writer), mode="w"))
-    return Literal.make(type, facts_of(table, format), format=format, ref=writer.ref)
+    return Literal.make(type, facts_of(table.schema, table.num_rows, format), format=format, ref=writer.ref)
 
 
 def table_at(literal: Literal, columns: Columns, source: BlobSource, expected: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import warnings
+from collections.abc import Iterator
 from typing import Any, Final
 
 from flytepath.errors import TypeTransformerFailedError
@@ -27,6 +28,8 @@ _UNCHANGING: Final = frozenset(
     | {f"datetime.{name}" for name in ("date", "time", "datetime", "timedelta")}
     | {"decimal.Decimal", "pandas._libs.missing.NAType"}
 )
+#: Rows of a piece of a large frame.
+_PIECE_ROWS: Final = 262_144
 _TO_PANDAS: Final = {"split_blocks": False, "date_as_object": True, "integer_object_nulls": True}
 
 
@@ -53,6 +56,36 @@ def to_table(frame: Any) -> Any:
     _check_form(frame, table)
     _check_values(frame, table)
     return table
+
+
+def in_pieces(frame: Any) -> tuple[Any, Iterator[Any]] | None:
+    """A large frame of plain numbers as an Arrow schema and record batches, each made when it is asked for.
+
+    So that one piece is written while the next is made. ``None`` for frames that :func:`to_table` makes at once.
+    """
+    pandas = importlib.import_module("pandas")
+    plain = type(frame.index) is pandas.RangeIndex and not frame.attrs
+    if not plain or len(frame) < 2 * _PIECE_ROWS or not all(_is_number(dtype) for dtype in frame.dtypes):
+        return None
+    arrow = importlib.import_module("pyarrow")
+    schema = to_table(frame.iloc[:1]).schema
+    described = json.loads(schema.metadata[b"pandas"])
+    index = frame.index
+    described["index_columns"] = [
+        {"kind": "range", "name": index.name, "start": index.start, "stop": index.stop, "step": index.step}
+    ]
+    schema = schema.with_metadata({**schema.metadata, b"pandas": json.dumps(described).encode()})
+    columns = [frame.iloc[:, position].to_numpy() for position in range(frame.shape[1])]
+
+    def batches() -> Iterator[Any]:
+        for start in range(0, len(frame), _PIECE_ROWS):
+            rows = [column[start : start + _PIECE_ROWS] for column in columns]
+            arrays = [
+                arrow.array(items, field.type, from_pandas=True) for items, field in zip(rows, schema, strict=True)
+            ]
+            yield arrow.RecordBatch.from_arrays(arrays, schema=schema)
+
+    return schema, batches()
 
 
 def from_table(table: Any) -> Any:
@@ -268,8 +301,10 @@ def _check_values(frame: Any, table: Any) -> None:
 
 
 def _vouches(dtype: Any) -> bool:
-    if type(dtype).__name__ in _EXACT_EXTENSIONS:
-        return True
+    return type(dtype).__name__ in _EXACT_EXTENSIONS or _is_number(dtype)
+
+
+def _is_number(dtype: Any) -> bool:
     return type(dtype).__module__.partition(".")[0] == "numpy" and dtype.kind in _EXACT_KINDS
 
 
