@@ -20,6 +20,7 @@ import pytest
 from flytepath import kwtypes, workflow
 from flytepath.authoring.processes import ProcessFailedError
 from flytepath.authoring.shell import OutputLocation, RawShellTask, ShellTask, get_raw_shell_task
+from flytepath.authoring.shell_script import Place, rendered
 from flytepath.errors import DefinitionError, InputError, PluginNotFoundError, TypeTransformerFailedError
 from flytepath.types.directories import FlyteDirectory
 from flytepath.types.files import FlyteFile
@@ -53,6 +54,44 @@ def test_a_value_is_one_word_whatever_it_holds_and_however_it_is_quoted(template
 @given(st.text(st.characters(exclude_characters="\0\r", exclude_categories=["Cs"]), max_size=30))
 def test_any_text_arrives_as_it_is(text: str) -> None:
     assert echo("a{inputs.x}b'{inputs.x}'\"{inputs.x}\"")(x=text) == f"a{text}b{text}{text}."
+
+
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        'echo `echo {inputs.x}` "`echo {inputs.x}`"',
+        'echo "${A:-{inputs.x}}" ${A:-{inputs.x}} ${A:-"{inputs.x}"} ${A:-\'{inputs.x}\'}',
+        "case {inputs.x} in a) echo \"{inputs.x}\";; *) echo '{inputs.x}';; esac",
+        "echo \"$(case a in a) echo '{inputs.x}';; esac)\" '{inputs.x}'",
+        "cat <<A; cat <<-B\n'{inputs.x}' \"{inputs.x}\" $(echo {inputs.x})\nA\n\t{inputs.x}\n\tB\necho {inputs.x}",
+        "echo it\\'s {inputs.x} \"it\\\"s {inputs.x}\" 'a'\\''{inputs.x}'\\''b'",
+        "f() { ( echo {inputs.x} ) }; f # {inputs.x}\necho $'its {inputs.x}'",
+        "echo $((1 + (2))) '{inputs.x}'; echo a#b '{inputs.x}' # '\necho {inputs.x}",
+        "if [ {inputs.x} = a ]; then echo '; fi {inputs.x}'; fi > {inputs.x}.out",
+    ],
+)
+@pytest.mark.parametrize(
+    "code", ["$(touch it)", "`touch it`", "\ntouch it\n", "'\"\ntouch it\n\"'", ")\ntouch it\nEOF\nA\n"]
+)
+def test_no_value_is_executed_wherever_it_stands(script: str, code: str, shell: str) -> None:
+    task = ShellTask(
+        name="safe",
+        shell=shell,
+        script=f"{script}\ntest -e it && echo executed > {{outputs.o}} || echo fine > {{outputs.o}}",
+        inputs=kwtypes(x=str),
+        output_locs=[OutputLocation("o", str, "o")],
+    )
+    assert task(x=code) == "fine"
+
+
+@given(st.lists(st.text("'\"`\\\n #(){}$<>;&|-aE", max_size=8), min_size=1, max_size=4))
+def test_no_script_is_too_odd_to_be_read(pieces: list[str]) -> None:
+    script: list[Any] = [pieces[0]]
+    for piece in pieces[1:]:
+        script += [Place("inputs", ("x",)), piece]
+    _, variables = rendered(script, lambda place: "v")
+    assert list(variables.values()) == ["v"] * (len(pieces) - 1)
 
 
 def test_parts_of_words_globs_and_assignments_stay_the_shells(tmp_path: Path) -> None:
@@ -165,6 +204,8 @@ def test_braces_may_be_doubled_as_in_format_strings_or_be_the_shells_own() -> No
         ("echo {{a}} ${HOME} {inputs.x}", "some braces are doubled"),
         ("cat <<'EOF'\n{inputs.x}\nEOF", "here-document"),
         ("echo $(( {inputs.x} + 1 ))", "arithmetic"),
+        ("if (( {inputs.x} > 1 )); then echo; fi", "arithmetic"),
+        ("echo $(( $(echo 1) + (2) + {inputs.x} ))", "arithmetic"),
         ("echo {inputs.table}", "cannot be written into a script"),
     ],
 )

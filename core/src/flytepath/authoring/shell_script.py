@@ -143,7 +143,7 @@ class ShellReader:
     def __init__(self) -> None:
         self._stack = [_CODE]
         self._word = False  # whether a word has begun, after which # starts no comment
-        self._parens = [0]
+        self._parens = [0]  # how many are open, in each of the states
         self._awaited: list[tuple[str, bool, bool]] = []
         self._line = ""
         self.last = ""  # what stands directly before: a backslash or a dollar that would take the place as its own
@@ -211,11 +211,12 @@ class ShellReader:
             return self._announce(text, at)
         if text.startswith("<<<", at):
             return 3
+        if text.startswith("((", at) and not self._word and self.state == _CODE:
+            return self._enter(_ARITHMETIC, 2)
         if char == "(":
             self._parens[-1] += 1
         elif char == ")":
-            if self._parens[-1] == 0 and len(self._parens) > 1:
-                self._parens.pop()
+            if self._parens[-1] == 0 and self.state == _CODE:
                 return self._leave(1)
             self._parens[-1] = max(0, self._parens[-1] - 1)
         self._word = char not in _WORD_ENDS
@@ -223,10 +224,8 @@ class ShellReader:
 
     def _expansion(self, text: str, at: int) -> int:
         if text.startswith("$((", at):
-            self._parens.append(0)
             return self._enter(_ARITHMETIC, 3)
         if text.startswith("$(", at):
-            self._parens.append(0)
             return self._enter(_CODE, 2)
         if text.startswith("${", at):
             return self._enter(_PARAMETER, 2)
@@ -242,7 +241,6 @@ class ShellReader:
             self._parens[-1] += 1
         elif text[at] == ")":
             if self._parens[-1] == 0:
-                self._parens.pop()
                 return self._leave(2)
             self._parens[-1] -= 1
         return self._expansion(text, at)
@@ -286,12 +284,14 @@ class ShellReader:
 
     def _enter(self, state: str, length: int) -> int:
         self._stack.append(state)
+        self._parens.append(0)
         self._word = state != _CODE
         return length
 
     def _leave(self, length: int) -> int:
         if len(self._stack) > 1:
             self._stack.pop()
+            self._parens.pop()
         self._word = True
         return length
 
