@@ -92,9 +92,15 @@ def check_markers(task: Task) -> None:
 def call_here(task: Task, inputs: dict[str, Any]) -> Any:
     """A direct call: run the attempt in this process, or reuse its outputs; what the caller expects."""
     if task.settings.caching is not None:
-        from flytepath.authoring.local_cache import reused
+        from flytepath.authoring.local_cache import slot_of
 
-        return reused(task, inputs, lambda: _run_here(task, inputs))
+        slot = slot_of(task, inputs)
+        if slot is not None:
+            with slot.turn():
+                if not slot.is_filled():
+                    slot.value = _run_here(task, inputs)
+                    slot.keep(slot.value)
+                return slot.value
     return _run_here(task, inputs)
 
 
@@ -110,6 +116,20 @@ def _run_here(task: Task, inputs: dict[str, Any]) -> Any:
 
 async def call_async(task: Task, inputs: dict[str, Any]) -> Any:
     """A direct call of a task whose body is a coroutine, in the caller's event loop."""
+    if task.settings.caching is None:
+        return await _run_async(task, inputs)
+    from flytepath.authoring.local_cache import slot_of
+
+    slot = slot_of(task, inputs)
+    if slot is None:
+        return await _run_async(task, inputs)
+    if not slot.is_filled():
+        slot.value = await _run_async(task, inputs)
+        slot.keep(slot.value)
+    return slot.value
+
+
+async def _run_async(task: Task, inputs: dict[str, Any]) -> Any:
     task_type, context = _prepared(task)
     try:
         steps = _steps(task, task_type, context, inputs, _ignore)
@@ -167,7 +187,7 @@ def call_attempt(
 
 
 def _settled(task: Task, context: ExecutionContext, outputs: dict[str, Any]) -> dict[str, Any]:
-    """The outputs; those that need the attempt (a generator, files in the folder of a direct call) are taken over now."""
+    """The outputs; those that need the attempt (a generator, files of a direct call) are taken over now."""
     for name in task.in_folder if context.tenant is None else task.streams:
         outputs[name] = task.checked_output(name, outputs[name])
     return outputs

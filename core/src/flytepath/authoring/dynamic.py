@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, overload
 
-from flytepath.authoring.graph import Graph, building
+from flytepath.authoring.graph import Graph
 from flytepath.authoring.task import PythonFunctionTask
-from flytepath.authoring.workflow import outputs_of
+from flytepath.authoring.workflow import build
 from flytepath.errors import DefinitionError
 
 
@@ -34,12 +34,7 @@ class DynamicTask(PythonFunctionTask):
         from flytepath.authoring.wiring import check_wiring
 
         graph = Graph(self.name)
-        token = building.set(graph)
-        try:
-            result = self.task_function(**inputs)
-        finally:
-            building.reset(token)
-        graph.outputs = outputs_of(self, result, "dynamic task")
+        build(graph, self, "dynamic task", self.task_function, inputs)
         check_wiring(graph, self.output_codecs)
         return graph
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from flytepath.authoring.conducting import CallsHere, conductor
 from flytepath.authoring.entity import Entity
 from flytepath.authoring.graph import GraphNode, building, promised
 from flytepath.authoring.promise import Promise, VoidPromise, caller_line
@@ -18,12 +19,29 @@ from flytepath.authoring.signature import REQUIRED
 from flytepath.errors import DefinitionError, FlytePathError, GateError
 from flytepath.model.types import LiteralType
 
+NOTHING: Final[Mapping[str, Any]] = {}
+
+
+class _Unchanged:
+    """Stands where other inputs have a codec: what is approved is passed on as it is, whatever its type."""
+
+    def __init__(self, literal_type: LiteralType) -> None:
+        self.literal_type = literal_type
+        self.python_type = object
+        self.markers = ()
+        self.pickled = False
+
+    def isolate(self, value: Any) -> Any:
+        return value
+
 
 class Gate(Entity):
     """What the node of a gate runs.
 
-    Attributes:
+    Args:
         kind: what it waits for.
+        answer: the type of what is given.
+        passed_on: the literal types of what is approved, by name.
         seconds: how long a sleep takes.
         timeout_seconds: how long anybody has to answer; ``None`` for ever.
     """
@@ -32,13 +50,17 @@ class Gate(Entity):
         self,
         kind: Literal["approve", "input", "sleep"],
         name: str,
-        inputs: Mapping[str, Any],
-        outputs: Mapping[str, Any],
         *,
+        answer: Any = None,
+        passed_on: Mapping[str, LiteralType] = NOTHING,
         seconds: float = 0.0,
         timeout_seconds: float | None = None,
     ) -> None:
-        super().__init__(name, inputs, outputs, dict.fromkeys(inputs, REQUIRED), None)
+        super().__init__(name, {}, {} if answer is None else {"o0": answer}, {}, None)
+        for key, literal_type in passed_on.items():
+            self.inputs[key] = self.outputs[key] = Any
+            self.defaults[key] = REQUIRED
+            self.input_codecs[key] = self.output_codecs[key] = _Unchanged(literal_type)  # type: ignore[assignment]
         self.kind = kind
         self.seconds = seconds
         self.timeout_seconds = timeout_seconds
@@ -123,7 +145,7 @@ def sleep(duration: dt.timedelta | float) -> Any:
         >>> wait()
         1
     """
-    gate = Gate("sleep", "sleep", {}, {}, seconds=_seconds(duration, "duration", "sleep"))
+    gate = Gate("sleep", "sleep", seconds=_seconds(duration, "duration", "sleep"))
     return gate()
 
 
@@ -136,7 +158,7 @@ def wait_for_input(name: str, timeout: dt.timedelta | float | None = None, expec
         expected_type: the type of the value; another is refused when it is given.
     """
     limit = None if timeout is None else _seconds(timeout, "timeout", "wait_for_input") or None
-    gate = Gate("input", _name(name, "wait_for_input"), {}, {"o0": expected_type}, timeout_seconds=limit)
+    gate = Gate("input", _name(name, "wait_for_input"), answer=expected_type, timeout_seconds=limit)
     return gate()
 
 
@@ -155,17 +177,21 @@ def approve(upstream_item: Any, name: str, timeout: dt.timedelta | float | None 
     _name(name, "approve")
     graph = building.get()
     if graph is None:
-        gate = Gate("approve", name, {}, {}, timeout_seconds=limit)
-        gate._approved({} if upstream_item is None else {"value": upstream_item})
+        gate = Gate("approve", name, timeout_seconds=limit)
+        if isinstance(conductor.get(), CallsHere | None):
+            gate._approved({} if upstream_item is None else {"value": upstream_item})
+        else:
+            gate()
         return upstream_item
     items = upstream_item if isinstance(upstream_item, tuple) else (upstream_item,)
     if not all(isinstance(item, Promise | VoidPromise | GraphNode) for item in items):
         raise DefinitionError("approve() takes what a task returned", place=caller_line(), actual=repr(upstream_item))
     values = [item for item in items if isinstance(item, Promise)]
     names = [f"o{index}" for index in range(len(values))]
-    gate = Gate("approve", name, dict.fromkeys(names, Any), dict.fromkeys(names, Any), timeout_seconds=limit)
+    types = {key: graph.type_of(value) or LiteralType("any") for key, value in zip(names, values, strict=True)}
+    gate = Gate("approve", name, passed_on=types, timeout_seconds=limit)
     node = graph.add(gate, dict(zip(names, values, strict=True)))
     node.upstream.update(item._fp_node for item in items if isinstance(item, VoidPromise))  # type: ignore[misc]
     node.upstream.update(item for item in items if isinstance(item, GraphNode))
-    node.types = {key: graph.type_of(value) or LiteralType("any") for key, value in zip(names, values, strict=True)}
+    node.types = types
     return promised(node)

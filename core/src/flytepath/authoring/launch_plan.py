@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flytepath.authoring.entity import Entity
+from flytepath.authoring.reference import ReferenceEntity
 from flytepath.authoring.signature import REQUIRED
 from flytepath.authoring.workflow import Workflow
 from flytepath.errors import DefinitionError, LaunchPlanError, TypeTransformerFailedError
@@ -53,8 +54,7 @@ class LaunchPlan(Entity):
         fixed_inputs: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> None:
-        if not isinstance(workflow, Entity):
-            raise LaunchPlanError("a launch plan is of a workflow", place=name, actual=repr(workflow))
+        _check_workflow(workflow, name)
         if not isinstance(name, str) or not name:
             raise LaunchPlanError("a launch plan needs a name", place="LaunchPlan(name)", actual=repr(name))
         defaults, fixed = dict(default_inputs or {}), dict(fixed_inputs or {})
@@ -212,8 +212,7 @@ class LaunchPlan(Entity):
     def get_default_launch_plan(cls, *arguments: Any) -> LaunchPlan:
         """The launch plan every workflow has: its own name, nothing fixed. A flytekit context before it is ignored."""
         workflow: Workflow = arguments[-1]
-        if not isinstance(workflow, Entity):
-            raise LaunchPlanError("a launch plan is of a workflow", place="LaunchPlan", actual=repr(workflow))
+        _check_workflow(workflow, "LaunchPlan")
         known = _plans.get(workflow.name)
         if known is None or known.workflow is not workflow:
             options = getattr(workflow, "options", None)
@@ -239,6 +238,17 @@ class LaunchPlan(Entity):
         return f"<launch plan {self.name} of {self.workflow.name}>"
 
 
+def _check_workflow(workflow: Any, place: str) -> None:
+    is_reference = isinstance(workflow, ReferenceEntity) and workflow.kind == "workflow"
+    if not isinstance(workflow, Workflow) and not is_reference:
+        raise LaunchPlanError(
+            "a launch plan is of a workflow",
+            place=place,
+            actual=repr(workflow)[:100],
+            hint="call the task in a workflow" if isinstance(workflow, Entity) else None,
+        )
+
+
 def _checked(name: str, workflow: Entity, what: str, key: str, value: Any) -> Any:
     if key not in workflow.inputs:
         raise LaunchPlanError(
@@ -248,6 +258,8 @@ def _checked(name: str, workflow: Entity, what: str, key: str, value: Any) -> An
         )
     try:
         return workflow.input_codecs[key].isolate(value)
+    except FileNotFoundError:
+        return value  # it may lie only where runs are started
     except TypeTransformerFailedError as error:
         raise LaunchPlanError(
             f"the value of input {key!r} is not of its type: {error.message}",

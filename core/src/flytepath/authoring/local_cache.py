@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from flytepath.errors import FlytePathError
 
@@ -22,36 +25,81 @@ SWITCH = "FLYTEPATH_LOCAL_CACHE"
 #: Set to ``1``, direct calls compute anew and keep what they computed.
 OVERWRITE = "FLYTEPATH_LOCAL_CACHE_OVERWRITE"
 
+_OFF = ("0", "false", "off", "no")
+
 _open: dict[str, tuple[OutputCache, BlobFolder]] = {}
+#: The calls that are being computed, of tasks that let one of several equal calls run at a time.
+_turns: WeakValueDictionary[str, Any] = WeakValueDictionary()
+_turns_lock = threading.Lock()
 
 
-def reused(task: Task, inputs: dict[str, Any], compute: Callable[[], Any]) -> Any:
-    """What an earlier call with equal inputs gave, or what ``compute`` gives, which is kept."""
-    if os.environ.get(SWITCH, "1").lower() in ("0", "false", "off", "no"):
-        return compute()
+class Slot:
+    """The place where the outputs of one call are kept.
+
+    Attributes:
+        value: what an earlier call gave, once :meth:`is_filled` has found it.
+    """
+
+    def __init__(self, task: Task, key: str, cache: OutputCache, blobs: BlobFolder) -> None:
+        self._task = task
+        self._key = key
+        self._cache = cache
+        self._blobs = blobs
+        self.value: Any = None
+
+    def is_filled(self) -> bool:
+        """Whether an equal call has been computed before, and everything it gave is still there."""
+        if os.environ.get(OVERWRITE, "0").lower() not in ("", *_OFF):
+            return False
+        found = self._cache.get(self._key)
+        if found is None:
+            return False
+        task, blobs = self._task, self._blobs
+        try:
+            for literal in found.values():
+                for ref in literal.refs if literal.ref is None else (*literal.refs, literal.ref):
+                    blobs.open(ref).close()
+            self.value = task.returned(
+                {name: codec.decode(found[name], blobs) for name, codec in task.output_codecs.items()}
+            )
+        except (FlytePathError, OSError, KeyError) as error:
+            log.warning("what was kept for %s cannot be read, it is computed anew: %s", task.name, error)
+            self._cache.forget(self._key)
+            return False
+        return True
+
+    def keep(self, result: Any) -> None:
+        """Keep what the call gave."""
+        task = self._task
+        try:
+            kept = {name: task.output_codecs[name].encode(v, self._blobs) for name, v in task.named(result).items()}
+            self._cache.put(self._key, kept, {"task": task.name})
+        except (FlytePathError, OSError) as error:
+            log.warning("the outputs of %s could not be kept: %s", task.name, error)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait until no equal call is computed in this process, where the task's cache is to be serialised."""
+        caching = self._task.settings.caching
+        if caching is None or not caching.serialize:
+            yield
+            return
+        with _turns_lock:
+            lock = _turns.setdefault(self._key, threading.RLock())
+        with lock:
+            yield
+
+
+def slot_of(task: Task, inputs: Mapping[str, Any]) -> Slot | None:
+    """The slot of a call; ``None`` where nothing is kept: caching is switched off, or an input can have no key."""
+    if os.environ.get(SWITCH, "1").lower() in _OFF:
+        return None
     cache, blobs = _opened()
     try:
-        key = cache_key_of(task, inputs, blobs)
-    except FlytePathError as error:
-        log.warning("the inputs of %s cannot be kept, so its outputs are not looked up: %s", task.name, error)
-        return compute()
-    if os.environ.get(OVERWRITE, "0").lower() not in ("1", "true", "on", "yes"):
-        found = cache.get(key)
-        if found is not None:
-            try:
-                return task.returned(
-                    {name: task.output_codecs[name].decode(found[name], blobs) for name in task.outputs}
-                )
-            except (FlytePathError, OSError, KeyError) as error:
-                log.warning("what was kept for %s cannot be read, it is computed anew: %s", task.name, error)
-    result = compute()
-    outputs = task.named(result)
-    try:
-        kept = {name: task.output_codecs[name].encode(value, blobs) for name, value in outputs.items()}
-        cache.put(key, kept)
+        return Slot(task, cache_key_of(task, inputs, blobs), cache, blobs)
     except (FlytePathError, OSError) as error:
-        log.warning("the outputs of %s could not be kept: %s", task.name, error)
-    return result
+        log.warning("the inputs of %s cannot be kept, so its outputs are not looked up: %s", task.name, error)
+        return None
 
 
 def cache_key_of(task: Task, inputs: Mapping[str, Any], blobs: BlobFolder) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flytepath.authoring.entity import Entity
 from flytepath.authoring.promise import caller_line, holds_promise
 from flytepath.authoring.settings import TaskMetadata
-from flytepath.authoring.signature import REQUIRED
-from flytepath.errors import DefinitionError, InputError, MapFailedError
+from flytepath.authoring.signature import REQUIRED, bind_arguments
+from flytepath.errors import DefinitionError, InputError, MapFailedError, UnknownInputError
+
+if TYPE_CHECKING:
+    from flytepath.authoring.overrides import NodeOverrides
 
 
 class MapTask(Entity):
@@ -20,6 +23,7 @@ class MapTask(Entity):
     Attributes:
         target: what runs for an item.
         bound: inputs that are the same for all items, from ``functools.partial``: values or promises.
+        overrides: what ``metadata=`` changes of the target.
     """
 
     def __init__(
@@ -29,8 +33,10 @@ class MapTask(Entity):
         concurrency: int | None,
         min_success_ratio: float,
         min_successes: int | None,
+        overrides: NodeOverrides | None = None,
     ) -> None:
         self.target = target
+        self.overrides = overrides
         self.bound = dict(bound)
         self.concurrency = concurrency
         self.min_success_ratio = min_success_ratio
@@ -47,12 +53,14 @@ class MapTask(Entity):
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """A call's arguments, with those that are bound."""
-        if args:
-            raise InputError(f"{self.name} takes its inputs by name", place=self.name, expected=", ".join(self.mapped))
         doubled = self.bound.keys() & kwargs.keys()
         if doubled:
-            raise InputError(f"{self.name} has {min(doubled)!r} bound already", place=f"{self.name}({min(doubled)})")
-        return super().bind((), {**self.bound, **kwargs})
+            raise UnknownInputError(
+                f"{self.name} has {min(doubled)!r} bound already", place=f"{self.name}({min(doubled)})"
+            )
+        mapped = {name: self.inputs[name] for name in self.mapped}
+        given = bind_arguments(self.name, mapped, self.defaults, args, kwargs)
+        return {name: self.bound[name] if name in self.bound else given[name] for name in self.inputs}
 
     def run_here(self, inputs: dict[str, Any]) -> Any:
         """Run the items one after the other in this process."""
@@ -60,13 +68,14 @@ class MapTask(Entity):
             return self.answered(inputs)
         own = {key: self.checked_input(key, value) for key, value in inputs.items()}
         size = self.size(own)
+        target = self.target if self.overrides is None else self.overrides.entity(self.target)
         fixed = {name: own[name] for name in self.bound}
         outputs: dict[str, list[Any]] = {name: [] for name in self.outputs}
         failures: list[tuple[int, Exception]] = []
         for index in range(size):
             item = {name: own[name][index] for name in self.mapped}
             try:
-                returned = self.target.run_here({**fixed, **item})
+                returned = target.run_here({**fixed, **item})
             except Exception as error:
                 error.add_note(f"for item {index} of {self.name}")
                 failures.append((index, error))
@@ -77,7 +86,7 @@ class MapTask(Entity):
                 for values in outputs.values():
                     values.append(None)
                 continue
-            for name, value in self.target.named(returned).items():
+            for name, value in target.named(returned).items():
                 outputs[name].append(value)
         return self.returned(outputs)
 
@@ -179,15 +188,14 @@ def map_task(
         raise DefinitionError(
             "min_success_ratio is between 0 and 1", place=f"{place}(min_success_ratio)", actual=repr(ratio)
         )
-    if metadata is not None:
-        target = _with_metadata(target, metadata, place)
-    return MapTask(target, bound, concurrency or None, float(ratio), min_successes)
+    overrides = None if metadata is None else _of_metadata(target, metadata, place)
+    return MapTask(target, bound, concurrency or None, float(ratio), min_successes, overrides)
 
 
-def _with_metadata(target: Entity, metadata: TaskMetadata, place: str) -> Entity:
+def _of_metadata(target: Entity, metadata: TaskMetadata, place: str) -> NodeOverrides:
     from flytepath.authoring.overrides import NodeOverrides
     from flytepath.authoring.task import Task
 
     if not isinstance(target, Task):
         raise DefinitionError("metadata= is for tasks", place=f"{place}(metadata)", actual=repr(target))
-    return NodeOverrides.of(target, metadata.as_settings()).entity(target)
+    return NodeOverrides.of(target, metadata.as_settings())

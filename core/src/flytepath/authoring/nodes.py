@@ -18,7 +18,7 @@ def create_node(entity: Entity, *args: Any, **inputs: Any) -> GraphNode:
 
     Args:
         entity: what to call.
-        inputs: its inputs, by name.
+        args, inputs: its inputs, by position or by name.
 
     Returns:
         The node: ``node.o0`` and ``node.outputs["o0"]`` are its outputs, ``first >> second`` orders two nodes,
@@ -45,9 +45,7 @@ def create_node(entity: Entity, *args: Any, **inputs: Any) -> GraphNode:
         raise DefinitionError(
             "create_node takes a task, workflow or launch plan", place=caller_line(), actual=repr(entity)[:100]
         )
-    if args:
-        raise DefinitionError(f"give {entity.name} its inputs by name", place=caller_line())
-    node = node_of(graph_being_built("create_node").call(entity, (), inputs))
+    node = node_of(graph_being_built("create_node").call(entity, args, inputs))
     if not isinstance(node, GraphNode):
         raise DefinitionError(f"a call of {entity.name} makes no node", place=caller_line())
     return node

@@ -65,8 +65,13 @@ class NodeOverrides:
         )
 
     def entity(self, entity: Entity) -> Entity:
-        """A copy of a task that is run with these changes."""
+        """A copy of a task, or of the map of one, that is run with these changes."""
+        from flytepath.authoring.map_task import MapTask
+
         changed: Any = copy.copy(entity)
+        if isinstance(entity, MapTask):
+            changed.overrides = self if entity.overrides is None else entity.overrides.merged(self)
+            return changed  # type: ignore[no-any-return]
         changed.settings = replace(changed.settings, **self.settings)
         if self.task_config is not None:
             changed.task_config = self.task_config

@@ -118,6 +118,11 @@ class Promise:
         joined: Junction = self.is_true() | other
         return joined
 
+    def __rand__(self, _other: Any) -> NoReturn:
+        self._refuse("join this with & or |", "put each comparison in parentheses: (a > 1) & (b < 2)")
+
+    __ror__ = __rand__
+
     # --- what cannot be ---
 
     def _refuse(self, what: str, hint: str, kind: type[CompileError] = PromiseError) -> NoReturn:
@@ -187,7 +192,7 @@ class VoidPromise:
     def __repr__(self) -> str:
         return f"<nothing, from {self._fp_node.path}>"
 
-    def __bool__(self) -> bool:  # noqa: PLE0304 - it only raises
+    def __bool__(self) -> bool:
         raise PromiseBranchError(
             f"a workflow cannot branch on {self!r}", place=caller_line(), hint="annotate the task's return type"
         )

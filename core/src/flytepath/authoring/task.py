@@ -70,7 +70,7 @@ class Task(Entity):
             from flytepath.authoring.call import check_markers
 
             check_markers(self)
-        #: Outputs that are taken over while the attempt lasts: in any run, and in direct calls, whose folder ends with them.
+        #: Outputs that are taken over while the attempt lasts: in any run, and in direct calls, whose folder ends then.
         self.streams = self._outputs_with(attempt_folder.STREAMS)
         self.in_folder = self._outputs_with(attempt_folder.IN_FOLDER)
         #: Nothing happens around the body but checks of types.

@@ -36,8 +36,9 @@ _STRICT = "types are strict: convert inside a task, or change the annotation"
 def check_wiring(graph: Graph, outputs: Codecs, handler: Entity | None = None) -> None:
     """Hold every promise of a graph against the place it goes to, and put its nodes into an order they can run in.
 
-    Sub-workflows, and the ``handler`` of failures if it is one, are compiled too. Raise one error with every finding, each with the task and argument, both types,
-    and the line of the call; of the finding's own class where there is but one kind.
+    Sub-workflows are compiled too, and so is the ``handler`` of failures if it is one. Raise one error with every
+    finding, each with the task and argument, both types, and the line of the call; of the finding's own class where
+    there is but one kind.
     """
     findings = list(graph.findings)
     incomplete: list[FlytePathError] = [_incomplete(s.name, s.line) for s in graph.sections if not s.is_complete]
@@ -59,7 +60,7 @@ def check_wiring(graph: Graph, outputs: Codecs, handler: Entity | None = None) -
 
 
 def inner_findings(entity: Entity | None) -> list[FlytePathError]:
-    """What is wrong inside the workflow that ``entity`` is, maps or launches; told where it is called, before any run."""
+    """What is wrong inside the workflow that ``entity`` is, maps or launches, told before anything runs."""
     from flytepath.authoring.launch_plan import LaunchPlan
     from flytepath.authoring.map_task import MapTask
     from flytepath.authoring.workflow import Workflow
@@ -256,7 +257,7 @@ def item_types(python_type: Any, value: Any) -> list[Any]:
 
 def _foreign(what: Any, place: str | None = None) -> ForeignPromiseError:
     return ForeignPromiseError(
-        f"{what!r} stands for nothing here: no such part, or it belongs to another workflow or to a case of a conditional",
+        f"{what!r} stands for nothing here: no such part, another workflow's, or made in a case of a conditional",
         place=place,
         hint="use what was made in this workflow, outside of a conditional or in the same case of it",
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
 from flytepath.authoring.entity import Entity, compiling
-from flytepath.authoring.graph import Graph, GraphNode, building
+from flytepath.authoring.graph import Graph, GraphNode, building, promised, together
 from flytepath.authoring.promise import Promise, VoidPromise, caller_line
 from flytepath.authoring.signature import read_signature
 from flytepath.authoring.task import full_name, take_names
@@ -143,12 +143,28 @@ class PythonFunctionWorkflow(Workflow):
         )
 
     def _build(self, graph: Graph) -> None:
-        token = building.set(graph)
-        try:
-            result = self.function(**{name: Promise(None, name) for name in self.inputs})
-        finally:
-            building.reset(token)
-        graph.outputs = outputs_of(self, result, "workflow")
+        build(graph, self, "workflow", self.function, {name: Promise(None, name) for name in self.inputs})
+
+
+def build(graph: Graph, entity: Entity, what: str, function: Callable[..., Any], inputs: Mapping[str, Any]) -> None:
+    """Let the calls that ``function`` makes be nodes of ``graph``, and what it returns its outputs.
+
+    Raises:
+        CompileError: the body does what a graph cannot; together with what was wrong before.
+    """
+    token = building.set(graph)
+    try:
+        result = function(**inputs)
+    except CompileError as error:
+        if graph.findings:
+            raise together(graph.name, [*graph.findings, *(error.findings or (error,))]) from error
+        raise
+    finally:
+        building.reset(token)
+    try:
+        graph.outputs = outputs_of(entity, result, what)
+    except CompileError as error:
+        graph.findings.append(error)  # told with whatever else is wrong
 
 
 def outputs_of(entity: Entity, result: Any, what: str) -> dict[str, Any]:
@@ -160,8 +176,6 @@ def outputs_of(entity: Entity, result: Any, what: str) -> dict[str, Any]:
     """
     names = tuple(entity.outputs)
     if isinstance(result, GraphNode):
-        from flytepath.authoring.graph import promised
-
         result = promised(result)
     if not names:
         if result is not None and not isinstance(result, VoidPromise):

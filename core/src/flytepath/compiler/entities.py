@@ -37,7 +37,7 @@ def compile_entity(entity: Entity, tenant: Tenant, sink: BlobSink, fetch: Fetch 
     if isinstance(entity, Workflow):
         return compile_workflow(entity, tenant, sink, fetch)
     compiler = GraphCompiler(tenant, sink, fetch)
-    if isinstance(entity, LaunchPlan) and isinstance(entity.workflow, Workflow):
+    if isinstance(entity, LaunchPlan):
         workflow = compiler.graph_of(entity)
         return WorkflowSpec(**dict(workflow), tasks=compiler.tasks, graphs=compiler.graphs)
     graph = Graph(entity.name, {name: codec.literal_type for name, codec in entity.input_codecs.items()})

@@ -15,12 +15,14 @@ from flytepath.authoring.gates import Gate
 from flytepath.authoring.graph import Graph, GraphNode
 from flytepath.authoring.launch_plan import LaunchPlan
 from flytepath.authoring.map_task import MapTask
+from flytepath.authoring.overrides import NodeOverrides
 from flytepath.authoring.promise import Promise
 from flytepath.authoring.reference import ReferenceEntity
 from flytepath.authoring.task import Task
 from flytepath.authoring.wiring import needs
 from flytepath.authoring.workflow import Workflow
 from flytepath.compiler.bindings import binding_of, part_of_binding
+from flytepath.compiler.lines import Lines
 from flytepath.compiler.literals import encode, interface_of
 from flytepath.compiler.tasks import compile_overrides, compile_task
 from flytepath.errors import CompileError, EntityReferenceError
@@ -107,6 +109,7 @@ class GraphCompiler:
         self._sink = sink
         self._fetch = fetch
         self._known: dict[str, Entity] = {}
+        self._line = Lines()
 
     def whole(self, graph: Graph, outputs: Mapping[str, Codec[Any]]) -> tuple[tuple[NodeSpec, ...], dict[str, Binding]]:
         """The nodes and outputs of a graph that is a spec's own."""
@@ -118,6 +121,8 @@ class GraphCompiler:
         """The graph of a workflow, or of a launch plan with its fixed inputs in place."""
         plan = entity if isinstance(entity, LaunchPlan) else None
         workflow = plan.workflow if plan else entity
+        if plan is not None and isinstance(workflow, ReferenceEntity):
+            return self._wrapped(plan, workflow, plan.fixed_inputs)
         if not isinstance(workflow, Workflow):
             raise CompileError(f"{entity!r} has no graph of its own", place=entity.name)
         inputs: dict[str, Binding] | None = None
@@ -198,7 +203,8 @@ class GraphCompiler:
         for spec in self._nodes(graph.nodes, inner):
             paths.append(spec.path)
             yield spec
-        scope.known[node] = _Laid(self._outputs(graph, workflow.output_codecs, inner), paths)
+        # One without nodes ends when what it waits for has ended.
+        scope.known[node] = _Laid(self._outputs(graph, workflow.output_codecs, inner), paths or sorted(inner.after))
 
     def _inputs(self, node: GraphNode, scope: _Scope) -> dict[str, Binding]:
         codecs, name = node.entity.input_codecs, node.entity.name
@@ -230,10 +236,10 @@ class GraphCompiler:
                 inputs=self._inputs(node, scope),
                 upstream=upstream,
                 name=node.name,
-                overrides=self._overrides(node, entity, scope),
-                line=node.line,
+                overrides=self._overrides(node.overrides, entity, scope),
+                line=self._line(node.line),
             )
-        facts: dict[str, Any] = {"path": path, "upstream": upstream, "name": node.name, "line": node.line}
+        facts: dict[str, Any] = {"path": path, "upstream": upstream, "name": node.name, "line": self._line(node.line)}
         if isinstance(entity, Branch):
             return NodeSpec(cases=self._cases(entity, scope), interface=_outputs_of(node), **facts)
         facts["inputs"] = self._inputs(node, scope)
@@ -246,7 +252,10 @@ class GraphCompiler:
 
     def _map(self, node: GraphNode, entity: MapTask, scope: _Scope, facts: dict[str, Any]) -> NodeSpec:
         task, graph = self._target(entity.target)
-        overrides = self._overrides(node, entity.target, scope) if isinstance(entity.target, Task) else None
+        overrides = None
+        if isinstance(entity.target, Task):
+            made = entity if node.overrides is None else node.overrides.entity(entity)
+            overrides = self._overrides(made.overrides, entity.target, scope)  # type: ignore[attr-defined]
         return NodeSpec(
             task=task,
             graph=graph,
@@ -265,8 +274,8 @@ class GraphCompiler:
         """The interface a node carries, where it runs no task that has one."""
         return None if isinstance(entity, Task) else interface_of(entity, self._sink)
 
-    def _overrides(self, node: GraphNode, task: Task, scope: _Scope) -> Overrides | None:
-        made = None if node.overrides is None else compile_overrides(task, node.overrides)
+    def _overrides(self, overrides: NodeOverrides | None, task: Task, scope: _Scope) -> Overrides | None:
+        made = None if overrides is None else compile_overrides(task, overrides)
         if scope.interruptible and task.settings.interruptible is None:
             made = made or Overrides()
             if made.interruptible is None:
@@ -286,17 +295,21 @@ class GraphCompiler:
             if isinstance(entity, MapTask):
                 name = f"{name}#{len(self.graphs)}"
             self._known[name] = entity
-            self.graphs[name] = self._wrapped(entity) if isinstance(entity, MapTask) else self.graph_of(entity)
+            self.graphs[name] = (
+                self._wrapped(entity, entity, {}) if isinstance(entity, MapTask) else self.graph_of(entity)
+            )
         elif known is not entity:
             raise _same_name(name, name)
         return "", name
 
-    def _wrapped(self, entity: Entity) -> GraphSpec:
-        """A graph whose one node runs ``entity``."""
+    def _wrapped(self, entity: Entity, target: Entity, fixed: Mapping[str, Any]) -> GraphSpec:
+        """A graph named as ``entity``, whose one node runs ``target``."""
         graph = Graph(entity.name)
-        node = graph.add(entity, {name: Promise(None, name) for name in entity.inputs})
+        node = graph.add(
+            target, {name: fixed[name] if name in fixed else Promise(None, name) for name in target.inputs}
+        )
         node.line = ""
-        graph.outputs = {name: Promise(node, name) for name in entity.outputs}
+        graph.outputs = {name: Promise(node, name) for name in target.outputs}
         nodes, outputs = self.whole(graph, entity.output_codecs)
         interface = interface_of(entity, self._sink)
         return GraphSpec(name=entity.name, interface=interface, nodes=nodes, outputs=outputs)
