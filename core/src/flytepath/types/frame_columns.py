@@ -9,9 +9,6 @@ from typing import Any, Final, NamedTuple
 from flytepath.errors import DefinitionError, TypeTransformerFailedError
 from flytepath.types.converter import qualified_name, type_name
 
-#: Where a pandas frame's schema says what Arrow's own metadata leaves out, by position.
-_FACTS: Final = b"flytepath.axes"
-
 
 class _Family(NamedTuple):
     """What a column of a Python type may be in Arrow: tests of ``pyarrow.types``, and how a text file is read as it."""
@@ -155,25 +152,4 @@ def _index_names(schema: Any) -> list[str]:
 
 def select(table: Any, wanted: Iterable[str]) -> Any:
     """The table with only these columns, in this order, and a pandas frame's index. Copies nothing."""
-    wanted = list(wanted)
-    chosen = table.select(stored_names(table.schema, wanted))
-    return chosen.replace_schema_metadata(_narrowed(table.schema, chosen.schema))
-
-
-def narrowed(table: Any, full: Any) -> Any:
-    """A table that was read with only some columns of the schema ``full``, with the metadata that fits them."""
-    return table.replace_schema_metadata(_narrowed(full, table.schema))
-
-
-def _narrowed(full: Any, schema: Any) -> Any:
-    """Metadata for fewer columns: what is said by position moves along."""
-    metadata = full.metadata
-    if not metadata or _FACTS not in metadata:
-        return metadata
-    facts = json.loads(metadata[_FACTS])
-    places = {str(full.get_field_index(name)): str(schema.get_field_index(name)) for name in schema.names}
-    for key in ("objects", "texts"):
-        if key in facts:
-            facts[key] = {places[old]: said for old, said in facts[key].items() if old in places}
-    facts["columns"] = None
-    return {**metadata, _FACTS: json.dumps(facts).encode()}
+    return table.select(stored_names(table.schema, wanted))

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from flytepath.errors import TypeTransformerFailedError
-from flytepath.types.frame_columns import narrowed, select, stored_names, text_types
+from flytepath.types.frame_columns import select, stored_names, text_types
 from flytepath.types.frame_kinds import BATCH_ROWS
 
 ARROW: Final = "arrow-ipc"
@@ -211,7 +211,7 @@ def _read_parquet(file: Any, columns: Columns) -> Any:
     if columns is None:
         return _restored(opened.read(), opened)
     table = opened.read(columns=stored_names(full, _present(full, columns)))
-    return narrowed(_restored(table, opened), full).select(stored_names(full, _present(full, columns)))
+    return _restored(table, opened).select(stored_names(full, _present(full, columns)))
 
 
 def _parquet_batches(file: Any, columns: Columns) -> Iterator[Any]:
@@ -221,7 +221,7 @@ def _parquet_batches(file: Any, columns: Columns) -> Iterator[Any]:
     names = None if columns is None else stored_names(full, _present(full, columns))
     for batch in opened.iter_batches(BATCH_ROWS, columns=names):
         table = _restored(arrow.Table.from_batches([batch]).replace_schema_metadata(full.metadata), opened)
-        yield table if names is None else narrowed(table, full).select(names)
+        yield table if names is None else table.select(names)
 
 
 def _with_categories(table: Any) -> Any:

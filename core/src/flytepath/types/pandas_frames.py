@@ -10,6 +10,7 @@ import importlib
 import json
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from flytepath.errors import TypeTransformerFailedError
@@ -91,11 +92,11 @@ def in_pieces(frame: Any) -> tuple[Any, Iterator[Any]] | None:
 def from_table(table: Any) -> Any:
     """The pandas frame of an Arrow table; one that pandas did not write keeps missing integers and booleans."""
     metadata = table.schema.metadata or {}
-    if b"pandas" in metadata:
-        frame = table.to_pandas(**_TO_PANDAS)
-        _restore(frame, table, json.loads(metadata.get(_FACTS, b"{}")))
-    else:
-        frame = _foreign(table)
+    facts = json.loads(metadata.get(_FACTS, b"{}")) if b"pandas" in metadata else {}
+    frame = table.to_pandas(**_TO_PANDAS)
+    if facts:
+        _restore(frame, table, facts)
+    _keep_gaps(frame, table, facts.get("objects", ()))
     for position, dtype in enumerate(frame.dtypes):
         if str(dtype) == "category":  # the one kind of column that pandas leaves in Arrow's memory, which is read only
             frame.isetitem(position, frame.iloc[:, position].copy(deep=True))
@@ -136,8 +137,9 @@ def _facts(frame: Any) -> dict[str, Any]:
         "columns": [columns.start, columns.stop, columns.step] if type(columns) is pandas.RangeIndex else None,
         "frequency": index.freqstr if regular else None,
     }
-    objects = {str(p): _missing(frame.iloc[:, p].array) for p, dtype in enumerate(frame.dtypes) if _is_object(dtype)}
-    texts = {str(p): dtype.storage for p, dtype in enumerate(frame.dtypes) if _is_unusual_text(dtype)}
+    dtypes = list(zip(map(str, columns), frame.dtypes, strict=True))  # as Arrow names the columns
+    objects = {name: _missing(frame.iloc[:, p].array) for p, (name, dtype) in enumerate(dtypes) if _is_object(dtype)}
+    texts = {name: dtype.storage for name, dtype in dtypes if _is_unusual_text(dtype)}
     if objects:
         facts["objects"] = objects
     if texts:
@@ -190,26 +192,34 @@ def _bad_attributes(error: Exception | None) -> TypeTransformerFailedError:
 
 
 def _restore(frame: Any, table: Any, facts: dict[str, Any]) -> None:
+    """Put back what the facts say, as far as it is still so: another task may have changed the table."""
     pandas = importlib.import_module("pandas")
     numpy = importlib.import_module("numpy")
-    if facts.get("range") is not None:
+    described = json.loads(table.schema.metadata[b"pandas"]).get("index_columns", ())
+    index = [name for name in described if isinstance(name, str) and name in table.schema.names]
+    names = [name for name in table.schema.names if name not in index]
+    if facts.get("range") is not None and not names:
         *bounds, name = facts["range"]
         frame.index = pandas.RangeIndex(*bounds, name=name)
-    if facts.get("columns") is not None:
+    if facts.get("columns") is not None and names == [str(number) for number in range(*facts["columns"])]:
         frame.columns = pandas.RangeIndex(*facts["columns"], name=frame.columns.name)
-    for position, missing in facts.get("objects", {}).items():
-        items = _as_objects(table.column(int(position)), missing, numpy)
-        frame.isetitem(int(position), pandas.Series(items, index=frame.index, dtype=object))
-    for position, storage in facts.get("texts", {}).items():
-        kept = frame.dtypes.iloc[int(position)].na_value
-        dtype = pandas.StringDtype(storage) if kept is pandas.NA else pandas.StringDtype(storage, na_value=kept)
-        texts = _as_objects(table.column(int(position)), "none", numpy)
-        frame.isetitem(int(position), pandas.Series(texts, index=frame.index, dtype=dtype))
-    if facts.get("index") is not None:
-        items = _as_objects(table.column(table.num_columns - 1), facts["index"], numpy)
+    objects, texts = facts.get("objects", {}), facts.get("texts", {})
+    for position, name in enumerate(names):
+        column = table.column(name) if name in objects or name in texts else None
+        if name in objects:
+            items = _as_objects(column, objects[name], numpy)
+            frame.isetitem(position, pandas.Series(items, index=frame.index, dtype=object))
+        elif name in texts and isinstance(frame.dtypes.iloc[position], pandas.StringDtype):
+            kept, storage = frame.dtypes.iloc[position].na_value, texts[name]
+            dtype = pandas.StringDtype(storage) if kept is pandas.NA else pandas.StringDtype(storage, na_value=kept)
+            items = _as_objects(column, "none", numpy)
+            frame.isetitem(position, pandas.Series(items, index=frame.index, dtype=dtype))
+    if facts.get("index") is not None and len(index) == 1:
+        items = _as_objects(table.column(index[0]), facts["index"], numpy)
         frame.index = pandas.Index(items, dtype=object, name=frame.index.name)
     if facts.get("frequency") is not None and len(frame):
-        frame.index.freq = facts["frequency"]
+        with suppress(ValueError):  # rows were taken out
+            frame.index.freq = facts["frequency"]
     if facts.get("attrs"):
         frame.attrs = facts["attrs"]
     if facts.get("distinct"):
@@ -230,20 +240,22 @@ def _as_objects(column: Any, missing: str, numpy: Any) -> Any:
 _TO_OBJECTS: Final = {"date_as_object": True, "integer_object_nulls": True, "timestamp_as_object": True}
 
 
-def _foreign(table: Any) -> Any:
-    """A table of another library: integers and booleans with gaps keep them, as pandas' nullable dtypes."""
+def _keep_gaps(frame: Any, table: Any, kept: Any) -> None:
+    """Columns in which pandas' own numbers would have no gaps, as its nullable dtypes: of tables of other libraries."""
     pandas = importlib.import_module("pandas")
     types = importlib.import_module("pyarrow").types
-    gaps = {
-        position: dtype
-        for position, (field, column) in enumerate(zip(table.schema, table.columns, strict=True))
-        if column.null_count and (dtype := _nullable(field.type, types, pandas)) is not None
-    }
-    frame = table.to_pandas(**_TO_PANDAS)
-    for position, dtype in gaps.items():
-        values = dtype.__from_arrow__(table.column(position))
-        frame.isetitem(position, pandas.Series(values, index=frame.index))
-    return frame
+    position = -1
+    for name in table.schema.names:
+        position += 1
+        if position >= frame.shape[1] or str(frame.columns[position]) != name:
+            position -= 1  # an index, which stands elsewhere
+            continue
+        column = table.column(table.schema.names.index(name)) if table.schema.names.count(name) == 1 else None
+        if column is None or name in kept or not _is_object(frame.dtypes.iloc[position]):
+            continue
+        dtype = _nullable(column.type, types, pandas)
+        if dtype is not None:
+            frame.isetitem(position, pandas.Series(dtype.__from_arrow__(column), index=frame.index))
 
 
 def _nullable(type: Any, types: Any, pandas: Any) -> Any:
