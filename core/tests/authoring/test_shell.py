@@ -498,6 +498,21 @@ def test_a_raw_shell_task_runs_a_given_script_with_arguments_and_environment(tmp
         task(env={}, script_args="'", script_file=str(script))
 
 
+def test_scripts_for_flytekits_raw_task_are_taken(tmp_path: Path) -> None:
+    script = tmp_path / "script.sh"
+    script.write_text('echo "$MINE" > told')
+    raw = RawShellTask(
+        name="raw",
+        debug=True,
+        inputs=kwtypes(env=dict[str, str], script_args=str, script_file=str),
+        output_locs=[OutputLocation(var="out", var_type=FlyteDirectory, location="{ctx.working_directory}")],
+        script="#!/bin/bash\nset -uex\ncd {ctx.working_directory}\n{inputs.export_env}\n"
+        "bash {inputs.script_file} {inputs.script_args}\n",
+    )
+    out = raw(env={"MINE": "x"}, script_args="", script_file=str(script))
+    assert (Path(out) / "told").read_text() == "x\n"
+
+
 def test_the_compiled_task_carries_the_script() -> None:
     from flytepath.authoring.call import task_type_name, task_type_of
 

@@ -396,7 +396,12 @@ class RawShellTask(ShellTask):
 
     The inputs are ``script_file`` (a path), ``script_args`` (text that is split as a shell would) and ``env``; what the
     script leaves in its working directory is the output. :func:`get_raw_shell_task` makes one.
+
+    ``{inputs.export_env}``, by which scripts for flytekit's class set the environment, is empty: it is set already.
     """
+
+    def __init__(self, name: str, debug: bool = False, script: str | None = None, **kwargs: Any) -> None:
+        super().__init__(name, debug, script and script.replace("{inputs.export_env}", ""), **kwargs)
 
     def _environment(self, env: dict[str, str] | None, values: Values) -> dict[str, str] | None:
         given = values.inputs.get("env")
