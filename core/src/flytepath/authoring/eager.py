@@ -67,6 +67,9 @@ def called_here(error: Exception) -> Exception:
         return error
     kind = type(error)
     failed = _both(kind)(f"{kind.__qualname__}: {error}")
+    for name, value in vars(error).items():  # what handlers of that class look at
+        if name not in vars(failed) and not name.startswith("__"):
+            setattr(failed, name, value)
     failed.__cause__ = error
     return failed
 
@@ -81,11 +84,18 @@ def _class_named(name: str) -> type[Exception] | None:
 _kinds: dict[type[Exception] | None, type[EagerError]] = {None: EagerError}
 
 
+def _without_its_own_arguments(self: EagerError, message: str, **facts: str | None) -> None:
+    """In place of the other class's ``__init__``, which may want what is not known here."""
+    Exception.__init__(self, message)
+    vars(self).update({"message": message, "place": None, "expected": None, "actual": None, "hint": None, **facts})
+
+
 def _both(kind: type[Exception] | None) -> type[EagerError]:
     found = _kinds.get(kind)
     if found is None:
         try:
-            found = type(EagerError.__name__, (EagerError, kind), {"__module__": EagerError.__module__})  # type: ignore[arg-type]
+            space = {"__module__": EagerError.__module__, "__init__": _without_its_own_arguments}
+            found = type(EagerError.__name__, (EagerError, kind), space)  # type: ignore[arg-type]
         except TypeError:  # a class whose instances are laid out in another way
             found = EagerError
         _kinds[kind] = found

@@ -7,6 +7,7 @@ In a direct call the person is asked on the terminal; a durable run waits until 
 from __future__ import annotations
 
 import datetime as dt
+import math
 import sys
 from collections.abc import Mapping
 from typing import Any, Final, Literal
@@ -115,7 +116,7 @@ class Gate(Entity):
 
 def _seconds(value: Any, what: str, place: str) -> float:
     seconds = value.total_seconds() if isinstance(value, dt.timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
         raise DefinitionError(
             f"{what} is a timedelta or a number of seconds", place=f"{place}({what})", actual=repr(value)
         )

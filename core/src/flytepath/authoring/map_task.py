@@ -169,6 +169,8 @@ def map_task(
         raise DefinitionError(
             "map_task takes a task, workflow or launch plan", place=caller_line(), actual=repr(target)[:100]
         )
+    if isinstance(target, MapTask):  # what is the same for all items of a map is the same for all maps of it
+        bound = {**target.bound, **bound}
     place = f"map_task({target.name})"
     unknown = bound.keys() - target.inputs.keys()
     if unknown:

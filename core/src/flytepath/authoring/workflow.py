@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from flytepath.authoring.documentation import Documentation
     from flytepath.authoring.options import Options, WorkflowFailurePolicy
 
+_NO_PLAIN_BODY = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 FAILURE_POLICIES = ("fail_immediately", "fail_after_executable_nodes_complete")
 
 
@@ -131,6 +133,12 @@ class PythonFunctionWorkflow(Workflow):
 
     def __init__(self, function: Callable[..., Any], *, pickle_untyped: bool = False, **settings: Any) -> None:
         signature = read_signature(function, "workflow", pickle_untyped=pickle_untyped)
+        if function.__code__.co_flags & _NO_PLAIN_BODY:
+            raise DefinitionError(
+                "a workflow can be neither async nor a generator: its body only says what calls what",
+                place=full_name(function),
+                hint="use @eager to await calls",
+            )
         self.function = function
         take_names(self, function)
         super().__init__(
