@@ -53,10 +53,11 @@ def measured(repetitions: int, announce: Callable[[str], None]) -> tuple[list[Re
         return results, ["flytekit is not installed here: its frames are not measured"]
     announce("frames with flytekit")
     ours = next(result for result in results if result.name.endswith("floats, durable"))
-    theirs = _flytekit(numbers)
+    direct, theirs = _workflows(numbers)
     results += [
-        Result("1,000,000 x 10 floats with flytekit", theirs),
-        Result("1,000,000 x 10 floats, durable", ours.milliseconds, "flytekit", ours.milliseconds / theirs, 1 / 3),
+        Result("1,000,000 x 10 floats, direct workflow of two tasks with flytekit", theirs),
+        Result("1,000,000 x 10 floats, direct workflow of two tasks", direct, "flytekit", direct / theirs, 1 / 3),
+        Result("1,000,000 x 10 floats, durable", ours.milliseconds, "flytekit, direct", ours.milliseconds / theirs),
     ]
     return results, []
 
@@ -107,17 +108,23 @@ def _passed_on(frame: Any, place: Path) -> Any:
     return frames.decode(sent, BlobFolder(place, "benchmarks", "frames"))
 
 
-def _flytekit(frame: Any) -> float:
-    """A workflow of flytekit's in which one task gives the frame to another."""
+def _workflows(frame: Any) -> tuple[float, float]:
+    """A direct call of a workflow in which one task gives the frame to another: ours, and flytekit's."""
     import flytekit
+    import flytepath
 
     from benchmarks.values import Case, flow_of
 
     case = Case("frame", type(frame), frame, lambda value: value)
+    times: dict[str, list[float]] = {"flytepath": [], "flytekit": []}
     with tempfile.TemporaryDirectory() as folder:
-        run = flow_of(flytekit, case, Path(folder))
-        times = [_timed(run) for _ in range(_FLYTEKIT_ROUNDS + 1)]
-    return statistics.median(times[1:])
+        flows = {library.__name__: flow_of(library, case, Path(folder)) for library in (flytepath, flytekit)}
+        for round_number in range(_FLYTEKIT_ROUNDS + 1):
+            for name, run in flows.items():
+                took = _timed(run)
+                if round_number:
+                    times[name].append(took)
+    return statistics.median(times["flytepath"]), statistics.median(times["flytekit"])
 
 
 def _timed(call: Callable[[], Any]) -> float:
