@@ -8,7 +8,7 @@ What it shows:
 
 - ``wait_for_input``: somebody gives a value of the declared type;
 - ``approve``: what a task returned goes on when somebody says yes, and the run fails when they say no;
-- ``sleep``: time, which goes on while nothing runs at all.
+- ``sleep``: time, which passes while nothing runs at all; ``>>`` says between what.
 
 The first command waits, and says which commands answer; type them in another terminal, with the id of the execution.
 A direct call, ``publish()``, asks on the terminal instead.
@@ -40,5 +40,5 @@ def publish(notes: list[str] = ["rain all day", "the beans are up"]) -> int:  # 
     headline = wait_for_input("headline", timeout=dt.timedelta(days=1), expected_type=str)
     page = approve(draft(headline=headline, notes=notes), "editor", timeout=dt.timedelta(days=1))
     printed = print_page(page=page)
-    sleep(dt.timedelta(seconds=0.2)) >> printed
+    page >> sleep(dt.timedelta(seconds=0.2)) >> printed
     return printed

@@ -27,7 +27,7 @@ def ask(sensor: str, busy: int) -> str:
     """A sensor that is busy for the first few attempts."""
     attempt = current_context().attempt
     if attempt <= busy:
-        raise FlyteRecoverableException(f"{sensor} is busy in attempt {attempt}")
+        raise FlyteRecoverableException(f"{sensor} is busy")
     return f"{sensor} answered in attempt {attempt}"
 
 
