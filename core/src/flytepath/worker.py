@@ -2,11 +2,12 @@
 
 Started as ``<python> -m flytepath.worker --messages FD``. Messages come framed on standard input and go out on ``FD``;
 what tasks print goes to standard output and error as they are. When the input closes, the engine is gone, and the
-worker ends itself and everything it started.
+worker ends itself and everything it started. :class:`InProcessPool` runs attempts without all that, for debuggers.
 """
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import platform
@@ -17,13 +18,21 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import flytepath
 from flytepath.authoring.call import call_attempt, task_type_of
-from flytepath.authoring.context import ExecutionContext
+from flytepath.authoring.conducting import conducted
+from flytepath.authoring.context import ExecutionContext, entered
+from flytepath.authoring.entity import Entity
 from flytepath.authoring.task import Task
+from flytepath.engine.dispatch import AttemptResult, OnOutput, OnReport
 from flytepath.errors import (
     BoundaryCheckError,
     FlytePathError,
@@ -41,7 +50,10 @@ from flytepath.model.messages import (
     AttemptErred,
     AttemptSucceeded,
     BoundaryResult,
+    CallEnded,
+    CallRequested,
     DeckReport,
+    GraphProduced,
     Hello,
     RunAttempt,
     Shutdown,
@@ -57,13 +69,229 @@ from flytepath.store.blobs import BlobFolder
 _OUR_FOLDER = str(Path(flytepath.__file__).parent)
 
 
+Outcome = AttemptSucceeded | GraphProduced | AttemptErred
+
+
+class AttemptRunner:
+    """Runs attempts in this process.
+
+    Args:
+        code_path: the root of the code bundle; empty where the user's own modules run.
+        blobs: the blobs of the tenant.
+        tenant: whose tasks.
+        send: takes what is to be told while an attempt runs; may be called from any thread.
+    """
+
+    def __init__(self, code_path: str, blobs: BlobFolder, tenant: Tenant, send: Callable[[Any], None]) -> None:
+        self._code_path = code_path
+        self._blobs = blobs
+        self._tenant = tenant
+        self._send = send
+        self._calls: _Calls | None = None
+
+    def run(self, request: RunAttempt) -> Outcome:
+        """Run one attempt to its end; what a task raises becomes an error record."""
+        started, cpu = time.perf_counter(), time.process_time()
+        outcome: Outcome
+        try:
+            with _variables(request.task.variables):
+                outcome = self._attempt(request)
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - everything a task raises is reported
+            outcome = AttemptErred(error=error_record(error, request.task.name, self._code_path))
+        usage = Usage(
+            wall_seconds=time.perf_counter() - started,
+            cpu_seconds=time.process_time() - cpu,
+            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
+        return outcome.model_copy(update={"usage": usage})
+
+    def answered(self, message: CallEnded) -> None:
+        """A call of the eager task that runs has ended. Called from another thread."""
+        if self._calls is not None:
+            self._calls.ended(message)
+
+    def _attempt(self, request: RunAttempt) -> AttemptSucceeded | GraphProduced:
+        task = find_task(request.task.body.entry)
+        inputs = _decoded(task, request.inputs, self._blobs)
+        context = ExecutionContext(
+            node_path=request.node,
+            execution_id=request.execution,
+            attempt=request.attempt,
+            tenant=self._tenant,
+            declare=task.declaration,
+            payload=request.task.payload,
+            working_directory=Path(request.working_directory),
+            on_deck=self._keep_deck,
+            enable_deck=bool(task.settings.decks),
+            raw_output_prefix=request.raw_output_prefix or None,
+            checkpoint_source=request.checkpoint_source,
+            checkpoint_destination=request.checkpoint_destination,
+        )
+        if request.task.mode == "dynamic":
+            return self._graph(task, inputs, context)
+        if request.task.mode == "eager":
+            self._calls = _Calls(self._tenant, self._blobs, self._send)
+        try:
+            with conducted(self._calls):
+                outputs = call_attempt(task, task_type_of(task), context, inputs, self._record_check)
+        finally:
+            self._calls = None
+        if outputs is NO_OUTPUT:
+            raise WorkerError(f"task {task.name} gave no output", hint="rank 0 of a gang must return the outputs")
+        encoded = {}
+        for name, value in outputs.items():
+            try:
+                encoded[name] = task.output_codecs[name].encode(value, self._blobs)
+            except TypeTransformerFailedError as error:
+                error.place = f"{task.name}() -> {name}{error.place or ''}"
+                raise
+        return AttemptSucceeded(outputs=encoded)
+
+    def _graph(self, task: Task, inputs: dict[str, Any], context: ExecutionContext) -> GraphProduced:
+        from flytepath.authoring.dynamic import DynamicTask
+        from flytepath.compiler import compile_dynamic
+
+        if not isinstance(task, DynamicTask):
+            raise WorkerError(f"task {task.name} builds no graph", hint="it was changed after it was compiled")
+        with entered(context):
+            spec = compile_dynamic(task, inputs, self._tenant, self._blobs)
+        return GraphProduced(graph=Blob.of(self._blobs.put(spec.model_dump_json(exclude_defaults=True).encode())))
+
+    def _keep_deck(self, name: str, html: str) -> None:
+        self._send(DeckReport(name=name, deck=Blob.of(self._blobs.put(html.encode("utf-8", "replace")))))
+
+    def _record_check(self, variable: str, side: Any, checker: str, report: BoundaryReport) -> None:
+        self._send(
+            BoundaryResult(
+                variable=variable,
+                side=side,
+                checker=checker,
+                passed=report.passed,
+                message=report.message,
+                details=dict(report.details),
+            )
+        )
+
+
+def _decoded(task: Task, literals: Mapping[str, Literal], blobs: BlobFolder) -> dict[str, Any]:
+    inputs = {}
+    for name, literal in literals.items():
+        try:
+            inputs[name] = task.input_codecs[name].decode(literal, blobs)
+        except TypeTransformerFailedError as error:
+            error.place = f"{task.name}({name}{error.place or ''})"
+            raise
+    return inputs
+
+
+@contextmanager
+def _variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for as long as an attempt runs."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@dataclass(slots=True)
+class _Lane:
+    """Calls that one coroutine makes one after the other: those that run side by side count apart.
+
+    So the names of calls do not depend on which coroutine is served first.
+    """
+
+    owner: object
+    name: str = ""
+    calls: int = 0
+    lanes: int = 0
+
+
+_lane: ContextVar[_Lane | None] = ContextVar("flytepath_lane", default=None)
+
+
+@dataclass(slots=True)
+class _Calls:
+    """The conductor of an eager task's attempt: each call goes to the engine, which runs it and answers."""
+
+    tenant: Tenant
+    blobs: BlobFolder
+    send: Callable[[Any], None]
+    _made: int = 0
+    _open: dict[int, tuple[Future[dict[str, Any]], Entity]] = field(default_factory=dict)
+    _graphs: dict[int, tuple[Entity, Blob]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _root: _Lane = field(default_factory=lambda: _Lane(None))
+
+    def call(self, entity: Entity, inputs: Mapping[str, Any]) -> Future[dict[str, Any]]:
+        """Ask for a call; a future of its outputs."""
+        literals = {name: entity.input_codecs[name].encode(value, self.blobs) for name, value in inputs.items()}
+        future: Future[dict[str, Any]] = Future()
+        with self._lock:
+            graph, name = self._graph(entity), self._name()
+            ordinal = self._made
+            self._made += 1
+            self._open[ordinal] = (future, entity)
+        self.send(CallRequested(ordinal=ordinal, call=name, callee=entity.name, graph=graph, inputs=literals))
+        return future
+
+    def ended(self, message: CallEnded) -> None:
+        """The engine answers."""
+        from flytepath.authoring.eager import call_failed
+
+        future, entity = self._open.pop(message.ordinal)
+        with suppress(InvalidStateError):  # nobody waits for it any more
+            if message.error is not None:
+                future.set_exception(call_failed(message.error))
+                return
+            try:
+                codecs = entity.output_codecs
+                outputs = {name: codecs[name].decode(literal, self.blobs) for name, literal in message.outputs.items()}
+            except FlytePathError as error:
+                future.set_exception(error)
+                return
+            future.set_result(outputs)
+
+    def _graph(self, entity: Entity) -> Blob:
+        from flytepath.compiler import compile_entity
+
+        known = self._graphs.get(id(entity))
+        if known is None:
+            spec = compile_entity(entity, self.tenant, self.blobs)
+            blob = Blob.of(self.blobs.put(spec.model_dump_json(exclude_defaults=True).encode()))
+            known = self._graphs[id(entity)] = (entity, blob)
+        return known[1]
+
+    def _name(self) -> str:
+        """The name of the next call: its number, after that of the coroutine that makes it."""
+        lane = _lane.get() or self._root
+        try:
+            current: object = asyncio.current_task()
+        except RuntimeError:
+            current = None
+        if lane.owner is None:
+            lane.owner = current
+        elif current is not lane.owner:
+            # A coroutine that runs beside the one it was started from: it inherited that one's lane.
+            lane.lanes += 1
+            lane = _Lane(current, f"{lane.name}{lane.lanes - 1}-")
+        _lane.set(lane)
+        lane.calls += 1
+        return f"{lane.name}{lane.calls - 1}"
+
+
 class Worker:
     """One worker process: the messages in and out, and the attempts between them."""
 
     def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
         self._outgoing = outgoing
         self._lock = threading.Lock()
-        self._code_path = ""
+        self._runner: AttemptRunner | None = None
         self._inbox: queue.SimpleQueue[Record] = queue.SimpleQueue()
         threading.Thread(target=self._listen, args=(incoming,), name="engine", daemon=True).start()
 
@@ -76,7 +304,11 @@ class Worker:
             body = incoming.read(size) if size <= FRAME_LIMIT else b""
             if len(body) < size:
                 break
-            self._inbox.put(TO_WORKER.validate_json(body))
+            message = TO_WORKER.validate_json(body)
+            if isinstance(message, CallEnded) and self._runner is not None:
+                self._runner.answered(message)
+            else:
+                self._inbox.put(message)
         os.killpg(os.getpgrp(), signal.SIGKILL)  # the engine is gone: nothing may outlive it
 
     def send(self, message: Record) -> None:
@@ -93,78 +325,76 @@ class Worker:
             raise WorkerError(
                 "the engine speaks another protocol", expected=str(PROTOCOL_VERSION), actual=repr(welcome)
             )
-        self._code_path = welcome.code_path
         sys.path.insert(0, welcome.code_path)
         blobs = BlobFolder(welcome.blob_root, welcome.project, welcome.domain)
+        tenant = Tenant(welcome.project, welcome.domain)
+        self._runner = AttemptRunner(welcome.code_path, blobs, tenant, self.send)
         while not isinstance(message := self._inbox.get(), Shutdown):
             if isinstance(message, RunAttempt):
-                self._run(message, blobs, Tenant(welcome.project, welcome.domain))
+                self._run(self._runner, message)
 
-    def _run(self, request: RunAttempt, blobs: BlobFolder, tenant: Tenant) -> None:
-        started, cpu = time.perf_counter(), time.process_time()
-        outcome: AttemptSucceeded | AttemptErred
-        try:
-            outputs = self._attempt(request, blobs, tenant)
-            outcome = AttemptSucceeded(outputs=outputs)
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - everything a task raises is reported
-            outcome = AttemptErred(error=error_record(error, request.task.name, self._code_path))
-        usage = Usage(
-            wall_seconds=time.perf_counter() - started,
-            cpu_seconds=time.process_time() - cpu,
-            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        )
+    def _run(self, runner: AttemptRunner, request: RunAttempt) -> None:
+        outcome = runner.run(request)
         mark = end_of_output(request.execution, request.node, request.attempt)
         for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
             stream.flush()
             os.write(descriptor, mark)
-        self.send(outcome.model_copy(update={"usage": usage}))
+        self.send(outcome)
 
-    def _attempt(self, request: RunAttempt, blobs: BlobFolder, tenant: Tenant) -> dict[str, Literal]:
-        task = find_task(request.task.body.entry)
 
-        def keep_deck(name: str, html: str) -> None:
-            self.send(DeckReport(name=name, deck=Blob.of(blobs.put(html.encode("utf-8", "replace")))))
+class InProcessPool:
+    """Runs attempts in this very process, so that a debugger can stop in them.
 
-        def record_check(variable: str, side: Any, checker: str, report: BoundaryReport) -> None:
-            self.send(
-                BoundaryResult(
-                    variable=variable,
-                    side=side,
-                    checker=checker,
-                    passed=report.passed,
-                    message=report.message,
-                    details=dict(report.details),
-                )
-            )
+    Jobs go to ``jobs``, for the thread that wants to run them; eager tasks get a thread each, because they wait for
+    others. What they print goes where it goes; timeouts do not count, and a killed attempt runs on to its end.
+    """
 
-        inputs = {}
-        for name, literal in request.inputs.items():
-            try:
-                inputs[name] = task.input_codecs[name].decode(literal, blobs)
-            except TypeTransformerFailedError as error:
-                error.place = f"{task.name}({name}{error.place or ''})"
-                raise
-        context = ExecutionContext(
-            node_path=request.node,
-            execution_id=request.execution,
-            attempt=request.attempt,
-            tenant=tenant,
-            declare=task.declaration,
-            payload=request.task.payload,
-            working_directory=Path(request.working_directory),
-            on_deck=keep_deck,
-        )
-        outputs = call_attempt(task, task_type_of(task), context, inputs, record_check)
-        if outputs is NO_OUTPUT:
-            raise WorkerError(f"task {task.name} gave no output", hint="rank 0 of a gang must return the outputs")
-        encoded = {}
-        for name, value in outputs.items():
-            try:
-                encoded[name] = task.output_codecs[name].encode(value, blobs)
-            except TypeTransformerFailedError as error:
-                error.place = f"{task.name}() -> {name}{error.place or ''}"
-                raise
-        return encoded
+    def __init__(self, blobs: BlobFolder, tenant: Tenant) -> None:
+        self.jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._blobs = blobs
+        self._tenant = tenant
+        self._running: dict[tuple[str, int], AttemptRunner] = {}
+
+    async def run(
+        self, request: RunAttempt, timeout: float | None, on_report: OnReport, on_output: OnOutput | None
+    ) -> AttemptResult:
+        """Run an attempt to its end."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Outcome] = loop.create_future()
+
+        def send(message: Any) -> None:
+            loop.call_soon_threadsafe(on_report, message)
+
+        def settle(outcome: Outcome) -> None:
+            if not done.done():
+                done.set_result(outcome)
+
+        runner = AttemptRunner("", self._blobs, self._tenant, send)
+        key = request.node, request.attempt
+        self._running[key] = runner
+
+        def job() -> None:
+            outcome = runner.run(request)
+            loop.call_soon_threadsafe(settle, outcome)
+
+        if request.task.mode == "eager":
+            threading.Thread(target=job, name=f"flytepath {request.node}", daemon=True).start()
+        else:
+            self.jobs.put(job)
+        try:
+            return AttemptResult(await done, b"")
+        finally:
+            del self._running[key]
+
+    async def tell(self, node: str, attempt: int, message: CallEnded) -> None:
+        """Pass a message on to a running attempt."""
+        runner = self._running.get((node, attempt))
+        if runner is not None:
+            runner.answered(message)
+
+    async def close(self) -> None:
+        """Let the thread that runs the jobs go."""
+        self.jobs.put(None)
 
 
 def find_task(entry: str) -> Task:

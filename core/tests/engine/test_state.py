@@ -5,23 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flytepath.engine.state import (
-    Abort,
-    Command,
-    ExecutionState,
-    ExecutionStatus,
-    Fail,
-    Finish,
-    NodeStatus,
-    Own,
-    Refuse,
-    Start,
-    Stop,
-    Succeed,
-    apply,
-    decide,
-    fold,
-)
+from flytepath.engine.decisions import Abort, Command, Fail, Finish, Own, Refuse, Start, Stop, Succeed, decide
+from flytepath.engine.fold import apply, fold
+from flytepath.engine.state import ExecutionState, ExecutionStatus, NodeStatus
 from flytepath.errors import ExecutionStateError
 from flytepath.model.events import Actor, ErrorRecord, Event, ExecutionCreated, Payload
 from flytepath.model.task import Interface, RetryPolicy, TaskSpec

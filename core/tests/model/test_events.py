@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from flytepath.engine.state import ExecutionStatus, fold
+from flytepath.engine.fold import fold
+from flytepath.engine.state import ExecutionStatus
 from flytepath.errors import LiteralError
 from flytepath.model.events import Event, Payload, read_event
 from flytepath.model.workflow import WorkflowSpec
@@ -60,3 +61,14 @@ def test_events_are_frozen() -> None:
     event: Event = read_event(archived("0.1-succeeded.jsonl")[0])
     with pytest.raises(ValueError, match="frozen"):
         event.seq = 7  # type: ignore[misc]
+
+
+def test_an_archived_log_of_every_construct_folds_to_the_state_it_had() -> None:
+    kept = json.loads((GOLDEN / "0.1-constructs-specs.json").read_text())
+    specs = {digest: WorkflowSpec.model_validate(spec) for digest, spec in kept["specs"].items()}
+    events = [read_event(line) for line in archived("0.1-constructs.jsonl")]
+    state = fold(WorkflowSpec.model_validate(kept["spec"]), events, specs.__getitem__)
+    assert state.status is ExecutionStatus.FAILED
+    assert state.failed_node == "n7/n0"
+    assert all(node.status.is_final for node in state.nodes.values())
+    assert {"n1/c1/n0", "n2/1", "n4/n0", "n5/0/n0", "n7/fn0"} <= set(state.nodes)

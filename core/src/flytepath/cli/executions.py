@@ -16,12 +16,12 @@ from flytepath import config
 from flytepath.cli.display import show_error, show_literal, show_seconds, show_time
 
 if TYPE_CHECKING:
-    from flytepath.client import LocalClient, Scope
+    from flytepath.client import GateView, LocalClient, Scope
 
 
 @click.group()
 def executions() -> None:
-    """List, show, resume and abort executions."""
+    """List, show, resume, answer and abort executions."""
 
 
 @executions.command("list")
@@ -80,8 +80,10 @@ def show(execution: str, events: bool, as_json: bool) -> None:
     click.echo("nodes")
     for node in view.nodes:
         spent = show_seconds(node.ended_at - node.started_at) if node.started_at and node.ended_at else ""
-        tries = f"{node.attempts} attempts" if node.attempts > 1 else ""
+        tries = f"{node.attempts} attempts" if node.attempts > 1 else "cached" if node.cached else ""
         click.echo(f"  {node.path:8} {node.status:10} {node.task:40} {spent:>8}  {node.reason or tries}".rstrip())
+    for gate in view.gates:
+        click.echo(f"waits     {_waits(gate, view.id)}")
     for check in view.checks:
         verdict = "passed" if check.passed else f"failed: {check.message}"
         click.echo(f"  check at {check.node}({check.variable}), {check.side}: {verdict}")
@@ -99,6 +101,14 @@ def show(execution: str, events: bool, as_json: bool) -> None:
         click.echo(
             f"{event.seq:5} {show_time(event.at)} {event.actor.kind}:{event.actor.name} {event.payload.type} {detail}"
         )
+
+
+def _waits(gate: GateView, execution: str) -> str:
+    until = "" if gate.until is None else f" until {show_time(gate.until)}"
+    if gate.kind == "sleep":
+        return f"{gate.node} sleeps{until}"
+    answer = "--approve" if gate.kind == "approve" else f"VALUE ({gate.type})"
+    return f"{gate.node} for {gate.signal}{until}: flytepath executions signal {execution} {gate.signal} {answer}"
 
 
 def _show_values(title: str, values: dict[str, Any]) -> None:
@@ -121,6 +131,38 @@ def resume(execution: str, as_json: bool) -> None:
         tasks = {node.path: node.task for node in nodes}
         done = {node.path for node in nodes if node.status == "succeeded"}
         follow(client, scope, execution, tasks, as_json=as_json, done=done)
+
+
+@executions.command("signal")
+@click.argument("execution", metavar="ID")
+@click.argument("name", metavar="NAME")
+@click.argument("value", required=False)
+@click.option("--approve/--reject", default=None, help="Answer an approval; yes without VALUE.")
+def signal(execution: str, name: str, value: str | None, approve: bool | None) -> None:
+    """Answer gate NAME (or the node at path NAME): approve it, or give the VALUE it waits for, as JSON or text."""
+    from flytepath.cli.signals import read_value
+    from flytepath.client import LocalClient, Scope
+    from flytepath.errors import UsageError
+    from flytepath.model.identity import Tenant
+
+    if value is not None and approve is not None:
+        raise UsageError("a value or an approval, not both", place=name)
+    with LocalClient(config.home()) as client:
+        view = client.execution(Scope.of_this_user(), execution)
+        scope = Scope.of_this_user(Tenant(view.project, view.domain))
+        wanted = client.gate_type(scope, execution, name)
+        if wanted is None:
+            agreed = value is None or value.lower() in ("yes", "true", "approve")
+            if value is not None and not agreed and value.lower() not in ("no", "false", "reject"):
+                raise UsageError(f"{name} waits for an approval", expected="--approve or --reject", actual=value)
+            client.signal(scope, execution, name, approve=agreed if approve is None else approve)
+        elif value is None:
+            raise UsageError(f"{name} waits for a value", place=name, expected=str(wanted))
+        else:
+            client.signal(scope, execution, name, value=read_value(wanted, value, client.blobs(scope), name))
+    click.echo(f"{name} of execution {execution} is answered")
+    if view.interrupted:
+        click.echo(f"nobody drives it; go on with: flytepath executions resume {execution}", err=True)
 
 
 @executions.command("abort")
@@ -184,13 +226,14 @@ def follow(
     *,
     as_json: bool,
     done: Collection[str] = (),
+    in_process: bool = False,
 ) -> None:
     """Drive an execution to its end with live progress, print its outputs, and exit with 1 if it failed."""
     from flytepath.cli.progress import progress_of, report_failure
 
     try:
         with progress_of(tasks, done) as progress:
-            view = client.wait(scope, execution, progress)
+            view = client.wait(scope, execution, progress, in_process=in_process)
     except KeyboardInterrupt:
         click.echo(
             f"\nexecution {execution} was interrupted; go on with: flytepath executions resume {execution}", err=True

@@ -16,11 +16,16 @@ from flytepath.model.events import (
     AttemptLost,
     AttemptStarted,
     BoundaryChecked,
+    CallStarted,
     DeckWritten,
     Event,
+    GateOpened,
+    HandlerStarted,
+    NodeExpanded,
     NodeFailed,
     NodeSkipped,
     NodeSucceeded,
+    SignalReceived,
 )
 
 
@@ -42,7 +47,8 @@ def progress_of(tasks: Mapping[str, str], done: Collection[str] = ()) -> Progres
     """The progress that suits standard error: live in a terminal, plain lines otherwise.
 
     Args:
-        tasks: the full name of each node's task, by the node's path.
+        tasks: the full name of what each node runs, or its own, by the node's path. Nodes that come up in the run
+            join them.
         done: nodes that have succeeded before, in a run that is resumed.
     """
     names = {path: task.rpartition(".")[2] for path, task in tasks.items()}
@@ -65,6 +71,14 @@ class LineBuffer:
     def rest(self, node: str) -> list[str]:
         """What the node's streams ended with, without a new line."""
         return [self._partial.pop(key) for key in [key for key in self._partial if key[0] == node]]
+
+
+def gate_note(event: Event, payload: GateOpened) -> str:
+    """What an open gate waits for, and how to answer it."""
+    if payload.due is not None:
+        return f"sleeps for {show_seconds(payload.due - event.at)}"
+    until = "" if payload.expires is None else f" for at most {show_seconds(payload.expires - event.at)}"
+    return f"waits{until}; answer with: flytepath executions signal {event.execution} {payload.node}"
 
 
 class PlainProgress:
@@ -108,6 +122,25 @@ class PlainProgress:
             case AttemptStarted():
                 self._started[payload.node] = event.at
                 return f"{label}: started" + (f" (attempt {payload.attempt})" if payload.attempt > 1 else "")
+            case NodeExpanded(items=int(items)):
+                self._started[payload.node] = event.at
+                return f"{label}: {items} items"
+            case NodeExpanded():
+                self._started.setdefault(payload.node, event.at)
+                return ""
+            case CallStarted():
+                self._names[f"{payload.node}/{payload.call}"] = payload.callee.rpartition(".")[2]
+                self._started[f"{payload.node}/{payload.call}"] = event.at
+                return ""
+            case GateOpened():
+                self._started[payload.node] = event.at
+                return f"{label}: {gate_note(event, payload)}"
+            case SignalReceived():
+                return f"{label}: answered by {event.actor.name}"
+            case HandlerStarted():
+                return f"{payload.failed} failed; its failure handler runs"
+            case NodeSucceeded(cached=key) if key:
+                return f"{label}: cached"
             case NodeSucceeded():
                 return f"{label}: succeeded in {show_seconds(event.at - self._started.get(payload.node, event.at))}"
             case AttemptFailed():
@@ -133,6 +166,7 @@ class LiveProgress:
         "waiting": "[dim]·[/]",
         "running": "[yellow]▸[/]",
         "retrying": "[yellow]↻[/]",
+        "paused": "[cyan]⏸[/]",
         "succeeded": "[green]✓[/]",
         "failed": "[red]✗[/]",
         "skipped": "[dim]–[/]",
@@ -174,8 +208,19 @@ class LiveProgress:
             case AttemptStarted():
                 self._set(payload.node, "running", f"attempt {payload.attempt}" if payload.attempt > 1 else "")
                 self._started.setdefault(payload.node, time.time())
+            case NodeExpanded():
+                self._set(payload.node, "running", f"{payload.items} items" if payload.items is not None else "")
+                self._started.setdefault(payload.node, time.time())
+            case CallStarted():
+                path = f"{payload.node}/{payload.call}"
+                self._names[path] = payload.callee.rpartition(".")[2]
+                self._set(path, "running")
+                self._started.setdefault(path, time.time())
+            case GateOpened():
+                self._set(payload.node, "paused", gate_note(event, payload))
+                self._started.setdefault(payload.node, time.time())
             case NodeSucceeded():
-                self._set(payload.node, "succeeded")
+                self._set(payload.node, "succeeded", "cached" if payload.cached else "")
             case AttemptFailed() | AttemptLost():
                 self._set(payload.node, "retrying", payload.error.message)
             case NodeFailed():
@@ -186,8 +231,10 @@ class LiveProgress:
                 self._note[payload.node] = f"deck {payload.name!r}"
 
     def _set(self, node: str, status: str, note: str = "") -> None:
+        self._names.setdefault(node, "")
         self._status[node] = status
-        self._note[node] = note or self._note.get(node, "") * (status == "succeeded")
+        keeps_note = status == "succeeded" and self._note.get(node, "").startswith("deck")
+        self._note[node] = note or (self._note[node] if keeps_note else "")
         if status in ("succeeded", "failed", "skipped"):
             self._ended[node] = time.time()
 
@@ -200,7 +247,7 @@ class LiveProgress:
         for node in self._shown():
             started = self._started.get(node)
             spent = "" if started is None else show_seconds(self._ended.get(node, time.time()) - started)
-            note = escape(self._note[node].splitlines()[0][:100]) if self._note[node] else ""
+            note = escape(self._note[node].splitlines()[0][:120]) if self._note[node] else ""
             table.add_row(self._MARKS[self._status[node]], node, self._names[node], spent, f"[dim]{note}[/]")
         table.add_row("", "", f"[bold]{done} of {len(self._status)} nodes[/]", "", "")
         return table
@@ -210,7 +257,7 @@ class LiveProgress:
         limit = max(5, self._console.size.height - 4)
         if len(self._status) <= limit:
             return list(self._status)
-        moving = [n for n, status in self._status.items() if status in ("running", "retrying", "failed")]
+        moving = [n for n, status in self._status.items() if status in ("paused", "running", "retrying", "failed")]
         return moving[:limit]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from flytepath.errors import LiteralError
 from flytepath.model.literal import Literal, cast, compose_dict, compose_list
-from flytepath.model.types import LiteralType
+from flytepath.model.types import ANY, LiteralType
 from flytepath.model.workflow import (
     ArgumentBinding,
     Binding,
@@ -20,22 +20,31 @@ from flytepath.model.workflow import (
 from flytepath.plugin.transformer import BlobSink, BlobSource
 from flytepath.store.literals import inline, offload
 
-#: The literal of a node's output: ``(node path, output name)``.
-OutputOf = Callable[[str, str], Literal]
+#: The literal of an execution's input, by name.
+InputOf = Callable[[str], Literal]
+#: The literal of a node's input or output: ``(node path, name)``.
+VariableOf = Callable[[str, str], Literal]
+#: How many payloads that were read back are remembered: the items of a map all look into the same list.
+REMEMBERED = 8
 
 
 class LiteralResolver:
     """Resolves bindings against an execution's inputs and the outputs of its nodes.
 
     Args:
-        inputs: the execution's inputs.
-        output_of: the output of a node that succeeded.
+        input_of: an input of the execution.
+        output_of: an output of a node that succeeded.
+        argument_of: an input of a node that was expanded.
         source, sink: blobs of the execution's tenant, for payloads that lie in them.
     """
 
-    def __init__(self, inputs: Mapping[str, Literal], output_of: OutputOf, source: BlobSource, sink: BlobSink) -> None:
-        self._inputs = inputs
+    def __init__(
+        self, input_of: InputOf, output_of: VariableOf, argument_of: VariableOf, source: BlobSource, sink: BlobSink
+    ) -> None:
+        self._input_of = input_of
         self._output_of = output_of
+        self._argument_of = argument_of
+        self._read: dict[str, Literal] = {}
         self._source = source
         self._sink = sink
 
@@ -46,14 +55,20 @@ class LiteralResolver:
             literal = cast(self._inline(literal), declared)
         return offload(literal, self._sink)
 
+    def value(self, binding: Binding) -> Literal:
+        """The literal of a binding that needs no declared type: a constant, or what another has."""
+        return self._inline(self._resolve(binding, ANY))
+
     def _resolve(self, binding: Binding, declared: LiteralType) -> Literal:
         match binding:
             case LiteralBinding(value=value):
                 return value
             case InputBinding(name=name, path=path):
-                return self._part(self._inputs[name], path)
+                return self._part(self._input_of(name), path)
             case OutputBinding(node=node, name=name, path=path):
                 return self._part(self._output_of(node, name), path)
+            case ArgumentBinding(node=node, name=name, path=path):
+                return self._part(self._argument_of(node, name), path)
             case ListBinding(items=items):
                 container = _container(declared, "list", "tuple")
                 types = container.items if container.kind == "tuple" else container.items * len(items)
@@ -69,14 +84,21 @@ class LiteralResolver:
                         for key, item in named.items()
                     },
                 )
-            case ArgumentBinding() | FailureBinding():
-                raise LiteralError("this binding has a meaning only inside of a running node", actual=binding.kind)
+            case FailureBinding():
+                raise LiteralError("this binding has a meaning only in a failure handler", actual=binding.kind)
 
     def _part(self, literal: Literal, path: tuple[str | int, ...]) -> Literal:
         return self._inline(literal).get(path) if path else literal
 
     def _inline(self, literal: Literal) -> Literal:
-        return inline(literal, self._source)
+        if not literal.is_offloaded:
+            return literal
+        known = self._read.get(literal.digest)
+        if known is None:
+            known = self._read[literal.digest] = inline(literal, self._source)
+            if len(self._read) > REMEMBERED:
+                del self._read[next(iter(self._read))]
+        return known
 
 
 def _container(declared: LiteralType, *kinds: str) -> LiteralType:

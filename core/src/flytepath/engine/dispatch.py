@@ -9,7 +9,8 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from flytepath.errors import WorkerError
 from flytepath.model.events import ErrorRecord
@@ -20,7 +21,10 @@ from flytepath.model.messages import (
     AttemptErred,
     AttemptSucceeded,
     BoundaryResult,
+    CallEnded,
+    CallRequested,
     DeckReport,
+    GraphProduced,
     Hello,
     RunAttempt,
     Shutdown,
@@ -36,8 +40,8 @@ LOG_LIMIT = 16 * 1024 * 1024
 TERMINATE_SECONDS = 3.0
 HELLO_SECONDS = 120.0
 
-#: Told of decks and boundary checks while an attempt runs.
-OnReport = Callable[[DeckReport | BoundaryResult], None]
+#: Told of decks, boundary checks and calls while an attempt runs.
+OnReport = Callable[[DeckReport | BoundaryResult | CallRequested], None]
 #: Told of printed text: stream, text.
 OnOutput = Callable[[str, str], None]
 
@@ -90,8 +94,23 @@ class _Stream:
 class AttemptResult:
     """How an attempt ended, and what it printed."""
 
-    message: AttemptSucceeded | AttemptErred
+    message: AttemptSucceeded | GraphProduced | AttemptErred
     log: bytes
+
+
+class AttemptPool(Protocol):
+    """Whatever runs attempts."""
+
+    async def run(
+        self, request: RunAttempt, timeout: float | None, on_report: OnReport, on_output: OnOutput | None
+    ) -> AttemptResult:
+        """Run an attempt to its end, whatever that is."""
+
+    async def tell(self, node: str, attempt: int, message: CallEnded) -> None:
+        """Pass a message on to a running attempt; one that has ended needs none."""
+
+    async def close(self) -> None:
+        """End everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +209,7 @@ class LocalWorker:
         try:
             async with asyncio.timeout(timeout):
                 await self._send(request)
-                message = await self._result(on_report)
+                message: AttemptSucceeded | GraphProduced | AttemptErred = await self._result(on_report)
                 for stream in self._streams:
                     await stream.ended.wait()
         except TimeoutError:
@@ -201,13 +220,18 @@ class LocalWorker:
             message = AttemptErred(error=self._death(request.task.name, error))
         return AttemptResult(message, self._printed())
 
-    async def _result(self, on_report: OnReport) -> AttemptSucceeded | AttemptErred:
+    async def _result(self, on_report: OnReport) -> AttemptSucceeded | GraphProduced | AttemptErred:
         while True:
             message = await self._receive()
-            if isinstance(message, AttemptSucceeded | AttemptErred):
+            if isinstance(message, AttemptSucceeded | GraphProduced | AttemptErred):
                 return message
-            if isinstance(message, DeckReport | BoundaryResult):
+            if isinstance(message, DeckReport | BoundaryResult | CallRequested):
                 on_report(message)
+
+    async def tell(self, message: CallEnded) -> None:
+        """Pass a message on to the attempt that runs; a worker that is gone is noticed by :meth:`run`."""
+        with contextlib.suppress(WorkerError):
+            await self._send(message)
 
     def _death(self, task: str, error: WorkerError) -> ErrorRecord:
         status = self._process.returncode
@@ -310,51 +334,82 @@ def timeout_record(task: str, seconds: float) -> ErrorRecord:
 
 
 class WorkerPool:
-    """At most ``slots`` workers under one setting; idle ones are kept warm."""
+    """Workers under one setting, each for one attempt at a time.
 
-    def __init__(self, setting: WorkerSetting, slots: int) -> None:
+    How many attempts run at once is for the scheduler to say, which knows those that only wait for what they called.
+    At most ``slots`` idle workers are kept warm.
+
+    Args:
+        setting: what attempts share.
+        slots: how many attempts run at once, as a rule.
+        code_path_of: where the code of a bundle lies, for tasks that were referred to and bring their own.
+    """
+
+    def __init__(self, setting: WorkerSetting, slots: int, code_path_of: Callable[[str], str] | None = None) -> None:
         self._setting = setting
-        self._slots = asyncio.Semaphore(slots)
-        self._idle: list[LocalWorker] = []
+        self._slots = slots
+        self._code_path_of = code_path_of
+        self._idle: list[tuple[WorkerSetting, LocalWorker]] = []
         self._all: set[LocalWorker] = set()
+        self._busy: dict[tuple[str, int], LocalWorker] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def run(
         self, request: RunAttempt, timeout: float | None, on_report: OnReport, on_output: OnOutput | None
     ) -> AttemptResult:
         """Run an attempt on an idle worker, or on a new one."""
-        async with self._slots:
-            try:
-                worker = await self._take()
-            except WorkerError as error:
-                record = ErrorRecord.of(error, kind="system")
-                return AttemptResult(AttemptErred(error=record), b"")
-            try:
-                return await worker.run(request, timeout, on_report, on_output)
-            except asyncio.CancelledError:
-                await worker.kill()
-                raise
-            finally:
-                self._give_back(worker)
+        try:
+            setting = self._setting_of(request)
+            worker = await self._take(setting)
+        except WorkerError as error:
+            record = ErrorRecord.of(error, kind="system")
+            return AttemptResult(AttemptErred(error=record), b"")
+        self._busy[request.node, request.attempt] = worker
+        try:
+            return await worker.run(request, timeout, on_report, on_output)
+        except asyncio.CancelledError:
+            await worker.kill()
+            raise
+        finally:
+            del self._busy[request.node, request.attempt]
+            self._give_back(setting, worker)
 
-    async def _take(self) -> LocalWorker:
-        while self._idle:
-            worker = self._idle.pop()
-            if worker.is_alive:
-                return worker
-            self._all.discard(worker)
-        worker = await LocalWorker.start(self._setting)
+    async def tell(self, node: str, attempt: int, message: CallEnded) -> None:
+        """Pass a message on to a running attempt."""
+        worker = self._busy.get((node, attempt))
+        if worker is not None:
+            await worker.tell(message)
+
+    def _setting_of(self, request: RunAttempt) -> WorkerSetting:
+        if not request.task.bundle or self._code_path_of is None:
+            return self._setting
+        return replace(self._setting, code_path=self._code_path_of(request.task.bundle))
+
+    async def _take(self, setting: WorkerSetting) -> LocalWorker:
+        for place in range(len(self._idle) - 1, -1, -1):
+            if self._idle[place][0] == setting:
+                _, worker = self._idle.pop(place)
+                if worker.is_alive:
+                    return worker
+                self._all.discard(worker)
+        worker = await LocalWorker.start(setting)
         self._all.add(worker)
         return worker
 
-    def _give_back(self, worker: LocalWorker) -> None:
+    def _give_back(self, setting: WorkerSetting, worker: LocalWorker) -> None:
+        if worker.is_alive and len(self._idle) < self._slots:
+            self._idle.append((setting, worker))
+            return
+        self._all.discard(worker)
         if worker.is_alive:
-            self._idle.append(worker)
-        else:
-            self._all.discard(worker)
+            closing = asyncio.create_task(worker.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """End all workers; those in the middle of an attempt are killed."""
-        idle = set(self._idle)
-        await asyncio.gather(*(w.close() if w in idle else w.kill() for w in self._all), return_exceptions=True)
+        idle = {worker for _, worker in self._idle}
+        ending = [w.close() if w in idle else w.kill() for w in self._all]
+        await asyncio.gather(*ending, *self._closing, return_exceptions=True)
         self._idle.clear()
         self._all.clear()

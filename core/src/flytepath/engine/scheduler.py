@@ -7,43 +7,51 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
+from itertools import chain, islice
 from typing import Any, Protocol
 
-from flytepath.engine.bindings import LiteralResolver
-from flytepath.engine.dispatch import AttemptResult, WorkerPool
-from flytepath.engine.state import (
+from flytepath.engine.calls import CallDesk, Offered
+from flytepath.engine.conditions import taken
+from flytepath.engine.decisions import (
     Abort,
+    Call,
     Command,
-    ExecutionState,
+    Expand,
     Fail,
     Finish,
+    Open,
     Own,
+    Produce,
     Refuse,
+    Reuse,
+    Ring,
+    Settle,
+    Signal,
     Start,
     Stop,
     Succeed,
-    apply,
     decide,
 )
-from flytepath.errors import FlytePathError, SequenceConflictError
-from flytepath.model.events import (
-    Actor,
-    Blob,
-    BoundaryChecked,
-    DeckWritten,
-    ErrorRecord,
-    Event,
-    LogWritten,
-    Payload,
-)
+from flytepath.engine.dispatch import AttemptPool, AttemptResult
+from flytepath.engine.fold import apply
+from flytepath.engine.places import Places
+from flytepath.engine.reuse import Reuses
+from flytepath.engine.state import ExecutionState, NodeState
+from flytepath.engine.values import Blobs, Literals, Values
+from flytepath.errors import BranchFailedError, FlytePathError, SequenceConflictError
+from flytepath.model.events import Actor, Blob, BoundaryChecked, DeckWritten, ErrorRecord, Event, LogWritten, Payload
 from flytepath.model.literal import Literal
-from flytepath.model.messages import AttemptSucceeded, BoundaryResult, DeckReport, RunAttempt
-from flytepath.plugin.transformer import BlobSink, BlobSource
+from flytepath.model.messages import (
+    AttemptSucceeded,
+    BoundaryResult,
+    CallRequested,
+    DeckReport,
+    GraphProduced,
+    RunAttempt,
+)
 
 LEASE_SECONDS = 30.0
 #: How often the inbox is looked at for commands of other processes.
@@ -60,14 +68,12 @@ class Posted(Protocol):
     def command(self) -> Mapping[str, Any]: ...
 
 
-class Log(Protocol):
+class Log(Literals, Protocol):
     """What the scheduler needs of the event store."""
 
     def append_later(
         self, execution: str, expected_seq: int, epoch: int, events: list[Event], literals: list[Literal]
     ) -> Future[None]: ...
-
-    def literal(self, execution: str, digest: str) -> Literal: ...
 
     def heartbeat(self, execution: str, owner: str, epoch: int, ttl: float) -> bool: ...
 
@@ -75,9 +81,7 @@ class Log(Protocol):
 
     def take(self, ids: Iterable[int]) -> None: ...
 
-
-class Blobs(BlobSink, BlobSource, Protocol):
-    """The blobs of the execution's tenant."""
+    def put_spec(self, digest: str, spec: Any) -> None: ...
 
 
 class Listener(Protocol):
@@ -90,10 +94,14 @@ class Listener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """An attempt's end, with its log already kept."""
+    """An attempt's end, with its log already kept; ``spec`` is the digest of the graph it produced."""
 
     result: AttemptResult
     log: Blob | None
+    spec: str = ""
+
+
+_Report = _Ended | DeckReport | BoundaryResult | Offered
 
 
 class Scheduler:
@@ -105,8 +113,9 @@ class Scheduler:
         log: the event store.
         blobs: the blobs of its tenant.
         pool: local workers set up for its tenant and bundle.
-        slots: how many attempts run at once.
-        folder: where attempts get their working directories.
+        slots: how many attempts run at once. One that waits for what it called leaves its slot to that.
+        places: the folders of its attempts.
+        reuses: earlier outputs by cache key.
         listener: told of events and printed text.
         clock: seconds since the epoch.
     """
@@ -117,10 +126,11 @@ class Scheduler:
         state: ExecutionState,
         log: Log,
         blobs: Blobs,
-        pool: WorkerPool,
+        pool: AttemptPool,
         *,
         slots: int,
-        folder: Path,
+        places: Places,
+        reuses: Reuses,
         listener: Listener,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -130,16 +140,19 @@ class Scheduler:
         self._blobs = blobs
         self._pool = pool
         self._slots = slots
-        self._folder = folder
+        self._places = places
+        self._reuses = reuses
         self._listener = listener
         self._clock = clock
         self._actor = Actor(kind="engine", name=f"{os.getpid()}")
+        self._values = Values(execution, state, log, blobs)
+        self._calls = CallDesk(state, log, blobs, pool)
         self._events: list[Event] = []
-        self._literals: dict[str, Literal] = {}
-        self._known: dict[str, Literal] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._reports: asyncio.Queue[tuple[str, int, _Ended | DeckReport | BoundaryResult]] = asyncio.Queue()
+        self._offering: set[asyncio.Task[None]] = set()
+        self._reports: asyncio.Queue[tuple[str, int, _Report]] = asyncio.Queue()
         self._wake = asyncio.Event()
+        self._fault: Exception | None = None
         self._seen: set[int] = set()
         self._handled: list[int] = []
 
@@ -150,7 +163,6 @@ class Scheduler:
             SequenceConflictError: the lease has passed to another engine; nothing more is written.
             StoreError: the log cannot be written; the execution can be resumed.
         """
-        self._resolver = LiteralResolver(self._inputs(), self._output_of, self._blobs, self._blobs)
         heart = asyncio.create_task(self._beat(owner, epoch))
         watch = asyncio.create_task(self._watch_inbox())
         try:
@@ -158,21 +170,23 @@ class Scheduler:
             self._read_inbox(await asyncio.to_thread(self._log.inbox, self._execution))
             await self._commit(epoch)
             while not self._state.status.is_final:
-                started = self._start_ready()
-                if self._is_over():
-                    self._do(self._finish())
+                started = self._advance()
                 await self._commit(epoch)
-                for request, timeout in started:
-                    self._launch(request, timeout)
+                await self._calls.answer(self._values)
+                for request in started:
+                    self._running[request.node] = asyncio.create_task(self._attempt(request))
                 if not self._state.status.is_final:
                     await self._next_report(heart, watch)
         finally:
             heart.cancel()
             watch.cancel()
-            for task in self._running.values():
+            others = [*self._running.values(), *self._offering]
+            for task in others:
                 task.cancel()
-            await asyncio.gather(heart, watch, *self._running.values(), return_exceptions=True)
+            await asyncio.gather(heart, watch, *others, return_exceptions=True)
         return self._state
+
+    # --- commands of others ---
 
     async def _watch_inbox(self) -> None:
         while True:
@@ -189,9 +203,15 @@ class Scheduler:
                 continue
             self._seen.add(item.id)
             self._handled.append(item.id)
-            if item.command.get("type") == "abort" and not self._state.status.is_final:
-                actor = Actor(kind="user", name=str(item.command.get("principal", "")))
+            if self._state.status.is_final:
+                continue
+            actor = Actor(kind="user", name=str(item.command.get("principal", "")))
+            if item.command.get("type") == "abort":
                 self._do(Abort(str(item.command.get("reason", ""))), actor)
+            elif item.command.get("type") == "signal":
+                value = item.command.get("value")
+                digest = "" if value is None else self._values.keep(Literal.from_json(value))
+                self._do(Signal(str(item.command.get("node")), item.command.get("approved"), digest), actor)
 
     # --- decisions ---
 
@@ -212,45 +232,117 @@ class Scheduler:
         apply(self._state, event)
         self._events.append(event)
 
-    def _start_ready(self) -> list[tuple[RunAttempt, float | None]]:
-        now = self._clock()
-        started: list[tuple[RunAttempt, float | None]] = []
-        if self._state.is_stopping:
-            self._kill_running()
-            return started
-        due = [path for path, at in self._state.retrying.items() if at <= now]
-        free = max(0, self._slots - len(self._state.running))
-        for path in [*due, *islice(self._state.ready, free)][:free]:
-            request = self._prepared(path)
-            if request is not None:
-                started.append((request, request.task.timeout_seconds))
+    def _advance(self) -> list[RunAttempt]:
+        """Decide all that follows from the state as it is; the attempts to launch when that is durable."""
+        state = self._state
+        started: list[RunAttempt] = []
+        while not state.status.is_final:
+            before = state.seq
+            for path, at in list(state.timers.items()):
+                if at is not None and at <= self._clock():
+                    self._do(Ring(path))
+            for path in list(state.settled):
+                self._settle(path)
+            for path in [path for path in state.instant if state.why_stopped(path) is None]:
+                self._enter(state.nodes[path])
+            started += self._start_ready()
+            self._stop_running()
+            if self._is_over():
+                self._do(self._finish())
+            if state.seq == before:
+                break
         return started
 
-    def _prepared(self, path: str) -> RunAttempt | None:
+    def _settle(self, path: str) -> None:
         node = self._state.nodes[path]
-        task = self._state.spec.tasks[node.spec.task]
+        if node.status.is_final or node.frame is None:
+            return
+        if node.frame.first_failed is not None or node.frame.skipped:
+            self._do(Settle(path))
+            return
         try:
-            types = {variable.name: variable.type for variable in task.interface.inputs}
-            inputs = {
-                name: self._keep(self._resolver.resolve(binding, types[name]))
-                for name, binding in node.spec.inputs.items()
-            }
+            outputs = self._values.outputs_of(node, node.frame)
         except FlytePathError as error:
-            self._do(Refuse(path, _record_of(error, f"{node.spec.task} at {path}")))
+            self._do(Settle(path, error=_record_of(error, f"{node.name} at {path}")))
+            return
+        self._do(Settle(path, outputs))
+        if node.task is not None:
+            self._reuses.keep(node, self._values)
+
+    def _enter(self, node: NodeState) -> None:
+        """A node that needs no worker is due: it opens, or becomes the nodes below it."""
+        path = node.path
+        try:
+            if node.kind == "branch":
+                self._do(Expand(path, case=self._case(node)))
+                return
+            inputs = self._values.inputs_of(node)
+            items = self._values.size(node, inputs) if node.kind == "map" else None
+        except FlytePathError as error:
+            self._do(Refuse(path, _record_of(error, f"{node.name} at {path}")))
+            return
+        digests = {name: self._values.keep(literal) for name, literal in inputs.items()}
+        self._do(Open(path, digests) if node.kind == "gate" else Expand(path, digests, items=items))
+
+    def _case(self, node: NodeState) -> int:
+        index = taken(node.spec.cases, self._values.value)
+        if index is None:
+            raise BranchFailedError(f"no case of the conditional {node.spec.name or node.path} holds", place=node.path)
+        message = node.spec.cases[index].error
+        if message is not None:
+            raise BranchFailedError(message, place=node.spec.name or node.path)
+        return index
+
+    def _start_ready(self) -> list[RunAttempt]:
+        started: list[RunAttempt] = []
+        free = max(0, self._slots - len(self._state.running) + self._calls.waiting)
+        for path in list(islice(self._due(), free)):
+            request = self._prepared(self._state.nodes[path])
+            if request is not None:
+                started.append(request)
+        return started
+
+    def _due(self) -> Iterator[str]:
+        """Nodes whose next attempt can start, what others wait for first."""
+        now = self._clock()
+        again = (path for path, at in self._state.retrying.items() if at <= now)
+        for path in chain(again, self._state.urgent, self._state.ready):
+            if self._state.why_stopped(path) is None and not self._reuses.is_awaited(path):
+                yield path
+
+    def _prepared(self, node: NodeState) -> RunAttempt | None:
+        """The attempt to launch; none where the outputs are known, or the inputs cannot be put together."""
+        task, path = node.task, node.path
+        if task is None:
             return None
-        self._do(Start(path, {name: literal.digest for name, literal in inputs.items()}))
+        created = self._state.created
+        try:
+            inputs = self._values.inputs_of(node)
+            found = self._reuses.find(node, inputs)
+        except FlytePathError as error:
+            self._do(Refuse(path, _record_of(error, f"{task.name} at {path}")))
+            return None
+        if found is not None:
+            outputs = {name: self._values.keep(literal) for name, literal in found.outputs.items()}
+            self._do(Reuse(path, outputs, found.key))
+            return None
+        if self._reuses.is_awaited(path):
+            return None
+        self._do(Start(path, {name: self._values.keep(literal) for name, literal in inputs.items()}))
+        variables = {**(created.variables if created is not None else {}), **task.variables}
         return RunAttempt(
             execution=self._execution,
             node=path,
             attempt=node.attempt,
-            task=task,
+            task=task.model_copy(update={"variables": variables}) if variables else task,
             inputs=inputs,
-            working_directory=str(self._folder / path.replace("/", "-") / str(node.attempt)),
+            **self._places.of_attempt(path, node.attempt),
         )
 
-    def _kill_running(self) -> None:
-        for task in self._running.values():
-            task.cancel()
+    def _stop_running(self) -> None:
+        for path, task in self._running.items():
+            if self._state.why_stopped(path) is not None:
+                task.cancel()
 
     def _is_over(self) -> bool:
         state = self._state
@@ -262,44 +354,61 @@ class Scheduler:
         if self._state.abort_reason is not None or self._state.first_failed is not None:
             return Finish()
         try:
-            types = {variable.name: variable.type for variable in self._state.spec.interface.outputs}
-            outputs = {
-                name: self._keep(self._resolver.resolve(binding, types[name])).digest
-                for name, binding in self._state.spec.outputs.items()
-            }
+            return Finish(self._values.outputs(self._state.root))
         except FlytePathError as error:
             return Finish(error=_record_of(error, f"{self._state.spec.name}() outputs"))
-        return Finish(outputs)
 
     # --- effects ---
 
     async def _commit(self, epoch: int) -> None:
         if not self._events:
             return
-        events, literals, handled = self._events, list(self._literals.values()), self._handled
-        self._events, self._literals, self._handled = [], {}, []
+        pending = self._values.pending
+        events, literals, handled = self._events, list(pending.values()), self._handled
+        self._events, self._handled = [], []
+        pending.clear()
         future = self._log.append_later(self._execution, events[0].seq - 1, epoch, events, literals)
         await asyncio.wrap_future(future)
         if handled:  # what they led to is durable now, and not before
             await asyncio.to_thread(self._log.take, handled)
         for event in events:
             self._listener.event(event)
+        if self._reuses.flush():
+            self._wake.set()
 
-    def _launch(self, request: RunAttempt, timeout: float | None) -> None:
-        self._running[request.node] = asyncio.create_task(self._attempt(request, timeout))
-
-    async def _attempt(self, request: RunAttempt, timeout: float | None) -> None:
+    async def _attempt(self, request: RunAttempt) -> None:
         node, attempt = request.node, request.attempt
+
+        def report(message: DeckReport | BoundaryResult | CallRequested) -> None:
+            if isinstance(message, CallRequested):
+                offering = asyncio.create_task(self._offer(node, attempt, message))
+                self._offering.add(offering)
+                offering.add_done_callback(self._offering.discard)
+            else:
+                self._reports.put_nowait((node, attempt, message))
+
         try:
             result = await self._pool.run(
                 request,
-                timeout,
-                lambda report: self._reports.put_nowait((node, attempt, report)),
+                request.task.timeout_seconds,
+                report,
                 lambda stream, text: self._listener.output(node, stream, text),
             )
             log = Blob.of(await asyncio.to_thread(self._blobs.put, result.log)) if result.log else None
-            self._reports.put_nowait((node, attempt, _Ended(result, log)))
+            spec = ""
+            if isinstance(result.message, GraphProduced):
+                spec = await asyncio.to_thread(self._calls.kept, result.message.graph)
+            self._reports.put_nowait((node, attempt, _Ended(result, log, spec)))
         finally:
+            self._wake.set()
+
+    async def _offer(self, node: str, attempt: int, message: CallRequested) -> None:
+        """Keep the graph that an eager task calls, so that an event can refer to it."""
+        try:
+            spec = await asyncio.to_thread(self._calls.kept, message.graph)
+            self._reports.put_nowait((node, attempt, Offered(message, spec)))
+        except (FlytePathError, OSError, ValueError) as error:
+            self._fault = error
             self._wake.set()
 
     async def _next_report(self, heart: asyncio.Task[None], watch: asyncio.Task[None]) -> None:
@@ -307,13 +416,15 @@ class Scheduler:
         self._forget_killed()
         waiting = asyncio.create_task(self._reports.get())
         waking = asyncio.create_task(self._wake.wait())
-        timeout = max(0.0, min(self._state.retrying.values()) - self._clock()) if self._state.retrying else None
         try:
             awaited = {waiting, waking, heart, watch}
-            await asyncio.wait(awaited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(awaited, timeout=self._until_due(), return_when=asyncio.FIRST_COMPLETED)
         finally:
             waking.cancel()
         self._wake.clear()
+        if self._fault is not None:
+            waiting.cancel()
+            raise self._fault
         for guard in (heart, watch):
             if guard.done():
                 waiting.cancel()
@@ -326,6 +437,12 @@ class Scheduler:
             self._take(*self._reports.get_nowait())
         self._forget_killed()
 
+    def _until_due(self) -> float | None:
+        """Seconds until time alone leads to something, ``None`` where it never does."""
+        state = self._state
+        times = [*state.retrying.values(), *(at for at in state.timers.values() if at is not None)]
+        return max(0.0, min(times) - self._clock()) if times else None
+
     def _forget_killed(self) -> None:
         """Attempts killed because the execution ends leave no report; their end is recorded here."""
         for node, task in list(self._running.items()):
@@ -333,27 +450,50 @@ class Scheduler:
                 task.result()  # a fault of ours must surface, not hang
             elif task.done():
                 del self._running[node]
+                self._calls.forget(node)
+                self._reuses.forget(node)
                 self._do(Stop(node, self._state.nodes[node].attempt))
 
-    def _take(self, node: str, attempt: int, report: _Ended | DeckReport | BoundaryResult) -> None:
+    def _take(self, node: str, attempt: int, report: _Report) -> None:
         worker = Actor(kind="worker", name=f"{node}#{attempt}")
         if isinstance(report, DeckReport):
             self._record(DeckWritten(node=node, attempt=attempt, name=report.name, deck=report.deck), worker)
-            return
-        if isinstance(report, BoundaryResult):
+        elif isinstance(report, BoundaryResult):
             facts = report.model_dump(exclude={"type"})
             self._record(BoundaryChecked(node=node, attempt=attempt, **facts), worker)
-            return
-        self._running.pop(node, None)
-        shutil.rmtree(self._folder / node.replace("/", "-") / str(attempt), ignore_errors=True)
-        if report.log is not None:
-            self._record(LogWritten(node=node, attempt=attempt, log=report.log), worker)
-        message = report.result.message
+        elif isinstance(report, Offered):
+            self._take_call(node, attempt, report, worker)
+        else:
+            self._take_end(node, attempt, report, worker)
+
+    def _take_call(self, node: str, attempt: int, offered: Offered, worker: Actor) -> None:
+        message = offered.message
+        inputs = {name: self._values.keep(literal) for name, literal in message.inputs.items()}
+        self._do(Call(node, attempt, offered.call, message.callee, offered.spec, inputs), worker)
+        if self._state.running.get(node) == attempt:
+            self._calls.asked(node, attempt, offered)
+        elif task := self._running.get(node):
+            task.cancel()  # it made another call than before
+
+    def _take_end(self, node: str, attempt: int, ended: _Ended, worker: Actor) -> None:
+        task = self._running.pop(node, None)
+        if task is not None and not task.done():
+            task.cancel()
+        self._calls.forget(node)
+        shutil.rmtree(self._places.working_directory(node, attempt), ignore_errors=True)
+        if ended.log is not None:
+            self._record(LogWritten(node=node, attempt=attempt, log=ended.log), worker)
+        message = ended.result.message
+        state = self._state.nodes[node]
         if isinstance(message, AttemptSucceeded):
-            outputs = {name: self._keep(literal).digest for name, literal in message.outputs.items()}
+            outputs = {name: self._values.keep(literal) for name, literal in message.outputs.items()}
             self._do(Succeed(node, attempt, outputs, message.usage), worker)
+            self._reuses.keep(state, self._values)
+        elif isinstance(message, GraphProduced):
+            self._do(Produce(node, attempt, ended.spec, message.usage), worker)
         else:
             self._do(Fail(node, attempt, message.error, message.usage, random.random()), worker)
+            self._reuses.forget(node)
 
     async def _beat(self, owner: str, epoch: int) -> None:
         while True:
@@ -364,27 +504,9 @@ class Scheduler:
                     "this execution has passed to another engine", place=self._execution, hint="nothing is lost"
                 )
 
-    # --- literals ---
-
-    def _inputs(self) -> Mapping[str, Literal]:
-        if self._state.created is None:
-            return {}
-        return {name: self._literal(digest) for name, digest in self._state.created.inputs.items()}
-
-    def _output_of(self, node: str, name: str) -> Literal:
-        return self._literal(self._state.nodes[node].outputs[name])
-
-    def _literal(self, digest: str) -> Literal:
-        literal = self._known.get(digest)
-        if literal is None:
-            literal = self._known[digest] = self._log.literal(self._execution, digest)
-        return literal
-
-    def _keep(self, literal: Literal) -> Literal:
-        if literal.digest not in self._known:
-            self._known[literal.digest] = self._literals[literal.digest] = literal
-        return literal
-
 
 def _record_of(error: FlytePathError, place: str) -> ErrorRecord:
-    return ErrorRecord.of(error, kind="user", type=type(error).__name__, place=place, recoverable=False)
+    kind = type(error)
+    return ErrorRecord.of(
+        error, kind="user", type=f"{kind.__module__}.{kind.__qualname__}", place=place, recoverable=False
+    )

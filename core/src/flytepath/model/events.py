@@ -74,11 +74,17 @@ class Usage(Record):
 class _Payload(Record):
     #: The current schema version of this kind of event.
     version: ClassVar[int] = 1
+    #: Fields that came later: left out of the stored form while they say nothing, so that no version is needed for them.
+    added: ClassVar[tuple[str, ...]] = ()
 
 
 class ExecutionCreated(_Payload):
-    """Somebody asked for a workflow to run. ``spec`` is the digest of the stored graph."""
+    """Somebody asked for a workflow to run. ``spec`` is the digest of the stored graph.
 
+    ``variables`` are environment variables of its tasks. With ``overwrite_cache`` no task looks for an earlier result.
+    """
+
+    added: ClassVar[tuple[str, ...]] = ("overwrite_cache", "variables", "labels", "annotations")
     type: Literal["execution_created"] = "execution_created"
     project: str
     domain: str
@@ -88,6 +94,10 @@ class ExecutionCreated(_Payload):
     bundle: str
     inputs: LiteralDigests = {}
     environment: dict[str, str] = {}
+    overwrite_cache: bool = False
+    variables: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
 
 
 class ExecutionOwned(_Payload):
@@ -127,22 +137,90 @@ class AttemptFailed(_Payload):
     usage: Usage = Usage()
 
 
-class NodeSucceeded(_Payload):
-    """A node has its outputs. Never runs again."""
+class NodeExpanded(_Payload):
+    """A node became nodes below its own path; it ends when they have. What its kind needs to find the same ones again:
 
+    ``case``: the branch's case that was taken; ``items``: how many a map has; ``spec``: the digest of the graph that a
+    dynamic task's ``attempt`` gave. ``inputs`` are the node's own, which its new nodes refer to.
+    """
+
+    type: Literal["node_expanded"] = "node_expanded"
+    node: str
+    attempt: int = 0
+    inputs: LiteralDigests = {}
+    case: int | None = None
+    items: int | None = None
+    spec: str = ""
+    usage: Usage = Usage()
+
+
+class CallStarted(_Payload):
+    """The attempt of an eager task called something: its node is ``call`` below the task's own path.
+
+    A later attempt that makes the same call is given what became of this one.
+    """
+
+    type: Literal["call_started"] = "call_started"
+    node: str
+    attempt: int
+    call: str
+    callee: str
+    spec: str
+    inputs: LiteralDigests = {}
+
+
+class GateOpened(_Payload):
+    """A node waits: for a person until ``expires``, or for the time ``due`` (seconds since the epoch, UTC)."""
+
+    type: Literal["gate_opened"] = "gate_opened"
+    node: str
+    inputs: LiteralDigests = {}
+    due: float | None = None
+    expires: float | None = None
+
+
+class SignalReceived(_Payload):
+    """Somebody answered a gate: ``approved`` or not, or the ``value`` it asked for (a digest)."""
+
+    type: Literal["signal_received"] = "signal_received"
+    node: str
+    signal: str
+    approved: bool | None = None
+    value: str = ""
+
+
+class HandlerStarted(_Payload):
+    """A graph failed, nothing of it runs any more, and its failure handler may start. ``node`` is empty for the whole.
+
+    ``failed`` is the path of the node that failed first, ``error`` why.
+    """
+
+    type: Literal["handler_started"] = "handler_started"
+    node: str = ""
+    failed: str
+    error: ErrorRecord
+
+
+class NodeSucceeded(_Payload):
+    """A node has its outputs. Never runs again. ``cached`` is the key they were found under, if they were."""
+
+    added: ClassVar[tuple[str, ...]] = ("cached",)
     type: Literal["node_succeeded"] = "node_succeeded"
     node: str
     attempt: int
     outputs: LiteralDigests = {}
     usage: Usage = Usage()
+    cached: str = ""
 
 
 class NodeFailed(_Payload):
-    """A node's last attempt failed, or what it needs can never come."""
+    """A node's last attempt failed, or what it needs can never come. ``origin`` is the node below it that failed."""
 
+    added: ClassVar[tuple[str, ...]] = ("origin",)
     type: Literal["node_failed"] = "node_failed"
     node: str
     error: ErrorRecord
+    origin: str = ""
 
 
 class NodeSkipped(_Payload):
@@ -221,6 +299,11 @@ Payload = Annotated[
     | AttemptStarted
     | AttemptLost
     | AttemptFailed
+    | NodeExpanded
+    | CallStarted
+    | GateOpened
+    | SignalReceived
+    | HandlerStarted
     | NodeSucceeded
     | NodeFailed
     | NodeSkipped
@@ -256,7 +339,11 @@ class Event(Record):
 
     def to_json(self) -> dict[str, Any]:
         """The stored form; ``v`` is the schema version of the payload."""
-        return {**self.model_dump(mode="json"), "v": type(self.payload).version}
+        data = {**self.model_dump(mode="json"), "v": type(self.payload).version}
+        for name in type(self.payload).added:
+            if not data["payload"][name]:
+                del data["payload"][name]
+        return data
 
 
 #: ``(type, from version) -> payload of the next version``. Filled when a kind of event changes.

@@ -112,11 +112,13 @@ class GraphProduced(Record):
 class CallRequested(Record):
     """Worker to engine: an eager task called something, and waits. ``graph`` is a ``WorkflowSpec`` as JSON.
 
-    Calls are numbered from 0 in the order they were made.
+    Calls are numbered from 0 in the order they were made. ``call`` is the name of this one, the same in every attempt:
+    coroutines that run side by side count their calls apart. Empty: the number itself.
     """
 
     type: Literal["call_requested"] = "call_requested"
     ordinal: int
+    call: str = ""
     callee: str
     graph: Blob
     inputs: dict[str, LiteralValue] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -16,10 +16,16 @@ SPEC_FORMAT = 1
 FailurePolicy = Literal["fail_immediately", "fail_after_executable_nodes_complete"]
 
 
+def _tag(kind: str) -> Any:
+    """A field that says which class it is: never left out of the stored form, although it has a default."""
+    # A default that is made from the other fields is not one that could be left out.
+    return Field(default_factory=lambda _others: kind)
+
+
 class InputBinding(Record):
     """The value of a workflow input, or a part of it."""
 
-    kind: Literal["input"] = "input"
+    kind: Literal["input"] = _tag("input")
     name: str
     path: tuple[str | int, ...] = ()
 
@@ -27,7 +33,7 @@ class InputBinding(Record):
 class OutputBinding(Record):
     """The value of another node's output, or a part of it."""
 
-    kind: Literal["output"] = "output"
+    kind: Literal["output"] = _tag("output")
     node: str
     name: str
     path: tuple[str | int, ...] = ()
@@ -36,14 +42,14 @@ class OutputBinding(Record):
 class LiteralBinding(Record):
     """A constant."""
 
-    kind: Literal["literal"] = "literal"
+    kind: Literal["literal"] = _tag("literal")
     value: LiteralValue
 
 
 class ArgumentBinding(Record):
     """The value of an input of a node around this one, or a part of it: what a graph's inputs become when it runs."""
 
-    kind: Literal["argument"] = "argument"
+    kind: Literal["argument"] = _tag("argument")
     node: str
     name: str
     path: tuple[str | int, ...] = ()
@@ -52,20 +58,20 @@ class ArgumentBinding(Record):
 class FailureBinding(Record):
     """What went wrong, as a ``FlyteError``: only for the node that handles a failure."""
 
-    kind: Literal["failure"] = "failure"
+    kind: Literal["failure"] = _tag("failure")
 
 
 class ListBinding(Record):
     """A list put together from bindings."""
 
-    kind: Literal["list"] = "list"
+    kind: Literal["list"] = _tag("list")
     items: tuple[Binding, ...]
 
 
 class DictBinding(Record):
     """A dict with string keys, or a struct, put together from bindings."""
 
-    kind: Literal["dict"] = "dict"
+    kind: Literal["dict"] = _tag("dict")
     items: dict[str, Binding]
 
 
@@ -78,7 +84,7 @@ Binding = Annotated[
 class Comparison(Record):
     """Two scalars compared; a constant side is a ``LiteralBinding``."""
 
-    kind: Literal["comparison"] = "comparison"
+    kind: Literal["comparison"] = _tag("comparison")
     operator: Literal["==", "!=", "<", "<=", ">", ">="]
     left: Binding
     right: Binding

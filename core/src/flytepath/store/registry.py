@@ -105,6 +105,14 @@ class Registry:
             )
         return found
 
+    def latest(self, project: str, domain: str, kind: str = "workflow") -> list[RegisteredEntity]:
+        """The version registered last of everything of a kind, by name."""
+        same = (ENTITIES.c.project == project, ENTITIES.c.domain == domain, ENTITIES.c.kind == kind)
+        order = (ENTITIES.c.name, ENTITIES.c.registered_at, ENTITIES.c.version)
+        query = select(ENTITIES).where(*same).order_by(*order)
+        rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
+        return list({row["name"]: _read(row) for row in rows}.values())
+
     def versions(self, project: str, domain: str, name: str, kind: str = "workflow") -> list[RegisteredEntity]:
         """Every version of a name, the latest registered first; empty where there is none."""
         same = (ENTITIES.c.project == project, ENTITIES.c.domain == domain, ENTITIES.c.name == name)
