@@ -9,7 +9,7 @@ What it shows:
 - a ``CachePolicy``: a version that follows from the function itself, so that no edit is forgotten.
 
 Each task leaves a mark that no other run of it would leave, so equal marks prove that the second call did not run.
-``flytepath run --overwrite-cache ...`` computes anew, and ``FLYTEPATH_LOCAL_CACHE=0`` turns caching off in direct calls.
+``flytepath run --overwrite-cache ...`` computes anew; ``FLYTEPATH_LOCAL_CACHE=0`` turns caching off in direct calls.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ async def all_roots(values: list[float]) -> dict[str, float]:
 
 
 @workflow
-def minimum(low: float = 0.0, high: float = 8.0, rounds: int = 3) -> float:
+def minimum(low: float = 0.0, high: float = 8.0, rounds: int = 4) -> float:
     """An eager task in a workflow is a node like any other."""
     return search(low=low, high=high, rounds=rounds)
 

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from packages import ROOT
 
-PAGES = ["writing-workflows.md", "running.md"]
+PAGES = ["README.md", "docs/writing-workflows.md", "docs/running.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_programs_of_the_page_run(page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FLYTEPATH_HOME", str(tmp_path))
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    module = types.ModuleType(page.partition(".")[0].replace("-", "_"))
+    text = (ROOT / page).read_text(encoding="utf-8")
+    module = types.ModuleType(Path(page).stem.replace("-", "_").lower())
     monkeypatch.setitem(sys.modules, module.__name__, module)
     programs = list(re.finditer(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
     assert programs
     for program in programs:
         lines = "\n" * text.count("\n", 0, program.start(1))  # so that an error names the page's own line
-        exec(compile(lines + program[1], f"docs/{page}", "exec"), vars(module))
+        exec(compile(lines + program[1], page, "exec"), vars(module))
