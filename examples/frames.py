@@ -1,16 +1,17 @@
-"""Tables between tasks: any library's frames, only the declared columns, pieces of a table, and files of it.
+"""Tables between tasks: frames of any library with all that they have, only the declared columns, and arrays.
 
-    flytepath run examples/frames.py shop
-    flytepath run examples/frames.py shop --customers 500
+    flytepath run examples/frames.py earthquakes
+    flytepath run examples/frames.py earthquakes --least 9.0
 
 What it shows:
 
-- a pandas frame that goes from task to task with its dtypes, categories and index;
+- a pandas frame that goes from task to task with its dtypes, categories, time zone and index;
 - ``Annotated[..., kwtypes(...)]``: a task that declares two columns is handed these two, checked;
-- a ``StructuredDataset`` written as Parquet and read as an Arrow table, whole or piece by piece;
+- the same table as an Arrow table, which is what the task after it asks for;
 - a numpy array that is mapped into memory, not copied.
 
-Needs ``pip install 'flytepath[frames]'``.
+The data are the strongest earthquakes since 1900, from the U.S. Geological Survey.
+Needs ``pip install 'flytepath[frames]'``. For tables that are kept as files see ``structured_dataset.py``.
 """
 
 from __future__ import annotations
@@ -20,67 +21,62 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from flytepath import PARQUET, StructuredDataset, kwtypes, task, workflow
+from flytepath import kwtypes, task, workflow
 
-Amounts = Annotated[pd.DataFrame, kwtypes(region=str, amount=float)]
-Sales = Annotated[StructuredDataset, kwtypes(region=str, amount=float), PARQUET]
+QUAKES = [
+    ("1906-01-31 15:36", "South America", 8.8),
+    ("1950-08-15 14:09", "Asia", 8.6),
+    ("1952-11-04 16:58", "Asia", 9.0),
+    ("1957-03-09 14:22", "North America", 8.6),
+    ("1960-05-22 19:11", "South America", 9.5),
+    ("1964-03-28 03:36", "North America", 9.2),
+    ("1965-02-04 05:01", "North America", 8.7),
+    ("2004-12-26 00:58", "Asia", 9.1),
+    ("2005-03-28 16:09", "Asia", 8.6),
+    ("2010-02-27 06:34", "South America", 8.8),
+    ("2011-03-11 05:46", "Asia", 9.1),
+    ("2012-04-11 08:38", "Asia", 8.6),
+]
+Strengths = Annotated[pd.DataFrame, kwtypes(region=str, magnitude=float)]
 Mapped = Annotated[np.ndarray, kwtypes(mmap_mode="r")]
 
 
 @task
-def orders(customers: int) -> pd.DataFrame:
-    """One order of each customer; the regions are categories, in the order in which they are to be shown."""
-    numbers = np.arange(customers)
-    return pd.DataFrame(
-        {
-            "region": pd.Categorical.from_codes(numbers % 3, categories=["north", "south", "west"], ordered=True),
-            "amount": 10.0 + numbers % 7,
-            "at": pd.date_range("2024-01-01", periods=customers, freq="h", tz="Europe/Berlin"),
-        },
-        index=pd.Index(numbers, name="customer"),
-    )
+def load(least: float) -> pd.DataFrame:
+    """Regions are categories, in the order in which they are to be shown; the index is the time, in UTC."""
+    frame = pd.DataFrame(QUAKES, columns=["at", "region", "magnitude"])
+    regions = pd.Categorical(frame["region"], categories=["South America", "North America", "Asia"], ordered=True)
+    frame = frame.assign(at=pd.to_datetime(frame["at"], utc=True), region=regions).set_index("at")
+    return frame[frame["magnitude"] >= least]
 
 
 @task
-def totals(frame: Amounts) -> dict[str, float]:
-    """What each region ordered. The column ``at`` was not even read."""
-    sums = frame.groupby("region", observed=True)["amount"].sum()
-    return {str(region): float(amount) for region, amount in sums.items()}
+def strongest(quakes: Strengths) -> dict[str, float]:
+    """The strongest of each region."""
+    found = quakes.groupby("region", observed=True)["magnitude"].max()
+    return {str(region): float(magnitude) for region, magnitude in found.items()}
 
 
 @task
-def export(frame: pd.DataFrame) -> Sales:
-    """The same table as Parquet, which is what is kept and given to others."""
-    return StructuredDataset(dataframe=frame)
+def years(quakes: pa.Table) -> list[int]:
+    """When they were; the index came along as a column."""
+    return [moment.year for moment in quakes.column("at").to_pylist()]
 
 
 @task
-def largest(sales: StructuredDataset) -> float:
-    """The largest order, found piece by piece: the table is never in memory as a whole."""
-    pieces = sales.open(pa.Table).iter()
-    return max(max(piece.column("amount").to_pylist()) for piece in pieces)
+def energies(quakes: pd.DataFrame) -> np.ndarray:
+    """In joules, by Gutenberg and Richter."""
+    return 10 ** (1.5 * quakes["magnitude"].to_numpy() + 4.8)
 
 
 @task
-def amounts(sales: StructuredDataset) -> np.ndarray:
-    """All amounts as an array."""
-    frame: pd.DataFrame = sales.open(pd.DataFrame).all()
-    return frame["amount"].to_numpy()
-
-
-@task
-def mean(values: Mapped) -> float:
-    """Their mean; the array lies in the store's file and cannot be changed."""
-    return float(values.mean())
+def share_of_largest(values: Mapped) -> float:
+    """How much of all the energy came from one of them; the array lies in the store's file and cannot be changed."""
+    return round(float(values.max() / values.sum()), 3)
 
 
 @workflow
-def shop(customers: int = 90) -> tuple[dict[str, float], float, float]:
-    """What each region ordered, the largest order, and the mean."""
-    frame = orders(customers=customers)
-    sales = export(frame=frame)
-    return totals(frame=frame), largest(sales=sales), mean(values=amounts(sales=sales))
-
-
-if __name__ == "__main__":
-    print(shop())
+def earthquakes(least: float = 8.6) -> tuple[dict[str, float], list[int], float]:
+    """Three views of one table."""
+    quakes = load(least=least)
+    return strongest(quakes=quakes), years(quakes=quakes), share_of_largest(values=energies(quakes=quakes))
