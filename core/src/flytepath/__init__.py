@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from flytepath.authoring.renderers.tables import FrameProfilingRenderer, TableRenderer, TopFrameRenderer
     from flytepath.authoring.renderers.text import MarkdownRenderer, PythonDependencyRenderer, SourceCodeRenderer
     from flytepath.authoring.schedules import CronSchedule, FixedRate
-    from flytepath.authoring.sensors import BaseSensor, FileSensor
+    from flytepath.authoring.sensors import BaseSensor, FileSensor, SensorTimeoutError
     from flytepath.authoring.settings import TaskMetadata
-    from flytepath.authoring.shell import OutputLocation, ShellTask
+    from flytepath.authoring.shell import OutputLocation, RawShellTask, ShellTask, get_raw_shell_task
     from flytepath.authoring.sql import SQLTask
     from flytepath.authoring.sqlite import SQLite3Config, SQLite3Task
     from flytepath.authoring.task import PythonFunctionTask, PythonInstanceTask, PythonTask, kwtypes, task
@@ -236,6 +236,7 @@ _HOME_OF = {
     "PythonTask": "flytepath.authoring.task",
     "RTX_PRO_6000": "flytepath.model.accelerators",
     "RawOutputDataConfig": "flytepath.authoring.options",
+    "RawShellTask": "flytepath.authoring.shell",
     "Resources": "flytepath.model.resources",
     "RunAs": "flytepath.authoring.options",
     "SQLTask": "flytepath.authoring.sql",
@@ -246,6 +247,7 @@ _HOME_OF = {
     "SchemaOpenMode": "flytepath.types.schema",
     "Secret": "flytepath.model.secret",
     "SecurityContext": "flytepath.authoring.options",
+    "SensorTimeoutError": "flytepath.authoring.sensors",
     "ShellTask": "flytepath.authoring.shell",
     "Slack": "flytepath.authoring.notifications",
     "SourceCode": "flytepath.authoring.documentation",
@@ -276,6 +278,7 @@ _HOME_OF = {
     "current_context": "flytepath.authoring.context",
     "dynamic": "flytepath.authoring.dynamic",
     "eager": "flytepath.authoring.eager",
+    "get_raw_shell_task": "flytepath.authoring.shell",
     "get_reference_entity": "flytepath.authoring.reference",
     "kwtypes": "flytepath.authoring.task",
     "map_task": "flytepath.authoring.map_task",
@@ -397,6 +400,7 @@ __all__ = [
     "PythonPickledFile",
     "PythonTask",
     "RawOutputDataConfig",
+    "RawShellTask",
     "Resources",
     "RunAs",
     "SQLTask",
@@ -407,6 +411,7 @@ __all__ = [
     "SchemaOpenMode",
     "Secret",
     "SecurityContext",
+    "SensorTimeoutError",
     "ShellTask",
     "Slack",
     "SourceCode",
@@ -433,6 +438,7 @@ __all__ = [
     "current_context",
     "dynamic",
     "eager",
+    "get_raw_shell_task",
     "get_reference_entity",
     "kwtypes",
     "map_task",

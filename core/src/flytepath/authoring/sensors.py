@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import inspect
 import time
@@ -94,6 +93,8 @@ class BaseSensor(PythonInstanceTask):
         complete(self._wait(inputs, self.settings.timeout_seconds if is_direct else None))
 
     async def _wait(self, inputs: dict[str, Any], limit: float | None) -> None:
+        import asyncio
+
         end = None if limit is None else time.monotonic() + limit
         pause = self._interval
         is_last = False
@@ -196,6 +197,8 @@ class FileSensor(BaseSensor):
         Raises:
             FileAccessError: nobody can tell: no driver for the scheme, no credentials, no network.
         """
+        import asyncio
+
         return await asyncio.to_thread(_exists, path)
 
 

@@ -9,7 +9,6 @@ import gzip
 import importlib
 import os
 import shutil
-import sqlite3
 import tarfile
 import uuid
 import zipfile
@@ -26,6 +25,8 @@ from flytepath.plugin.sql import Statement, compile_sql, render_sql
 from flytepath.plugin.task_type import TaskType
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from flytepath.plugin.task_type import CallBody, Json, TaskContext, TaskDeclaration
 
 _HEADER: Final = b"SQLite format 3\0"
@@ -215,6 +216,8 @@ class SQLite3Task(SQLTask):
 @contextmanager
 def _opened(database: Any, compressed: bool) -> Iterator[sqlite3.Connection]:
     """A connection that can only read; files that had to be fetched or unpacked lie in the attempt's folder."""
+    import sqlite3
+
     from flytepath.types.transfers import download, fresh_folder, is_remote, local_path, missing
 
     given = os.fspath(database)
@@ -255,6 +258,8 @@ def _opened(database: Any, compressed: bool) -> Iterator[sqlite3.Connection]:
 
 def _without_attach(action: int, *_: Any) -> int:
     """Attaching another database would create its file, read-only or not."""
+    import sqlite3
+
     return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
 
 
@@ -307,6 +312,8 @@ def _members(archive: Path, given: str) -> Iterator[Callable[[], IO[bytes]]]:
 def _asked(
     connection: sqlite3.Connection, statement: Statement, inputs: Mapping[str, Any], task: str
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
+    import sqlite3
+
     values = {name: _adapted(value) for name, value in inputs.items()}
     query = render_sql(statement, values, "named")
     try:

@@ -127,7 +127,8 @@ class MapSpec(Record):
 class GateSpec(Record):
     """What a node waits for: a person's approval or input under the name ``signal``, or time.
 
-    An approval passes each of its inputs on as the output of the same name; an input has ``type``; ``seconds`` is how long to sleep.
+    An approval passes each of its inputs on as the output of the same name; an input has ``type``; ``seconds`` is how
+    long to sleep.
     """
 
     kind: Literal["approve", "input", "sleep"]

@@ -48,15 +48,14 @@ class FrameTransformer(TypeTransformer[Any]):
         return LiteralType("dataframe", format=self.format)
 
     def accepts(self, value: Any, t: Any) -> bool:
-        return kind_of(type(value)) is not None or is_dataset(value)
+        return kind_of(type(value)) is not None or is_dataset(value) or is_schema(value)
 
     def annotated(self, t: Any, metadata: tuple[Any, ...]) -> TypeTransformer[Any] | None:
         columns = declared_columns(metadata)
         return None if columns is None else FrameTransformer(columns)
 
     def encode(self, value: Any, t: Any, sink: BlobSink) -> Literal:
-        if is_dataset(value):
-            value = value.open(t).all()
+        value = _taken(value, t)
         arrow = pyarrow(f"a frame ({_kind(t).name})")
         pieces = kind_of_value(value, _kind(t).name).in_pieces(value) if self._columns is None else None
         if pieces is None:
@@ -74,8 +73,7 @@ class FrameTransformer(TypeTransformer[Any]):
 
     def isolate(self, value: Any, t: Any) -> Any:
         kind = _kind(t)
-        if is_dataset(value):
-            value = value.open(t).all()
+        value = _taken(value, t)
         own = kind_of_value(value, kind.name)
         if own is kind and self._columns is None:
             return kind.isolate(value)
@@ -96,6 +94,18 @@ def _kind(t: Any) -> FrameKind:
     if kind is None:
         raise TypeTransformerFailedError(f"core knows no frames of the class {t!r}")
     return kind
+
+
+def _taken(value: Any, t: Any) -> Any:
+    """The frame itself, where ``value`` is a dataset or a schema around one."""
+    if is_schema(value):
+        value = value.dataset()
+    return value.open(t).all() if is_dataset(value) else value
+
+
+def is_schema(value: Any) -> bool:
+    """Whether a value is a ``FlyteSchema``."""
+    return hasattr(type(value), "__flytepath_schema__")
 
 
 def is_dataset(value: Any) -> bool:

@@ -51,6 +51,8 @@ class FlyteSchema:
         [1, 2]
     """
 
+    __flytepath_schema__ = True
+
     _columns: ClassVar[dict[str, Any]] = {}
     _format: ClassVar[SchemaFormat] = SchemaFormat.PARQUET
     _made: ClassVar[dict[Any, type[FlyteSchema]]] = {}

@@ -181,8 +181,9 @@ class StructuredDatasetTransformer(TypeTransformer[Any]):
 
     def accepts(self, value: Any, t: Any) -> bool:
         from flytepath.types.dataset_access import is_frame
+        from flytepath.types.frames import is_schema
 
-        return is_frame(type(value))
+        return is_frame(type(value)) or is_schema(value)
 
     def annotated(self, t: Any, metadata: tuple[Any, ...]) -> TypeTransformer[Any] | None:
         from flytepath.types.frames import declared_columns
@@ -230,4 +231,6 @@ class StructuredDatasetTransformer(TypeTransformer[Any]):
 
 
 def _dataset(value: Any) -> StructuredDataset:
+    if hasattr(type(value), "__flytepath_schema__"):
+        return value.dataset()  # type: ignore[no-any-return]
     return value if isinstance(value, StructuredDataset) else StructuredDataset(dataframe=value)
