@@ -194,6 +194,7 @@ class LaunchPlan(Entity):
                     "a launch plan with values of its own needs a name", place=f"LaunchPlan of {workflow.name}"
                 )
             return cls.get_default_launch_plan(workflow)
+        _read_settings(name, settings)
         known = _plans.get(name)
         if known is None:
             return cls.create(name, workflow, default_inputs, fixed_inputs, **settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,9 @@ def task_mock(entity: Entity) -> Iterator[MagicMock]:
 
 
 def patch(target: Entity) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a test so that it runs with a mock in place of ``target``, given as its next argument.
+    """Decorate a test so that it runs with a mock in place of ``target``, given as its first argument.
+
+    Of several, the innermost comes first. Fixtures of a test runner are given by name.
 
     Example:
         >>> from flytepath import patch, task
@@ -66,13 +69,30 @@ def patch(target: Entity) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def patched(*args: Any, **kwargs: Any) -> Any:
-            with task_mock(target) as mock:
-                return function(*args, mock, **kwargs)
+        patched: Any
+        signature = inspect.signature(function)
+        first = 1 if next(iter(signature.parameters), "") == "self" else 0
+        if inspect.iscoroutinefunction(function):
 
-        # A test runner must not take the mock for a fixture of that name.
-        del patched.__wrapped__
-        return patched
+            async def patched(*args: Any, **kwargs: Any) -> Any:
+                with task_mock(target) as mock:
+                    return await function(*args[:first], mock, *args[first:], **kwargs)
+        else:
+
+            def patched(*args: Any, **kwargs: Any) -> Any:
+                with task_mock(target) as mock:
+                    return function(*args[:first], mock, *args[first:], **kwargs)
+
+        functools.update_wrapper(patched, function)
+        # A test runner must not take the mock for a fixture of that name, and gives fixtures by name.
+        patched.__signature__ = _without(signature, first)
+        return patched  # type: ignore[no-any-return]
 
     return decorate
+
+
+def _without(signature: inspect.Signature, position: int) -> inspect.Signature:
+    """The signature without the argument that gets the mock."""
+    parameters = list(signature.parameters.values())
+    del parameters[position : position + 1]
+    return signature.replace(parameters=parameters)

@@ -150,7 +150,7 @@ def _can_end(function: Callable[..., Any]) -> bool:
     import dis
 
     code = inspect.unwrap(function).__code__
-    return any(instruction.opname.startswith("RETURN_") for instruction in dis.get_instructions(code))
+    return any(instruction.opname in ("RETURN_VALUE", "RETURN_CONST") for instruction in dis.get_instructions(code))
 
 
 def _takes_none(returned: Any) -> bool:
