@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flytepath.engine.decisions import Abort, Command, Fail, Finish, Own, Refuse, Start, Stop, Succeed, decide
+from flytepath.engine.commands import (
+    Abort,
+    Command,
+    Fail,
+    Finish,
+    Own,
+    Refuse,
+    Start,
+    Stop,
+    Succeed,
+)
+from flytepath.engine.decisions import decide
 from flytepath.engine.fold import apply, fold
 from flytepath.engine.state import ExecutionState, ExecutionStatus, NodeStatus
 from flytepath.errors import ExecutionStateError

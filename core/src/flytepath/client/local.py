@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import secrets
-import signal
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from flytepath import __version__
-from flytepath.bundle import Bundle, unpack, unpacked
+from flytepath.bundle import Bundle, unpack
+from flytepath.client.driving import Driver
 from flytepath.client.gates import answer, gate_of, gates_of
 from flytepath.client.protocol import Kind, Spec
 from flytepath.client.views import (
@@ -29,13 +27,11 @@ from flytepath.client.views import (
     Scope,
     SilentListener,
 )
-from flytepath.engine.dispatch import AttemptPool, WorkerPool, WorkerSetting
 from flytepath.engine.fold import apply, fold
 from flytepath.engine.ownership import is_dead, this_process
-from flytepath.engine.places import Places
-from flytepath.engine.reuse import Reuses
-from flytepath.engine.scheduler import LEASE_SECONDS, Listener, Scheduler
-from flytepath.engine.state import ExecutionState, ExecutionStatus, NodeStatus
+from flytepath.engine.ports import Listener
+from flytepath.engine.scheduler import LEASE_SECONDS
+from flytepath.engine.state import ExecutionState, NodeStatus
 from flytepath.errors import ExecutionStateError, NotFoundError, SequenceConflictError, StoreError, UsageError
 from flytepath.model.events import (
     Actor,
@@ -53,7 +49,6 @@ from flytepath.model.types import LiteralType
 from flytepath.model.workflow import WorkflowSpec
 from flytepath.store.blobs import BlobFolder
 from flytepath.store.events import Store, open_store
-from flytepath.store.output_cache import CACHE_NAME, OutputCache
 
 #: What an execution can be called: what an id of ours looks like, and names for folders everywhere.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -252,10 +247,11 @@ class LocalClient:
         try:
             for event in self._store.read(execution, state.seq):  # what the former owner wrote before its lease ended
                 apply(state, event)
+            driver = Driver(self.home, self._store, execution, state, listener)
             if in_process:
-                self._drive_here(execution, state, owner, epoch, listener)
+                driver.drive_here(owner, epoch)
             else:
-                asyncio.run(self._drive(execution, state, owner, epoch, listener, self._workers(state), self._slots))
+                driver.drive(owner, epoch, self._slots)
         finally:
             with suppress(StoreError):
                 self._store.release(execution, owner, epoch)
@@ -267,9 +263,7 @@ class LocalClient:
         Raises:
             ExecutionStateError: it has already ended.
         """
-        state, _ = self._folded(execution)
-        if state.status.is_final:
-            raise ExecutionStateError(f"execution {execution} has already {state.status}", place=execution)
+        self._live(execution)
         self._store.post(execution, {"type": "abort", "reason": reason, "principal": scope.principal})
         if self._is_unowned(execution):
             self.wait(scope, execution, SilentListener())
@@ -290,9 +284,7 @@ class LocalClient:
             NotFoundError, UsageError: the name is that of no gate, or of several.
             InputError: the answer is not one the gate can take.
         """
-        state, _ = self._folded(execution)
-        if state.status.is_final:
-            raise ExecutionStateError(f"execution {execution} has already {state.status}", place=execution)
+        state = self._live(execution)
         posted = [item.command for item in self._store.inbox(execution)]
         command = answer(state, posted, name, value, approve)
         self._store.post(execution, {**command, "principal": scope.principal})
@@ -303,100 +295,8 @@ class LocalClient:
         Raises:
             NotFoundError, UsageError, ExecutionStateError: as :meth:`signal`.
         """
-        state, _ = self._folded(execution)
-        _, gate = gate_of(state, name, ())
+        _, gate = gate_of(self._live(execution), name, ())
         return gate.type if gate.kind == "input" else None
-
-    def _workers(self, state: ExecutionState) -> WorkerPool:
-        created = _created(state)
-        setting = WorkerSetting(
-            created.project, created.domain, self._code_path(created.bundle), str(self.home / "blobs")
-        )
-        return WorkerPool(setting, self._slots, self._code_path)
-
-    def _code_path(self, bundle: str) -> str:
-        return str(unpacked(bundle, self.home))
-
-    def _drive_here(self, execution: str, state: ExecutionState, owner: str, epoch: int, listener: Listener) -> None:
-        """Drive it in a thread beside, so that this one is free to run tasks, and a debugger in them."""
-        from flytepath.worker import InProcessPool
-
-        tenant = Tenant(_created(state).project, _created(state).domain)
-        pool = InProcessPool(self.blobs(Scope(tenant, owner)), tenant)
-        failures: list[BaseException] = []
-        ended: list[Callable[[], object]] = []
-
-        async def drive() -> None:
-            task, loop = asyncio.current_task(), asyncio.get_running_loop()
-            if task is not None:
-                ended.append(lambda: loop.call_soon_threadsafe(task.cancel))
-            await self._drive(execution, state, owner, epoch, listener, pool, 1)
-
-        def engine() -> None:
-            try:
-                asyncio.run(drive())
-            except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
-                failures.append(error)
-            finally:
-                pool.jobs.put(None)
-
-        thread = threading.Thread(target=engine, name="flytepath engine")
-        thread.start()
-        try:
-            while (job := pool.jobs.get()) is not None:
-                job()
-        except BaseException:
-            for end in ended:
-                end()
-            raise
-        finally:
-            thread.join()
-        if failures:
-            raise failures[0]
-
-    async def _drive(
-        self,
-        execution: str,
-        state: ExecutionState,
-        owner: str,
-        epoch: int,
-        listener: Listener,
-        pool: AttemptPool,
-        slots: int,
-    ) -> None:
-        created = _created(state)
-        tenant = Tenant(created.project, created.domain)
-        blobs = self.blobs(Scope(tenant, owner))
-        cache = OutputCache(self.home / CACHE_NAME, tenant.project, tenant.domain)
-        places = Places(self.home, execution)
-        scheduler = Scheduler(
-            execution,
-            state,
-            self._store,
-            blobs,
-            pool,
-            slots=slots,
-            places=places,
-            reuses=Reuses(cache, blobs, execution, overwrite=created.overwrite_cache),
-            listener=listener,
-        )
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        handled = threading.current_thread() is threading.main_thread() and task is not None
-        if handled:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, task.cancel)  # type: ignore[union-attr]
-        try:
-            await scheduler.run(owner, epoch)
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
-        finally:
-            if handled:
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    loop.remove_signal_handler(number)
-            await pool.close()
-            cache.close()
-            places.sweep(ended_well=state.status is ExecutionStatus.SUCCEEDED)
 
     def execution(self, scope: Scope, execution: str) -> ExecutionView:
         """One execution as it is now."""
@@ -497,6 +397,13 @@ class LocalClient:
         if not isinstance(created, ExecutionCreated):
             raise StoreError("the log does not begin with the execution's creation", place=execution)
         return fold(self._spec(created.spec), events, self._spec), events
+
+    def _live(self, execution: str) -> ExecutionState:
+        """The state of an execution that has not ended."""
+        state, _ = self._folded(execution)
+        if state.status.is_final:
+            raise ExecutionStateError(f"execution {execution} has already {state.status}", place=execution)
+        return state
 
     def _spec(self, digest: str) -> WorkflowSpec:
         known = self._specs.get(digest)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from flytepath.bundle import Bundle
 from flytepath.client.views import ExecutionSummary, ExecutionView, Registered, Scope
-from flytepath.engine.scheduler import Listener
+from flytepath.engine.ports import Listener
 from flytepath.model.events import Event
 from flytepath.model.identity import Identity
 from flytepath.model.launch_plan import LaunchPlanSpec

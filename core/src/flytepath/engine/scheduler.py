@@ -7,15 +7,12 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any, Protocol
 
 from flytepath.engine.calls import CallDesk, Offered
-from flytepath.engine.conditions import taken
-from flytepath.engine.decisions import (
+from flytepath.engine.commands import (
     Abort,
     Call,
     Command,
@@ -33,14 +30,16 @@ from flytepath.engine.decisions import (
     Start,
     Stop,
     Succeed,
-    decide,
 )
+from flytepath.engine.conditions import taken
+from flytepath.engine.decisions import decide
 from flytepath.engine.dispatch import AttemptPool, AttemptResult
 from flytepath.engine.fold import apply
 from flytepath.engine.places import Places
+from flytepath.engine.ports import Listener, Log, Posted
 from flytepath.engine.reuse import Reuses
 from flytepath.engine.state import ExecutionState, NodeState
-from flytepath.engine.values import Blobs, Literals, Values
+from flytepath.engine.values import Blobs, Values
 from flytepath.errors import BranchFailedError, FlytePathError, SequenceConflictError
 from flytepath.model.events import Actor, Blob, BoundaryChecked, DeckWritten, ErrorRecord, Event, LogWritten, Payload
 from flytepath.model.literal import Literal
@@ -56,40 +55,6 @@ from flytepath.model.messages import (
 LEASE_SECONDS = 30.0
 #: How often the inbox is looked at for commands of other processes.
 INBOX_SECONDS = 0.5
-
-
-class Posted(Protocol):
-    """A command in the inbox."""
-
-    @property
-    def id(self) -> int: ...
-
-    @property
-    def command(self) -> Mapping[str, Any]: ...
-
-
-class Log(Literals, Protocol):
-    """What the scheduler needs of the event store."""
-
-    def append_later(
-        self, execution: str, expected_seq: int, epoch: int, events: list[Event], literals: list[Literal]
-    ) -> Future[None]: ...
-
-    def heartbeat(self, execution: str, owner: str, epoch: int, ttl: float) -> bool: ...
-
-    def inbox(self, execution: str) -> Sequence[Posted]: ...
-
-    def take(self, ids: Iterable[int]) -> None: ...
-
-    def put_spec(self, digest: str, spec: Any) -> None: ...
-
-
-class Listener(Protocol):
-    """Told what happens, after it is durable."""
-
-    def event(self, event: Event) -> None: ...
-
-    def output(self, node: str, stream: str, text: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
