@@ -8,7 +8,8 @@ What it shows:
 
 - ``conditional(...).if_(...).then(...).elif_(...).else_()``: conditions are comparisons of promises, joined with
   ``&`` and ``|``;
-- ``.is_true()`` for a promise that is a truth value, and a conditional inside of another one's branch;
+- ``.is_true()`` for a promise that is a truth value, and a conditional in another one's branch:
+  whether it is summer is asked only where it is cold;
 - ``.fail(message)``: a branch that ends the run. The last command above takes it.
 """
 
@@ -39,13 +40,6 @@ def say(text: str) -> str:
 def weather(celsius: float = 12.0, month: int = 7) -> str:
     """What to wear."""
     kelvin = to_kelvin(celsius=celsius)
-    cold = (
-        conditional("season")
-        .if_(is_summer(month=month).is_true())
-        .then(say(text="a pullover, what a summer"))
-        .else_()
-        .then(say(text="a coat"))
-    )
     return (
         conditional("temperature")
         .if_(kelvin <= 0.0)
@@ -55,5 +49,11 @@ def weather(celsius: float = 12.0, month: int = 7) -> str:
         .elif_((celsius <= 25.0) & (celsius >= 15.0))
         .then(say(text="a shirt"))
         .else_()
-        .then(say(text=cold))
+        .then(
+            conditional("season")
+            .if_(is_summer(month=month).is_true())
+            .then(say(text="a pullover, what a summer"))
+            .else_()
+            .then(say(text="a coat"))
+        )
     )

@@ -51,7 +51,7 @@ def words(lines: Annotated[FlyteDirectory, BatchSize(2)], line: FlyteFile) -> di
 
 
 @workflow
-def count() -> dict[str, str]:
-    """Split the notes, find the longest line, and count the words."""
+def count() -> tuple[dict[str, str], FlyteDirectory]:
+    """Split the notes, find the longest line, and count the words; the directory is an output of the run."""
     lines = split()
-    return words(lines=lines, line=longest(lines=lines))
+    return words(lines=lines, line=longest(lines=lines)), lines

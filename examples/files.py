@@ -60,7 +60,8 @@ def summarise(files: dict[str, FlyteFile]) -> str:
 
 
 @workflow
-def report() -> str:
-    """Measure, normalise, and say how much there is of both."""
+def report() -> tuple[str, CSVFile]:
+    """Measure, normalise, and say how much there is of both; the file is an output of the run."""
     table = measure()
-    return summarise(files={"measured": table, "normalised": normalise(table=table)})
+    normalised = normalise(table=table)
+    return summarise(files={"measured": table, "normalised": normalised}), normalised

@@ -76,7 +76,8 @@ def share_of_largest(values: Mapped) -> float:
 
 
 @workflow
-def earthquakes(least: float = 8.6) -> tuple[dict[str, float], list[int], float]:
-    """Three views of one table."""
+def earthquakes(least: float = 8.6) -> tuple[pd.DataFrame, dict[str, float], list[int], float]:
+    """A table and three views of it."""
     quakes = load(least=least)
-    return strongest(quakes=quakes), years(quakes=quakes), share_of_largest(values=energies(quakes=quakes))
+    share = share_of_largest(values=energies(quakes=quakes))
+    return quakes, strongest(quakes=quakes), years(quakes=quakes), share

@@ -51,7 +51,7 @@ def count(flowers: StructuredDataset, smallest: float) -> int:
 
 
 @workflow
-def iris(smallest: float = 5.0) -> tuple[dict[str, float], int]:
-    """Two views of one table."""
+def iris(smallest: float = 5.0) -> tuple[Flowers, dict[str, float], int]:
+    """A table and two views of it."""
     flowers = load()
-    return mean_lengths(flowers=flowers), count(flowers=flowers, smallest=smallest)
+    return flowers, mean_lengths(flowers=flowers), count(flowers=flowers, smallest=smallest)
