@@ -188,7 +188,7 @@ def test_where_nothing_is_registered() -> None:
     def missing(kind: str, identity: Identity) -> Any:
         raise NotFoundError(f"no {kind} {identity}")
 
-    with pytest.raises(NotFoundError, match="lib.double"):
+    with pytest.raises(NotFoundError, match=r"lib\.double"):
         compiled(remote_double, fetch=missing)
 
 
