@@ -21,6 +21,7 @@ from flytepath import (
     FlyteFile,
     HashMethod,
     PythonTask,
+    current_context,
     dynamic,
     eager,
     kwtypes,
@@ -102,8 +103,9 @@ def fails(x: int) -> int:
 @task(cache=True, cache_version="1")
 def written(text: str) -> FlyteFile:
     calls.append(text)
-    Path("made.txt").write_text(text)
-    return FlyteFile("made.txt")
+    path = Path(current_context().working_directory, "made.txt")
+    path.write_text(text)
+    return FlyteFile(str(path))
 
 
 @task(cache=True, cache_version="1")
@@ -115,10 +117,11 @@ def length(file: FlyteFile) -> int:
 @task(cache=True, cache_version="1")
 def folder(n: int) -> FlyteDirectory:
     calls.append(n)
-    Path("parts").mkdir()
+    parts = Path(current_context().working_directory, "parts")
+    parts.mkdir()
     for i in range(n):
-        Path("parts", f"{i}.txt").write_text(str(i))
-    return FlyteDirectory("parts")
+        (parts / f"{i}.txt").write_text(str(i))
+    return FlyteDirectory(str(parts))
 
 
 @task(cache=True, cache_version="1")
