@@ -80,13 +80,23 @@ class AttemptRunner:
         blobs: the blobs of the tenant.
         tenant: whose tasks.
         send: takes what is to be told while an attempt runs; may be called from any thread.
+        interrupts: let Ctrl-C through to the caller, instead of taking it for what a task raised.
     """
 
-    def __init__(self, code_path: str, blobs: BlobFolder, tenant: Tenant, send: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        code_path: str,
+        blobs: BlobFolder,
+        tenant: Tenant,
+        send: Callable[[Any], None],
+        *,
+        interrupts: bool = False,
+    ) -> None:
         self._code_path = code_path
         self._blobs = blobs
         self._tenant = tenant
         self._send = send
+        self._interrupts = interrupts
         self._calls: _Calls | None = None
 
     def run(self, request: RunAttempt) -> Outcome:
@@ -96,7 +106,9 @@ class AttemptRunner:
         try:
             with _variables(request.task.variables):
                 outcome = self._attempt(request)
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - everything a task raises is reported
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            if self._interrupts and isinstance(error, KeyboardInterrupt):
+                raise
             outcome = AttemptErred(error=error_record(error, request.task.name, self._code_path))
         usage = Usage(
             wall_seconds=time.perf_counter() - started,
@@ -369,7 +381,7 @@ class InProcessPool:
             if not done.done():
                 done.set_result(outcome)
 
-        runner = AttemptRunner("", self._blobs, self._tenant, send)
+        runner = AttemptRunner("", self._blobs, self._tenant, send, interrupts=True)
         key = request.node, request.attempt
         self._running[key] = runner
 

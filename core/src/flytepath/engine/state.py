@@ -113,7 +113,7 @@ class Frame:
         return self.unfinished == 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class NodeState:
     """One node: its attempts, what lies below it, and how it went.
 
@@ -148,6 +148,9 @@ class NodeState:
     started_at: float | None = None
     ended_at: float | None = None
 
+    def __repr__(self) -> str:
+        return f"<node {self.path} {self.status}>"
+
     @property
     def path(self) -> str:
         """Where it is."""
@@ -178,7 +181,7 @@ class NodeState:
         return self.tables.graphs.get(self.spec.graph, self.tables)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class ExecutionState:
     """An execution as its events tell it.
 
@@ -226,6 +229,10 @@ class ExecutionState:
         state = cls(spec, specs or _none_known, Frame.of(spec, "", spec.outputs))
         state.add(state.root, spec.nodes, spec)
         return state
+
+    def __repr__(self) -> str:
+        # Event loops print what a coroutine gave; with all it holds that would grow with the square of the graph.
+        return f"<execution of {self.spec.name} {self.status} at {self.seq}>"
 
     @property
     def is_stopping(self) -> bool:
