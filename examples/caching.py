@@ -5,10 +5,11 @@
 What it shows:
 
 - ``Cache(version=..., ignored_inputs=...)``: equal inputs, those that matter, find what is kept;
+- ``serialize``: of equal calls at the same time one runs, and the others wait for what it gives;
 - ``HashMethod``: what a value is recognised by, where not its whole content matters;
 - a ``CachePolicy``: a version that follows from the function itself, so that no edit is forgotten.
 
-Each task leaves a mark that no other run of it would leave, so equal marks prove that the second call did not run.
+Each task leaves a mark that no other run of it would leave, so equal marks prove that only one call ran.
 ``flytepath run --overwrite-cache ...`` computes anew; ``FLYTEPATH_LOCAL_CACHE=0`` turns caching off in direct calls.
 """
 
@@ -44,7 +45,7 @@ def load(seen: str) -> Rows:
     return [{"name": name, "seen": seen} for name in ("Ada", "Grace")]
 
 
-@task(cache=Cache(version="1.0", ignored_inputs=("verbose",)))
+@task(cache=Cache(version="1.0", serialize=True, ignored_inputs=("verbose",)))
 def train(rows: Rows, verbose: bool) -> str:
     """Something expensive; what it returns is different each time it runs."""
     if verbose:
@@ -52,7 +53,7 @@ def train(rows: Rows, verbose: bool) -> str:
     return uuid.uuid4().hex
 
 
-@task(cache=Cache(policies=[ByCode()]))
+@task(cache=Cache(policies=[ByCode()], serialize=True))
 def measure(city: str) -> str:
     """The same with a version that follows from its code."""
     return uuid.uuid4().hex
@@ -66,11 +67,9 @@ def is_same(first: str, second: str) -> bool:
 
 @workflow
 def compare() -> tuple[bool, bool]:
-    """Two calls of each task, the second after the first."""
+    """Two calls of each task: one runs, the other gets what it gave."""
     first = train(rows=load(seen="monday"), verbose=True)
     second = train(rows=load(seen="tuesday"), verbose=False)
-    first >> second
     one = measure(city="Oslo")
     two = measure(city="Oslo")
-    one >> two
     return is_same(first=first, second=second), is_same(first=one, second=two)
