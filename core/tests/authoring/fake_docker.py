@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-STATE = Path(os.environ["FAKE_DOCKER"])
+STATE = Path(os.environ.get("FAKE_DOCKER", "."))
 IMAGE = re.compile(r"[a-z0-9]+([._/:-]+[a-zA-Z0-9]+)*(@sha256:[0-9a-f]{64})?")
 
 
