@@ -24,6 +24,8 @@ log = logging.getLogger("flytepath")
 #: Files beside the code are taken along up to this size each, and this many bytes in all.
 FILE_LIMIT = 1024 * 1024
 TOTAL_LIMIT = 64 * 1024 * 1024
+#: What is made of code is no part of it, so that packaging twice gives the same.
+_SKIPPED_FILES = (".pyc", ".tgz", ".tar.gz", ".whl")
 _SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
 
 
@@ -76,7 +78,7 @@ def _package_files(module_file: Path, root: Path) -> Iterator[Path]:
         yield from _walk(root / relative.parts[0])
         return
     for path in root.iterdir():
-        if path.is_file() and not path.name.startswith("."):
+        if path.is_file() and not path.name.startswith(".") and not path.name.endswith(_SKIPPED_FILES):
             yield path
         elif path.is_dir() and (path / "__init__.py").is_file() and not _is_skipped(path):
             yield from _walk(path)
@@ -88,7 +90,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not _is_skipped(here / name))
         for name in names:
             path = here / name
-            if not name.startswith(".") and path.suffix != ".pyc" and path.is_file():
+            if not name.startswith(".") and not name.endswith(_SKIPPED_FILES) and path.is_file():
                 yield path
 
 

@@ -149,10 +149,11 @@ def test_a_failing_task_ends_the_run_with_1_and_an_error_to_read(cli: Any) -> No
         (["run", "flow.py", "pipeline", "extra"], "unexpected argument 'extra'"),
         (["run", "flow.py", "score"], "missing input 'name'"),
         (["run", "flow.py", "pipeline", "--inputs-file", "none.json"], "cannot be read"),
-        (["run", "flow.py", "pipeline", "--inputs-file", "data.txt"], "not JSON"),
+        (["run", "flow.py", "pipeline", "--inputs-file", "data.txt"], "holds no object"),
+        (["run", "flow.py", "pipeline", "--inputs-file", "broken.txt"], "not JSON or YAML"),
         (["run", "flow.py", "pipeline", "--project", "No Good"], "cannot name a project"),
         (["run", "nested.py", "wf"], "at the top level"),
-        (["run", "wiring.py", "wf"], "expected integer, got string"),
+        (["run", "wiring.py", "wf"], "expected: integer"),
         (["executions", "show", "x000"], "x000"),
         (["executions", "resume", "x000"], "x000"),
         (["executions", "list", "--limit", "0"], "0"),
@@ -162,6 +163,7 @@ def test_a_failing_task_ends_the_run_with_1_and_an_error_to_read(cli: Any) -> No
 def test_bad_input_is_one_clear_error_with_status_2(cli: Any, arguments: list[str], said: str) -> None:
     cli.write("flow.py", FLOW)
     cli.write("data.txt", "no json")
+    cli.write("broken.txt", "{a: [")
     cli.write("syntax.py", "def broken(:\n")
     cli.write("a.dotted.py", "x = 1\n")
     cli.write("json.py", "x = 1\n")

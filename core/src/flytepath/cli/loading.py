@@ -24,14 +24,14 @@ class Source:
 
     def runnable(self) -> dict[str, Entity]:
         """What the module defines and can be run, by variable name."""
-        found: dict[str, Entity] = {}
-        for name, value in vars(self.module).items():
-            if isinstance(value, Entity) and not name.startswith("_"):
-                found[name] = value
-        return found
+        return {
+            name: value
+            for name, value in vars(self.module).items()
+            if isinstance(value, Entity) and not name.startswith("_")
+        }
 
     def find(self, name: str) -> Entity:
-        """The workflow or task called ``name``.
+        """What the variable ``name`` holds, or what is called so itself, such as a launch plan.
 
         Raises:
             UsageError: there is none; it names what there is.
@@ -39,9 +39,12 @@ class Source:
         found = self.runnable()
         if name in found:
             return found[name]
+        named = next((entity for entity in found.values() if entity.name == name), None)
+        if named is not None:
+            return named
         close = difflib.get_close_matches(name, found, n=1)
         raise UsageError(
-            f"there is no workflow or task {name!r}",
+            f"there is no workflow, task or launch plan {name!r}",
             place=str(self.file),
             expected=", ".join(sorted(found)) or "at least one @workflow or @task",
             hint=f"did you mean {close[0]!r}?" if close else None,

@@ -14,10 +14,15 @@ from flytepath.errors import FlytePathError
 
 #: Command name -> where it is defined, and the line that ``--help`` shows without importing it.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("flytepath.cli.run:run", "Run a workflow or task of a file or module, durably."),
+    "completion": ("flytepath.cli.completion:completion", "Print the completion script of a shell."),
     "executions": ("flytepath.cli.executions:executions", "List, show, resume and abort executions."),
+    "graph": ("flytepath.cli.graph:graph", "Draw a workflow as a tree, SVG, Mermaid or DOT."),
+    "launchplans": ("flytepath.cli.launchplans:launchplans", "List and show registered launch plans."),
     "migrate": ("flytepath.cli.migrate:migrate", "Rewrite a code base of flytekit for FlytePath."),
+    "package": ("flytepath.cli.package:package", "Write code and compiled workflows into an archive."),
     "plugins": ("flytepath.cli.plugins:plugins", "List, check, enable and create plugins."),
+    "register": ("flytepath.cli.register:register", "Register all tasks, workflows and launch plans of files."),
+    "run": ("flytepath.cli.run:run", "Run a workflow or task of a file or module, durably."),
 }
 
 

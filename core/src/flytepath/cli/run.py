@@ -2,165 +2,175 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from flytepath import config
-from flytepath.errors import InputError, UsageError
+from flytepath.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How something is run, beside its inputs."""
+
+    project: str | None
+    domain: str | None
+    inputs_file: Path | None
+    name: str | None
+    env: Sequence[str]
+    labels: Sequence[str]
+    annotations: Sequence[str]
+    overwrite_cache: bool
+    in_process: bool
+    as_json: bool
 
 
 class _RunCommand(click.Command):
-    """Takes ``--NAME VALUE`` for each input of the workflow, whatever it is called."""
+    """Takes its own options up to NAME; what follows belongs to what is run."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.ensure_object(dict)
-        if len([a for a in args if not a.startswith("-")]) >= 2 and {"-h", "--help"} & set(args):
-            ctx.obj["help"] = True
-            args = [a for a in args if a not in ("-h", "--help")]
-        return super().parse_args(ctx, args)
+        takes_value = self.own_options(ctx)
+        positional, index = 0, 0
+        while index < len(args) and positional < 2:
+            word = args[index]
+            if word.startswith("-") and word != "-":
+                index += 1 + (takes_value.get(word, False) and index + 1 < len(args))
+            else:
+                positional += 1
+                index += 1
+        head, tail = args[:index], args[index:]
+        ctx.obj["head"], ctx.obj["tail"] = list(head), tail
+        return super().parse_args(ctx, head)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """After NAME its inputs, and then the command's own options."""
+        from flytepath.cli.completion import complete_inputs
+
+        own = super().shell_complete(ctx, incomplete)
+        if not ctx.params.get("name") or (incomplete and not incomplete.startswith("-")):
+            return own
+        return complete_inputs(str(ctx.params["source"]), str(ctx.params["name"]), incomplete) + own
+
+    def own_options(self, ctx: click.Context) -> dict[str, bool]:
+        """The command's options, and whether each takes a value."""
+        options = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)]
+        return {name: not option.is_flag for option in options for name in option.opts if name not in ("-h", "--help")}
 
 
-@click.command(
-    cls=_RunCommand,
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": True},
-)
-@click.argument("source", metavar="FILE|MODULE")
-@click.argument("name", required=False)
-@click.option("--project", default=None, help="The project it runs in.")
-@click.option("--domain", default=None, help="The domain it runs in.")
-@click.option("--inputs-file", type=click.Path(path_type=Path), help="A JSON file with inputs by name.")
+def _complete(kind: str) -> Any:
+    def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from flytepath.cli.completion import complete_names, complete_sources
+
+        if kind == "source":
+            return complete_sources(incomplete)
+        return complete_names(str(ctx.params.get("source")), incomplete)
+
+    return complete
+
+
+@click.command(cls=_RunCommand)
+@click.argument("source", metavar="FILE|MODULE", shell_complete=_complete("source"))
+@click.argument("name", required=False, shell_complete=_complete("name"))
+@click.option("-p", "--project", default=None, help="The project it runs in.")
+@click.option("-d", "--domain", default=None, help="The domain it runs in.")
+@click.option("--inputs-file", type=click.Path(path_type=Path), help="A JSON or YAML file with inputs by name.")
+@click.option("--name", "execution", default=None, help="The execution's id, instead of one that is made up.")
+@click.option("--env", multiple=True, metavar="KEY=VALUE", help="An environment variable of its tasks; repeatable.")
+@click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="A label of the execution; repeatable.")
+@click.option("--annotation", multiple=True, metavar="KEY=VALUE", help="An annotation of the execution; repeatable.")
+@click.option("--overwrite-cache", is_flag=True, help="Compute everything anew, and keep that.")
+@click.option("--in-process", is_flag=True, help="Run tasks in this process, one at a time: for debuggers.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.argument("inputs", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def run(
-    ctx: click.Context,
-    source: str,
-    name: str | None,
-    project: str | None,
-    domain: str | None,
-    inputs_file: Path | None,
-    as_json: bool,
-    inputs: tuple[str, ...],
-) -> None:
-    """Run workflow or task NAME of a Python file or module, durably, and print its outputs.
+def run(ctx: click.Context, /, source: str, name: str | None, **own: Any) -> None:
+    """Run workflow, task or launch plan NAME of a Python file or module, durably, and print its outputs.
 
-    Inputs follow as --NAME VALUE, typed as the workflow declares them. Without NAME, list what can be run;
-    NAME --help shows its inputs.
+    Inputs follow as --INPUT VALUE, typed as they are declared. Without NAME, list what can be run;
+    NAME --help shows its inputs. Options stand before NAME; after it, a name that both have is the input's.
     """
+    from flytepath.cli.descriptions import list_runnable, show_help
+    from flytepath.cli.inputs import read_inputs, split_arguments
     from flytepath.cli.loading import load
 
-    if name is not None and name.startswith("-"):
-        raise UsageError(f"unexpected option {name!r}", expected="flytepath run FILE NAME --input value")
     loaded = load(source)
     if name is None:
-        _list_runnable(loaded)
-        return
-    workflow = loaded.find(name)
-    if ctx.obj.get("help"):
-        _show_inputs(source, name, workflow)
-        return
-    _run(loaded, workflow, _parse_options(inputs, workflow), inputs_file, project, domain, as_json)
-
-
-def _parse_options(arguments: tuple[str, ...], workflow: Any) -> dict[str, str]:
-    given: dict[str, str] = {}
-    rest = list(arguments)
-    while rest:
-        option = rest.pop(0)
-        if not option.startswith("--") or option == "--":
-            raise InputError(
-                f"unexpected argument {option!r}",
-                place=workflow.name,
-                expected="inputs as --NAME VALUE: " + (", ".join(f"--{n}" for n in workflow.inputs) or "it takes none"),
+        found = loaded.runnable()
+        if not found:
+            raise UsageError(
+                "there is nothing to run", place=str(loaded.file), expected="at least one @workflow or @task"
             )
-        name, equals, value = option[2:].partition("=")
-        key = name if name in workflow.inputs else name.replace("-", "_")
-        if not equals:
-            if not rest:
-                raise InputError(f"--{name} needs a value", place=f"{workflow.name}({key})")
-            value = rest.pop(0)
-        if key in given:
-            raise InputError(f"--{name} is given twice", place=f"{workflow.name}({key})")
-        given[key] = value
-    return given
+        list_runnable(found)
+        return
+    entity = loaded.find(name)
+    command: _RunCommand = ctx.command  # type: ignore[assignment]
+    given = split_arguments(ctx.obj["tail"], entity, command.own_options(ctx))
+    if given.wants_help:
+        show_help(source, name, entity)
+        return
+    if given.own:
+        again = command.make_context(ctx.info_name, [*given.own, *ctx.obj["head"]], parent=ctx.parent)
+        own = {key: value for key, value in again.params.items() if key not in ("source", "name")}
+    settings = RunSettings(
+        own["project"],
+        own["domain"],
+        own["inputs_file"],
+        own["execution"],
+        own["env"],
+        own["label"],
+        own["annotation"],
+        own["overwrite_cache"],
+        own["in_process"],
+        own["as_json"],
+    )
+    _ = getattr(entity, "graph", None)  # what is wrong with it is said before anything is made on disk
+    _run(loaded, entity, read_inputs(entity, given.texts, settings.inputs_file), settings)
 
 
-def _run(
-    loaded: Any,
-    workflow: Any,
-    texts: dict[str, str],
-    inputs_file: Path | None,
-    project: str | None,
-    domain: str | None,
-    as_json: bool,
-) -> None:
+def _run(loaded: Any, entity: Any, inputs: Mapping[str, Any], settings: RunSettings) -> None:
+    from flytepath.authoring.launch_plan import LaunchPlan
     from flytepath.bundle import collect
     from flytepath.cli.executions import follow
+    from flytepath.cli.inputs import pairs
     from flytepath.client import LocalClient, Scope
-    from flytepath.compiler import compile_entity, parse_inputs
+    from flytepath.compiler import compile_entity, compile_launch_plan, parse_inputs
     from flytepath.model.identity import DEFAULT_DOMAIN, DEFAULT_PROJECT, Tenant
 
-    tenant = Tenant(project or DEFAULT_PROJECT, domain or DEFAULT_DOMAIN)
+    tenant = Tenant(settings.project or DEFAULT_PROJECT, settings.domain or DEFAULT_DOMAIN)
     scope = Scope.of_this_user(tenant)
-    natives = _read_inputs_file(inputs_file, workflow)
-    _ = getattr(workflow, "graph", None)  # what is wrong with it is said before anything is made on disk
+    variables, labels = pairs("--env", settings.env), pairs("--label", settings.labels)
+    annotations = pairs("--annotation", settings.annotations)
     with LocalClient(config.home()) as client:
         blobs = client.blobs(scope)
-        literals = parse_inputs(workflow, texts, natives, blobs)
-        spec = compile_entity(workflow, tenant, blobs)
-        identity = client.register(scope, spec, collect(loaded.file, loaded.root))
-        execution = client.create_execution(scope, identity, literals)
-        if not as_json:
+        spec = compile_entity(entity, tenant, blobs, client.referred)
+        literals = parse_inputs(entity, {}, inputs, blobs)
+        bundle = collect(loaded.file, loaded.root)
+        is_plan = isinstance(entity, LaunchPlan)
+        overwrite = settings.overwrite_cache
+        if is_plan:
+            plan = compile_launch_plan(entity, spec.digest(), blobs)
+            labels, annotations = {**plan.labels, **labels}, {**plan.annotations, **annotations}
+            overwrite = overwrite or bool(plan.overwrite_cache)
+            identity = client.register_launch_plan(scope, plan, spec, bundle)
+        else:
+            identity = client.register(scope, spec, bundle)
+        execution = client.create_execution(
+            scope,
+            identity,
+            literals,
+            kind="launch_plan" if is_plan else "workflow",
+            name=settings.name,
+            overwrite_cache=overwrite,
+            variables=variables,
+            labels=labels,
+            annotations=annotations,
+        )
+        if not settings.as_json:
             click.echo(f"execution {execution} of {identity}", err=True)
-        follow(client, scope, execution, {node.path: node.task for node in spec.nodes}, as_json=as_json)
-
-
-def _read_inputs_file(path: Path | None, workflow: Any) -> dict[str, Any]:
-    if path is None:
-        return {}
-    from flytepath.types.text import parse_json
-
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError("the inputs file cannot be read", place=str(path), actual=str(error)) from error
-    except ValueError as error:
-        raise InputError("the inputs file is not JSON", place=str(path), actual=str(error)) from error
-    if not isinstance(data, dict):
-        raise InputError("the inputs file holds no object", place=str(path), expected='{"input": value, ...}')
-    known = {name: value for name, value in data.items() if name in workflow.inputs}
-    unknown = {name: value for name, value in data.items() if name not in workflow.inputs}
-    return {name: parse_json(workflow.inputs[name], value) for name, value in known.items()} | unknown
-
-
-def _list_runnable(loaded: Any) -> None:
-    from flytepath.authoring.workflow import PythonFunctionWorkflow
-
-    found = loaded.runnable()
-    if not found:
-        raise UsageError("there is nothing to run", place=str(loaded.file), expected="at least one @workflow or @task")
-    for name, item in sorted(
-        found.items(), key=lambda pair: (not isinstance(pair[1], PythonFunctionWorkflow), pair[0])
-    ):
-        kind = "workflow" if isinstance(item, PythonFunctionWorkflow) else "task"
-        summary = (item.__doc__ or "").strip().partition("\n")[0]
-        click.echo(f"{kind:9} {name:24} {summary}".rstrip())
-
-
-def _show_inputs(source: str, name: str, workflow: Any) -> None:
-    from flytepath.authoring.signature import REQUIRED
-
-    click.echo(f"Usage: flytepath run {source} {name} [--INPUT VALUE]...\n")
-    if workflow.__doc__:
-        click.echo(f"  {workflow.__doc__.strip()}\n")
-    click.echo("Inputs:" if workflow.inputs else "It takes no inputs.")
-    for key, codec in workflow.input_codecs.items():
-        default = workflow.defaults.get(key, REQUIRED)
-        note = "required" if default is REQUIRED else f"default {default!r}"
-        click.echo(f"  --{key:20} {codec.literal_type}  ({note})")
-    click.echo("Outputs:" if workflow.outputs else "It has no outputs.")
-    for key, codec in workflow.output_codecs.items():
-        click.echo(f"  {key:22} {codec.literal_type}")
+        tasks = {node.path: node.task or node.graph or node.name or node.kind for node in spec.nodes}
+        follow(client, scope, execution, tasks, as_json=settings.as_json, in_process=settings.in_process)

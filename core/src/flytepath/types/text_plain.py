@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -80,7 +81,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _yaml(text: str, expected: str, place: str, cause: ValueError) -> Any:
     try:
-        import yaml
+        yaml: Any = importlib.import_module("yaml")  # by name: it has no types of its own
     except ImportError:
         raise _neither("JSON", expected, place, text, str(cause)) from cause
     try:
