@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flytepath.authoring.conducting import CallsHere, Conductor, conductor
 from flytepath.authoring.graph import building
 from flytepath.authoring.signature import REQUIRED, bind_arguments
 from flytepath.errors import DefaultValueError, DefinitionError, TypeTransformerFailedError
 from flytepath.types.engine import Codec, codec
+
+if TYPE_CHECKING:
+    from flytepath.authoring.workflow import Workflow
 
 
 class Entity:
@@ -129,6 +132,11 @@ class Entity:
         """What the stand-in gives in place of a run; inputs and outputs are checked as in one."""
         result = self.stand_in(**{key: self.checked_input(key, value) for key, value in inputs.items()})
         return self.checked(self.named(result)) if self.outputs else None
+
+    @property
+    def workflow_inside(self) -> Workflow | None:
+        """The workflow that it is, maps or launches, if any."""
+        return None
 
     @property
     def has_one_output(self) -> bool:

@@ -95,6 +95,11 @@ class LaunchPlan(Entity):
             )
 
     @property
+    def workflow_inside(self) -> Workflow | None:
+        """The one it runs."""
+        return self.workflow.workflow_inside
+
+    @property
     def schedule(self) -> CronSchedule | FixedRate | None:
         """When it runs by itself."""
         return self.settings.get("schedule")

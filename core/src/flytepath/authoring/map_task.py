@@ -15,6 +15,7 @@ from flytepath.errors import DefinitionError, InputError, MapFailedError, Unknow
 
 if TYPE_CHECKING:
     from flytepath.authoring.overrides import NodeOverrides
+    from flytepath.authoring.workflow import Workflow
 
 
 class MapTask(Entity):
@@ -45,6 +46,11 @@ class MapTask(Entity):
         inputs = {name: t if name in bound else list[t] for name, t in target.inputs.items()}  # type: ignore[valid-type]
         outputs = {name: list[t | None] if tolerant else list[t] for name, t in target.outputs.items()}  # type: ignore[valid-type]
         super().__init__(f"map_{target.name}", inputs, outputs, dict.fromkeys(inputs, REQUIRED), target.output_tuple)
+
+    @property
+    def workflow_inside(self) -> Workflow | None:
+        """The target's."""
+        return self.target.workflow_inside
 
     @property
     def mapped(self) -> tuple[str, ...]:

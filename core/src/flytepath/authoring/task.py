@@ -133,6 +133,8 @@ class Task(Entity):
         except TypeTransformerFailedError as error:  # not tried again: an iterator would be half consumed
             error.place = f"{self.name}({key}{error.place or ''})"
             raise
+        from flytepath.authoring.call import call_here  # with the first call: a definition needs nothing of it
+
         return call_here(self, own)
 
     async def run_async(self, inputs: dict[str, Any]) -> Any:
@@ -174,10 +176,6 @@ class Task(Entity):
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
-
-
-# Last, because it is what every direct call goes through, and it needs nothing of this module when it is imported.
-from flytepath.authoring.call import call_here  # noqa: E402
 
 
 class PythonFunctionTask(Task):

@@ -61,16 +61,11 @@ def check_wiring(graph: Graph, outputs: Codecs, handler: Entity | None = None) -
 
 def inner_findings(entity: Entity | None) -> list[FlytePathError]:
     """What is wrong inside the workflow that ``entity`` is, maps or launches, told before anything runs."""
-    from flytepath.authoring.launch_plan import LaunchPlan
-    from flytepath.authoring.map_task import MapTask
-    from flytepath.authoring.workflow import Workflow
-
-    while isinstance(entity, MapTask | LaunchPlan):
-        entity = entity.target if isinstance(entity, MapTask) else entity.workflow
-    if not isinstance(entity, Workflow):
+    workflow = None if entity is None else entity.workflow_inside
+    if workflow is None:
         return []
     try:
-        _ = entity.graph
+        _ = workflow.graph
     except FlytePathError as error:
         return list(getattr(error, "findings", ()) or (error,))
     return []

@@ -85,6 +85,11 @@ class Workflow(Entity):
         return self._graph
 
     @property
+    def workflow_inside(self) -> Workflow | None:
+        """This one."""
+        return self
+
+    @property
     def nodes(self) -> list[GraphNode]:
         """The nodes of the compiled graph, in an order they can run in."""
         return list(self.graph.nodes)
