@@ -200,6 +200,32 @@ def test_a_launch_plan_is_registered_listed_and_run(door: Door) -> None:
     assert client.wait(scope, execution, SilentListener(), in_process=True).outputs["o0"].data == 42
 
 
+def test_a_task_that_is_referred_to_runs_the_code_it_was_registered_with(
+    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, scope = door.client, door.scope
+    task = compile_task(door.module.double, scope.tenant, door.blobs)
+    client.register_task(scope, task, door.bundle, "v1")
+    other = tmp_path / "other"
+    other.mkdir()
+    name = f"other_{tmp_path.name.replace('-', '_')}"
+    (other / f"{name}.py").write_text(
+        "from flytepath import reference_task, workflow\n"
+        f"@reference_task(project='default', domain='development', name={task.name!r}, version='v1')\n"
+        "def double(x: int) -> int: ...\n"
+        "@workflow\n"
+        "def wf(x: int) -> int:\n"
+        "    return double(x=double(x=x))\n"
+    )
+    monkeypatch.syspath_prepend(str(other))
+    module = __import__(name)
+    spec = compile_entity(module.wf, scope.tenant, door.blobs, client.referred)
+    identity = client.register(scope, spec, collect(other / f"{name}.py", other))
+    execution = client.create_execution(scope, identity, {"x": Literal.make(INTEGER, 3)})
+    view = client.wait(scope, execution, SilentListener())
+    assert view.outputs["o0"].data == 12
+
+
 def test_a_gate_takes_only_a_value_of_its_type(door: Door) -> None:
     client, scope = door.client, door.scope
     execution = door.create("asking")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_machine import Machine, Posted, Raised, cached, interface, number, single, task_spec
+from fake_machine import Crash, Machine, Posted, Raised, cached, interface, number, single, task_spec
+from flytepath.engine.scheduler import Scheduler
 from flytepath.engine.state import ExecutionStatus, NodeStatus
 from flytepath.model.events import NodeSkipped, NodeSucceeded
 from flytepath.model.literal import Literal
@@ -563,6 +565,72 @@ def test_a_call_nobody_waits_for_is_stopped_when_its_task_has_ended(tmp_path: Pa
     assert machine.run().status is ExecutionStatus.SUCCEEDED
     reasons = [event.payload.reason for event in machine.log.events if isinstance(event.payload, NodeSkipped)]
     assert any("n0 ended" in reason for reason in reasons)
+
+
+def test_calls_beside_one_that_fails_are_stopped_with_their_task(tmp_path: Path) -> None:
+    async def never(_request: Any, x: int) -> int:
+        await asyncio.sleep(60)
+        return x
+
+    async def body(call: Any, x: int) -> int:
+        return sum(await asyncio.gather(call(single(INC), x=x), call(single(FAIL), x=x)))
+
+    spec, bodies = eager(body)
+    machine = Machine(spec, bodies | {"inc": never}, tmp_path, x=1)
+    state = machine.run()
+    assert state.status is ExecutionStatus.FAILED
+    assert state.nodes["n0/0/n0"].status is NodeStatus.SKIPPED
+    assert all(found.status.is_final for found in state.nodes.values())
+
+
+def test_a_crash_beside_a_call_nobody_waits_for_leaves_nothing_open(tmp_path: Path) -> None:
+    async def never(_request: Any, x: int) -> int:
+        await asyncio.sleep(60)
+        return x
+
+    async def body(call: Any, x: int) -> int:
+        call(single(INC), x=x).close()
+        await asyncio.sleep(0.05)
+        return 7
+
+    for crash_after in range(2, 6):
+        spec, bodies = eager(body)
+        machine = Machine(spec, bodies | {"inc": never}, tmp_path, x=1)
+        with suppress(Crash):
+            machine.run(crash_after=crash_after)
+        if not machine.state().status.is_final:
+            machine.run()
+        assert machine.outputs() == {"o0": 7}
+        assert all(found.status.is_final for found in machine.state().nodes.values())
+
+
+def test_a_retry_that_waits_for_a_slot_burns_no_time(tmp_path: Path) -> None:
+    async def busy(_request: Any, x: int) -> int:
+        await asyncio.sleep(0.3)
+        return x
+
+    def flaky(request: Any, x: int) -> int:
+        if request.attempt == 1:
+            raise Raised("once")
+        return x
+
+    one = node("n0", "flaky", x=InputBinding(name="x"))
+    two = node("n1", "inc", x=InputBinding(name="x"))
+    spec = flow(one, two, output=out("n0"), tasks={"flaky": task_spec("flaky", "x", retries=1)})
+    machine = Machine(spec, {"flaky": flaky, "inc": busy}, tmp_path, slots=1, x=1)
+    turns = 0
+
+    def counted(self: Scheduler) -> list[Any]:
+        nonlocal turns
+        turns += 1
+        return advance(self)
+
+    advance = Scheduler._advance
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Scheduler, "_advance", counted)
+        machine.run()
+    assert machine.outputs() == {"o0": 1}
+    assert turns < 20
 
 
 # --- reuse -------------------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def gate_note(event: Event, payload: GateOpened) -> str:
     if payload.due is not None:
         return f"sleeps for {show_seconds(payload.due - event.at)}"
     until = "" if payload.expires is None else f" for at most {show_seconds(payload.expires - event.at)}"
-    return f"waits{until}; answer with: flytepath executions signal {event.execution} {payload.node}"
+    return f"waits{until}; answer with: flytepath executions signal {event.execution} {payload.node} [VALUE]"
 
 
 class PlainProgress:

@@ -193,8 +193,10 @@ class LocalClient:
         """
         entry = self._registry.get(workflow, kind)
         spec = entry.spec_digest
-        if kind == "launch_plan":
-            spec = LaunchPlanSpec.model_validate(self._store.get_spec(spec)).spec
+        plan = LaunchPlanSpec.model_validate(self._store.get_spec(spec)) if kind == "launch_plan" else None
+        if plan is not None:
+            spec, overwrite_cache = plan.spec, overwrite_cache or bool(plan.overwrite_cache)
+            labels, annotations = {**plan.labels, **(labels or {})}, {**plan.annotations, **(annotations or {})}
         execution = new_execution_id() if name is None else _checked_name(name)
         created = ExecutionCreated(
             project=workflow.project,

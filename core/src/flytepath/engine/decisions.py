@@ -379,7 +379,7 @@ def _finish(state: ExecutionState, outputs: LiteralDigests, error: ErrorRecord |
         return [*rest, ExecutionFailed(node=root.origin, error=first)]
     if error is not None:
         return [ExecutionFailed(node=None, error=error)]
-    return [ExecutionSucceeded(outputs=outputs)]
+    return [*_rest(state, "nothing needs it any more"), ExecutionSucceeded(outputs=outputs)]
 
 
 def _unfinished(state: ExecutionState, frame: Frame) -> str:

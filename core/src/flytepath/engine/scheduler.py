@@ -118,6 +118,7 @@ class Scheduler:
         self._reports: asyncio.Queue[tuple[str, int, _Report]] = asyncio.Queue()
         self._wake = asyncio.Event()
         self._fault: Exception | None = None
+        self._looked_at = 0.0
         self._seen: set[int] = set()
         self._handled: list[int] = []
 
@@ -202,9 +203,9 @@ class Scheduler:
         state = self._state
         started: list[RunAttempt] = []
         while not state.status.is_final:
-            before = state.seq
+            before, self._looked_at = state.seq, self._clock()
             for path, at in list(state.timers.items()):
-                if at is not None and at <= self._clock():
+                if at is not None and at <= self._looked_at:
                     self._do(Ring(path))
             for path in list(state.settled):
                 self._settle(path)
@@ -269,8 +270,7 @@ class Scheduler:
 
     def _due(self) -> Iterator[str]:
         """Nodes whose next attempt can start, what others wait for first."""
-        now = self._clock()
-        again = (path for path, at in self._state.retrying.items() if at <= now)
+        again = (path for path, at in self._state.retrying.items() if at <= self._looked_at)
         for path in chain(again, self._state.urgent, self._state.ready):
             if self._state.why_stopped(path) is None and not self._reuses.is_awaited(path):
                 yield path
@@ -403,9 +403,13 @@ class Scheduler:
         self._forget_killed()
 
     def _until_due(self) -> float | None:
-        """Seconds until time alone leads to something, ``None`` where it never does."""
+        """Seconds until time alone leads to something, ``None`` where it never does.
+
+        What was due when we last looked waits for something else by now: a slot, or its end.
+        """
         state = self._state
-        times = [*state.retrying.values(), *(at for at in state.timers.values() if at is not None)]
+        known = [*state.retrying.values(), *(at for at in state.timers.values() if at is not None)]
+        times = [at for at in known if at > self._looked_at]
         return max(0.0, min(times) - self._clock()) if times else None
 
     def _forget_killed(self) -> None:
