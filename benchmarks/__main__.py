@@ -9,8 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import frames, startup, values
+from benchmarks import authoring, frames, startup, values
 from benchmarks.measure import CaseFailedError, Result, measure
+
+
+def _shown(milliseconds: float) -> str:
+    return f"{milliseconds:.1f} ms" if milliseconds >= 1 else f"{milliseconds * 1000:.1f} us"
 
 
 def table(results: list[Result]) -> str:
@@ -21,8 +25,8 @@ def table(results: list[Result]) -> str:
         rows.append(
             (
                 result.name,
-                f"{result.milliseconds:.1f} ms",
-                "" if result.ratio is None else f"{result.ratio:.2f}x {result.against}",
+                _shown(result.milliseconds),
+                "" if result.ratio is None else f"{result.ratio:.{2 if result.ratio >= 0.1 else 4}f}x {result.against}",
                 "" if result.reach is None else f"<= {result.reach:g}{unit}",
                 {None: "", True: "ok", False: "OVER"}[result.within],
             )
@@ -56,10 +60,12 @@ def main() -> int:
             return 2
         announce("")
         results += startup.manifest_imports(scratch, options.repetitions)
+        of_authoring, notes_on_authoring = authoring.measured(options.repetitions, announce)
         of_values, more_notes = values.measured(options.repetitions, announce)
         of_frames, notes_on_frames = frames.measured(options.repetitions, announce)
         announce("")
-        results, notes = results + of_values + of_frames, notes + more_notes + notes_on_frames
+        results += of_authoring + of_values + of_frames
+        notes += notes_on_authoring + more_notes + notes_on_frames
     if options.json:
         machine = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
         print(json.dumps({**machine, "results": [result.to_json() for result in results], "notes": notes}, indent=2))
