@@ -70,5 +70,6 @@ def part_of_binding(binding: Binding, path: tuple[str | int, ...], place: str) -
         if isinstance(binding, LiteralBinding):
             return LiteralBinding(value=binding.value.get(path))
     except (LookupError, TypeError, LiteralError) as error:
-        raise CompileError(f"there is no part {path[0]!r} in a constant", place=place) from error
+        shown = "".join(f"[{step!r}]" for step in path)
+        raise CompileError(f"the constant given for {place!r} has no part {shown}", place=place) from error
     raise CompileError("a failure has no parts", place=place)
