@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 
 from flytepath.model.events import ErrorRecord
-from flytepath.model.literal import Literal
+from flytepath.model.literal import JSON_FORMAT, Literal
 
 WIDTH_LIMIT = 2000
 
 
 def show_literal(literal: Literal) -> str:
-    """A literal in a line: its JSON, or what lies in the blob."""
-    if literal.ref is not None:
-        return f"<{literal.type}, {literal.format}, {show_size(literal.ref.size)}, {literal.ref.uri}>"
-    text = json.dumps(literal.data, ensure_ascii=False)
-    return text if len(text) <= WIDTH_LIMIT else f"{text[:WIDTH_LIMIT]}... ({len(text)} characters)"
-
-
-def show_size(size: int) -> str:
-    """Bytes with a unit.
+    """A literal in a line: its JSON, or of what lies in a blob the place, size and shape.
 
     Example:
-        >>> show_size(2048)
-        '2.0 KiB'
+        >>> from flytepath.model.types import NONE
+        >>> show_literal(Literal.make(NONE, None))
+        'None'
     """
-    amount, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB"]
-    while amount >= 1024 and len(units) > 1:
-        amount, units = amount / 1024, units[1:]
-    return f"{amount:.0f} B" if units[0] == "B" else f"{amount:.1f} {units[0]}"
+    from flytepath.cli.values import show_blob, show_value
+
+    if literal.is_offloaded and literal.ref is not None:
+        return show_blob(None, literal.format, literal.ref, literal.type)
+    if literal.format != JSON_FORMAT or literal.ref is not None:
+        return show_blob(literal.data, literal.format, literal.ref, literal.type)
+    if literal.data is None and literal.type.kind in ("none", "union"):
+        return "None"
+    text = show_value(literal.data, literal.type, literal.refs)
+    return text if len(text) <= WIDTH_LIMIT else f"{text[:WIDTH_LIMIT]}... ({len(text)} characters)"
 
 
 def show_time(at: float | None) -> str:
