@@ -254,7 +254,7 @@ class Machine:
 
 
 class Quiet:
-    def event(self, event: Event) -> None:
+    def event(self, event: Event, name: str = "") -> None:
         """Nothing is shown."""
 
     def output(self, node: str, stream: str, text: str) -> None:

@@ -32,7 +32,7 @@ from flytepath.model.events import (
 class Progress(Protocol):
     """Listens to an execution between ``__enter__`` and ``__exit__``."""
 
-    def event(self, event: Event) -> None: ...
+    def event(self, event: Event, name: str = "") -> None: ...
 
     def output(self, node: str, stream: str, text: str) -> None: ...
 
@@ -73,6 +73,15 @@ class LineBuffer:
         return [self._partial.pop(key) for key in [key for key in self._partial if key[0] == node]]
 
 
+def _learn(names: dict[str, str], event: Event, name: str) -> None:
+    """Remember what a node runs that came up in the run."""
+    node = getattr(event.payload, "node", "")
+    if isinstance(event.payload, GateOpened):
+        names[node] = name
+    elif node and not names.get(node):
+        names[node] = name.rpartition(".")[2]
+
+
 def gate_note(event: Event, payload: GateOpened) -> str:
     """What an open gate waits for, and how to answer it."""
     if payload.due is not None:
@@ -100,8 +109,9 @@ class PlainProgress:
     ) -> None:
         """Nothing to put back."""
 
-    def event(self, event: Event) -> None:
+    def event(self, event: Event, name: str = "") -> None:
         """Print what ``event`` means to a person, if anything."""
+        _learn(self._names, event, name)
         line = self._line(event)
         if line:
             self._print(getattr(event.payload, "node", ""), self._buffer.rest(getattr(event.payload, "node", "")))
@@ -201,8 +211,9 @@ class LiveProgress:
         for line in self._buffer.lines(node, stream, text):
             self._console.print(Text(f"{self._names.get(node, node)} | {line}", style="dim"))
 
-    def event(self, event: Event) -> None:
+    def event(self, event: Event, name: str = "") -> None:
         """Move a node's row."""
+        _learn(self._names, event, name)
         payload = event.payload
         match payload:
             case AttemptStarted():

@@ -122,7 +122,7 @@ class ExecutionSummary(Record):
 class SilentListener:
     """Listens to nothing."""
 
-    def event(self, event: Event) -> None:
+    def event(self, event: Event, name: str = "") -> None:
         """Nothing is shown."""
 
     def output(self, node: str, stream: str, text: str) -> None:

@@ -40,6 +40,8 @@ class Log(Literals, Protocol):
 class Listener(Protocol):
     """Told what happens, after it is durable."""
 
-    def event(self, event: Event) -> None: ...
+    def event(self, event: Event, name: str = "") -> None:
+        """Something happened; ``name`` is what the node it happened to runs, or its own."""
 
-    def output(self, node: str, stream: str, text: str) -> None: ...
+    def output(self, node: str, stream: str, text: str) -> None:
+        """A task printed text, which may end in the middle of a line."""

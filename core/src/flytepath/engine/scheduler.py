@@ -337,7 +337,8 @@ class Scheduler:
         if handled:  # what they led to is durable now, and not before
             await asyncio.to_thread(self._log.take, handled)
         for event in events:
-            self._listener.event(event)
+            node = self._state.nodes.get(getattr(event.payload, "node", ""))
+            self._listener.event(event, "" if node is None else node.name)
         if self._reuses.flush():
             self._wake.set()
 
