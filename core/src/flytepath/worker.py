@@ -8,6 +8,7 @@ worker ends itself and everything it started. :class:`InProcessPool` runs attemp
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import importlib
 import os
 import platform
@@ -29,7 +30,7 @@ from typing import Any, BinaryIO
 import flytepath
 from flytepath.authoring.call import call_attempt, task_type_of
 from flytepath.authoring.conducting import conducted
-from flytepath.authoring.context import ExecutionContext, entered
+from flytepath.authoring.context import LOCAL_EXECUTION, ExecutionContext, entered
 from flytepath.authoring.entity import Entity
 from flytepath.authoring.task import Task
 from flytepath.engine.dispatch import AttemptResult, OnOutput, OnReport
@@ -134,6 +135,8 @@ class AttemptRunner:
             payload=request.task.payload,
             working_directory=Path(request.working_directory),
             on_deck=self._keep_deck,
+            task_version=request.version or LOCAL_EXECUTION,
+            execution_date=dt.datetime.fromtimestamp(request.created_at, dt.UTC) if request.created_at else None,
             enable_deck=bool(task.settings.decks),
             raw_output_prefix=request.raw_output_prefix or None,
             checkpoint_source=request.checkpoint_source,

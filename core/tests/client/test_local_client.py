@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 import textwrap
 import threading
@@ -23,7 +24,7 @@ from flytepath.store.registry import VersionConflictError
 
 SOURCE = """
     import asyncio, datetime, os, threading
-    from flytepath import LaunchPlan, dynamic, eager, map_task, task, wait_for_input, workflow
+    from flytepath import LaunchPlan, current_context, dynamic, eager, map_task, task, wait_for_input, workflow
 
     threads = []
 
@@ -48,6 +49,11 @@ SOURCE = """
     @eager
     async def inner(x: int) -> int:
         return double(x=double(x=x))
+
+    @task
+    def about(x: int) -> list[str]:
+        context = current_context()
+        return [str(context.execution_id), context.task_id.version, context.execution_date.isoformat()]
 
     @workflow
     def wf(x: int = 3) -> int:
@@ -130,6 +136,12 @@ def test_an_execution_is_called_what_its_user_calls_it_once(door: Door) -> None:
 def test_a_name_that_cannot_be_one_is_refused(door: Door, name: str) -> None:
     with pytest.raises(UsageError, match="cannot name an execution"):
         door.create("wf", name=name)
+
+
+def test_a_task_is_told_of_its_execution(door: Door) -> None:
+    view = door.run("about", {"x": "1"})
+    created = dt.datetime.fromtimestamp(view.created_at, dt.UTC)
+    assert view.outputs["o0"].data == [view.id, view.version, created.isoformat()]
 
 
 def test_variables_labels_and_annotations_go_along(door: Door) -> None:

@@ -301,6 +301,8 @@ class Scheduler:
             attempt=node.attempt,
             task=task.model_copy(update={"variables": variables}) if variables else task,
             inputs=inputs,
+            version=created.workflow_version if created is not None else "",
+            created_at=self._state.created_at,
             **self._places.of_attempt(path, node.attempt),
         )
 

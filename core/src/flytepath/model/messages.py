@@ -44,7 +44,10 @@ class Welcome(Record):
 
 
 class RunAttempt(Record):
-    """Engine to worker: run this."""
+    """Engine to worker: run this.
+
+    ``version`` is that of what the execution runs, ``created_at`` when it was asked for (seconds since the epoch, UTC).
+    """
 
     type: Literal["run_attempt"] = "run_attempt"
     execution: str
@@ -56,6 +59,8 @@ class RunAttempt(Record):
     checkpoint_source: str | None = None
     checkpoint_destination: str | None = None
     raw_output_prefix: str = ""
+    version: str = ""
+    created_at: float = 0.0
 
 
 class CallEnded(Record):
