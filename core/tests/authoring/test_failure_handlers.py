@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 from compiled_specs import compiled
-from flytepath import FlyteError, LaunchPlan, WorkflowFailurePolicy, conditional, task, workflow
+from flytepath import FlyteError, LaunchPlan, WorkflowFailurePolicy, conditional, dynamic, map_task, task, workflow
 from flytepath.errors import BranchFailedError, CompileError, DefinitionError
 
 log: list[str] = []
@@ -213,3 +214,43 @@ def test_a_handler_that_does_not_fit_together_is_told_with_the_workflow() -> Non
     with pytest.raises(CompileError, match="str"):
         flow(x=1)
     assert log == []
+
+
+@workflow
+def failing_inside(x: int) -> int:
+    return double(x=fails(x=x))
+
+
+@dynamic
+def failing_later(x: int) -> int:
+    return failing_inside(x=double(x=x))
+
+
+@workflow
+def failing_branch(x: int) -> int:
+    return conditional("c").if_(x > 0).then(failing_inside(x=x)).else_().then(fails(x=x))
+
+
+failing_plan = LaunchPlan.get_or_create(failing_inside, "failing_plan")
+
+
+@pytest.mark.parametrize(
+    ("entity", "node"),
+    [
+        (failing_inside, "n0/n0"),
+        (failing_plan, "n0/n0"),
+        (failing_later, "n0/n1/n0"),
+        (failing_branch, "n0/n0/c0/n0/n0"),
+        (lambda x: map_task(fails)(x=[x])[0], "n0/0"),
+        (lambda x: map_task(failing_inside)(x=[x])[0], "n0/0/n0"),
+        (fails, "n0"),
+    ],
+)
+def test_the_node_that_failed_first_is_named_by_its_whole_path(entity: Any, node: str) -> None:
+    @workflow(on_failure=told)
+    def flow(x: int) -> int:
+        return entity(x=x)  # type: ignore[no-any-return]
+
+    with pytest.raises(KeyError):
+        flow(x=1)
+    assert f" at {node} by" in log[-1]

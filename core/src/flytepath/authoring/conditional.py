@@ -35,6 +35,8 @@ class CaseOf:
 class Branch(Entity):
     """What the node of a conditional runs: the nodes of its first case that holds."""
 
+    holds_nodes = True
+
     def __init__(self, name: str) -> None:
         super().__init__(name, {}, {}, {}, None)
         self.cases: list[CaseOf] = []

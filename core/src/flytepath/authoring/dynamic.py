@@ -15,6 +15,7 @@ class DynamicTask(PythonFunctionTask):
     """A task whose body is compiled to a graph each time it runs; what ``@dynamic`` makes."""
 
     mode = "dynamic"
+    holds_nodes = True
 
     def __init__(self, task_config: Any, task_function: Callable[..., Any], **settings: Any) -> None:
         super().__init__(task_config, task_function, **settings)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from flytepath.authoring.conducting import HERE, CallsHere, Conductor, conducted, conductor
 from flytepath.authoring.task import PythonFunctionTask, known_settings
-from flytepath.errors import DefinitionError, EagerError
+from flytepath.errors import DefinitionError, EagerError, FlytePathError
 
 if TYPE_CHECKING:
     from flytepath.authoring.entity import Entity
@@ -65,8 +65,12 @@ def called_here(error: Exception) -> Exception:
     """The same for a call made in this process: also an instance of the class of ``error``, where that can be."""
     if isinstance(error, EagerError):
         return error
-    kind = type(error)
-    failed = _both(kind)(f"{kind.__qualname__}: {error}")
+    from flytepath.authoring.failure import message_of
+
+    failed = _both(type(error))(message_of(error))
+    if isinstance(error, FlytePathError):
+        failed.place, failed.hint = error.place, error.hint
+        failed.expected, failed.actual = error.expected, error.actual
     for name, value in vars(error).items():  # what handlers of that class look at
         if name not in vars(failed) and not name.startswith("__"):
             setattr(failed, name, value)

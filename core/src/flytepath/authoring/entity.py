@@ -34,6 +34,8 @@ class Entity:
 
     #: Whether a direct call gives a coroutine.
     is_async: bool = False
+    #: Whether what runs for it are nodes of its own, below its path.
+    holds_nodes: bool = False
 
     def __init__(
         self,

@@ -67,7 +67,7 @@ def handle_here(workflow: Workflow, handler: Entity, inputs: Mapping[str, Any], 
     given: dict[str, Any] = {}
     for name, source in handler_inputs(workflow, handler).items():
         given[name] = (
-            FlyteError(message=_message(error), failed_node_id=_node(error)) if source is None else inputs[source]
+            FlyteError(message=message_of(error), failed_node_id=_node(error)) if source is None else inputs[source]
         )
     try:
         handler.run_here(handler.bind((), given))
@@ -76,10 +76,13 @@ def handle_here(workflow: Workflow, handler: Entity, inputs: Mapping[str, Any], 
         error.add_note(f"the failure handler {handler.name} failed too: {lost}")
 
 
-def _message(error: Exception) -> str:
+def message_of(error: BaseException) -> str:
+    """What an error says, with its class where it is not one of ours; the same as a durable run records."""
     if isinstance(error, FlytePathError):
         return error.message
-    return f"{type(error).__qualname__}: {error}" if str(error) else type(error).__qualname__
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return f"{name}: {error}" if str(error) else name
 
 
 def _node(error: Exception) -> str:

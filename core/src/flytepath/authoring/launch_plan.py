@@ -46,6 +46,8 @@ class LaunchPlan(Entity):
         11
     """
 
+    holds_nodes = True
+
     def __init__(
         self,
         name: str,

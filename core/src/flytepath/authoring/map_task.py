@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from flytepath.authoring.entity import Entity
@@ -26,6 +27,8 @@ class MapTask(Entity):
         bound: inputs that are the same for all items, from ``functools.partial``: values or promises.
         overrides: what ``metadata=`` changes of the target.
     """
+
+    holds_nodes = True
 
     def __init__(
         self,
@@ -84,6 +87,9 @@ class MapTask(Entity):
                 returned = target.run_here({**fixed, **item})
             except Exception as error:
                 error.add_note(f"for item {index} of {self.name}")
+                with suppress(AttributeError):  # some exceptions take no attributes
+                    inside = getattr(error, "flytepath_node", "") if target.holds_nodes else ""
+                    error.flytepath_node = f"{index}/{inside}" if inside else str(index)  # type: ignore[attr-defined]
                 failures.append((index, error))
                 if len(failures) > size - self.needed(size):
                     if size == self.needed(size):

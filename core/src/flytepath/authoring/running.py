@@ -40,10 +40,17 @@ def _run(nodes: list[GraphNode], value_of: Any, results: Results) -> None:
         try:
             _run_node(node, value_of, results)
         except Exception as error:
-            if not hasattr(error, "flytepath_node"):
-                with suppress(AttributeError):  # some exceptions take no attributes
-                    error.flytepath_node = node.path  # type: ignore[attr-defined]
+            with suppress(AttributeError):  # some exceptions take no attributes
+                error.flytepath_node = _where(node, error)  # type: ignore[attr-defined]
             raise
+
+
+def _where(node: GraphNode, error: Exception) -> str:
+    """The path of the node that failed first: ``node``'s own, or that of one inside of it."""
+    inside = getattr(error, "flytepath_node", "")
+    if not inside or not node.entity.holds_nodes:
+        return node.path
+    return inside if isinstance(node.entity, Branch) else f"{node.path}/{inside}"
 
 
 def _run_node(node: GraphNode, value_of: Any, results: Results) -> None:

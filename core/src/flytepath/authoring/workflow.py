@@ -34,6 +34,8 @@ class Workflow(Entity):
         options: the defaults of its default launch plan.
     """
 
+    holds_nodes = True
+
     def __init__(
         self,
         name: str,
