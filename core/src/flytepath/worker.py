@@ -442,7 +442,7 @@ def error_record(error: BaseException, task: str, code_path: str) -> ErrorRecord
     kind = type(error)
     shown = f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ != "builtins" else kind.__qualname__
     if isinstance(error, FlytePathError):
-        return ErrorRecord.of(
+        record = ErrorRecord.of(
             error,
             kind="system" if isinstance(error, WorkerError) else "user",
             type=shown,
@@ -451,6 +451,9 @@ def error_record(error: BaseException, task: str, code_path: str) -> ErrorRecord
             recoverable=not isinstance(error, TypeTransformerFailedError | BoundaryCheckError)
             or isinstance(error, RecoverableError),
         )
+        if not code_path or record.place is None:
+            return record
+        return record.model_copy(update={"place": record.place.replace(f"{code_path}{os.sep}", "")})
     message = str(error)
     return ErrorRecord(
         kind="user",

@@ -46,6 +46,10 @@ FLOW = """
             file.write("x")
         return [step(name=f"grow{i}", x=i) for i in range(n)]
 
+    @dynamic
+    def mistaken(x: int) -> int:
+        return step(name="a", x="b")
+
     @workflow
     def growing(n: int) -> list[int]:
         return grow(n=n)
@@ -191,6 +195,13 @@ def test_a_result_is_found_again_in_the_next_run(flow: Any) -> None:
 
 def test_the_message_of_a_case_that_fails_is_the_error(flow: Any) -> None:
     assert "too small" in flow.error("run", "flow.py", "branching", "--x", "1", status=1)
+
+
+def test_an_error_in_a_dynamic_graph_names_the_line_as_its_author_knows_it(flow: Any) -> None:
+    said = flow.error("run", "flow.py", "mistaken", "--x", "1", status=1)
+    assert "FP-TYPE-MISMATCH" in said
+    assert "[flow.py:" in said
+    assert "bundles" not in said
 
 
 # --- gates -------------------------------------------------------------------------------------------------------
