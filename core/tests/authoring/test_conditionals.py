@@ -431,14 +431,31 @@ def test_sides_that_can_never_be_compared_are_an_error(condition: Any, said: str
     assert error.actual
 
 
-def test_an_enum_is_compared_with_its_members() -> None:
+def test_an_enum_is_compared_with_its_members_and_with_their_values() -> None:
     @workflow
-    def flow(colour: Colour) -> str:
-        return conditional("c").if_(colour == "red").then(say(text="a")).else_().then(say(text="b"))
+    def flow(colour: Colour, name: str) -> str:
+        return (
+            conditional("c")
+            .if_(colour == Colour.RED.value)
+            .then(say(text="red"))
+            .elif_(colour == name)
+            .then(say(text="named"))
+            .else_()
+            .then(say(text="other"))
+        )
+
+    assert flow(colour=Colour.RED, name="") == "red"
+    assert flow(colour=Colour.BLUE, name="blue") == "named"
+    assert flow(colour=Colour.BLUE, name="BLUE") == "other"
+    compiled(flow)
+
+    @workflow
+    def misspelt(colour: Colour) -> str:
+        return conditional("c").if_(colour == "rde").then(say(text="a")).else_().then(say(text="b"))
 
     with pytest.raises(TypeMismatchError) as caught:
-        flow(colour=Colour.RED)
-    assert caught.value.hint == "compare an enum with its member"
+        misspelt(colour=Colour.RED)
+    assert caught.value.hint == "compare an enum with a member, or a member's value"
 
 
 def test_cases_that_give_different_things_are_an_error() -> None:

@@ -272,13 +272,15 @@ def comparison_misfit(comparison: Comparison, graph: Graph) -> TypeMismatchError
         )
     for a in left:
         for b in right:
-            if _comparable(a, b, comparison.operator):
+            if _comparable(a, b, comparison.operator) or _are_values(a, b, comparison) or _are_values(b, a, comparison):
                 return None
     return TypeMismatchError(
         f"these cannot be compared with {comparison.operator}",
         expected="two sides of one kind; < and > for what has an order",
         actual=_sides(comparison, sides),
-        hint="compare an enum with its member" if any(s is not None and s.kind == "enum" for s in sides) else None,
+        hint="compare an enum with a member, or a member's value"
+        if any(s is not None and s.kind == "enum" for s in sides)
+        else None,
     )
 
 
@@ -301,6 +303,15 @@ def _kinds(type: LiteralType | None) -> list[LiteralType] | None:
         return None
     items = list(type.items) if type.kind == "union" else [type]
     return items if all(item.kind in _COMPARED or item.kind == "any" for item in items) else None
+
+
+def _are_values(enum: LiteralType, other: LiteralType, comparison: Comparison) -> bool:
+    """Whether an enum's member is compared with what could be a member's value: one it has, where it is a constant."""
+    if enum.kind != "enum" or comparison.operator not in ("==", "!="):
+        return False
+    constants = [side for side in (comparison.left, comparison.right) if not isinstance(side, Promise)]
+    known = [value for _, value in enum.values]
+    return known.count(constants[0]) > 0 if constants else other.kind in ("string", "integer", "float")
 
 
 def _comparable(left: LiteralType, right: LiteralType, operator: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import operator as operators
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn
@@ -114,5 +115,7 @@ def holds(condition: Expression | bool, value_of: Callable[[Any], Any]) -> bool:
         left, right = value_of(condition.left), value_of(condition.right)
         if condition.operator not in ("==", "!=") and (left is None or right is None):
             return False
+        if isinstance(left, enum.Enum) != isinstance(right, enum.Enum):  # a member beside a member's value
+            left, right = getattr(left, "value", left), getattr(right, "value", right)
         return bool(_FUNCTIONS[condition.operator](left, right))
     raise TypeError(f"not a condition: {condition!r}")
