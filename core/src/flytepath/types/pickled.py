@@ -58,5 +58,7 @@ else:
 class PickledTransformer(InPlaceTransformer):
     """The types ``FlytePickle`` and ``FlytePickle[T]``: everything is in the fallback's converter."""
 
+    format = "pickle"
+
     def converter(self, t: Any, resolve: Any) -> Converter[Any]:
         return PickleConverter(t.python_type())
