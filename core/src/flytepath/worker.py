@@ -24,6 +24,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,7 +43,7 @@ from flytepath.errors import (
     WorkerError,
 )
 from flytepath.model.events import Blob, ErrorRecord, Usage
-from flytepath.model.identity import Tenant
+from flytepath.model.identity import Identity, Tenant
 from flytepath.model.literal import Literal
 from flytepath.model.messages import (
     FRAME_LIMIT,
@@ -62,7 +63,8 @@ from flytepath.model.messages import (
     end_of_output,
     frame,
 )
-from flytepath.model.task import Record
+from flytepath.model.task import Record, TaskSpec
+from flytepath.model.workflow import WorkflowSpec
 from flytepath.plugin.boundary import BoundaryReport
 from flytepath.plugin.task_type import NO_OUTPUT
 from flytepath.store.blobs import BlobFolder
@@ -71,6 +73,8 @@ _OUR_FOLDER = str(Path(flytepath.__file__).parent)
 
 
 Outcome = AttemptSucceeded | GraphProduced | AttemptErred
+#: Finds what is registered, for references.
+Fetch = Callable[[str, Identity], tuple[TaskSpec | WorkflowSpec, str]]
 
 
 class AttemptRunner:
@@ -81,6 +85,7 @@ class AttemptRunner:
         blobs: the blobs of the tenant.
         tenant: whose tasks.
         send: takes what is to be told while an attempt runs; may be called from any thread.
+        home: where registered entities are found.
         interrupts: let Ctrl-C through to the caller, instead of taking it for what a task raised.
     """
 
@@ -91,12 +96,14 @@ class AttemptRunner:
         tenant: Tenant,
         send: Callable[[Any], None],
         *,
+        home: str = "",
         interrupts: bool = False,
     ) -> None:
         self._code_path = code_path
         self._blobs = blobs
         self._tenant = tenant
         self._send = send
+        self._fetch = None if not home else partial(_fetched, home)
         self._interrupts = interrupts
         self._calls: _Calls | None = None
 
@@ -145,7 +152,7 @@ class AttemptRunner:
         if request.task.mode == "dynamic":
             return self._graph(task, inputs, context)
         if request.task.mode == "eager":
-            self._calls = _Calls(self._tenant, self._blobs, self._send)
+            self._calls = _Calls(self._tenant, self._blobs, self._send, self._fetch)
         try:
             with conducted(self._calls):
                 outputs = call_attempt(task, task_type_of(task), context, inputs, self._record_check)
@@ -169,7 +176,7 @@ class AttemptRunner:
         if not isinstance(task, DynamicTask):
             raise WorkerError(f"task {task.name} builds no graph", hint="it was changed after it was compiled")
         with entered(context):
-            spec = compile_dynamic(task, inputs, self._tenant, self._blobs)
+            spec = compile_dynamic(task, inputs, self._tenant, self._blobs, self._fetch)
         return GraphProduced(graph=Blob.of(self._blobs.put(spec.model_dump_json(exclude_defaults=True).encode())))
 
     def _keep_deck(self, name: str, html: str) -> None:
@@ -237,6 +244,7 @@ class _Calls:
     tenant: Tenant
     blobs: BlobFolder
     send: Callable[[Any], None]
+    fetch: Fetch | None = None
     _made: int = 0
     _open: dict[int, tuple[Future[dict[str, Any]], Entity]] = field(default_factory=dict)
     _graphs: dict[int, tuple[Entity, Blob]] = field(default_factory=dict)
@@ -277,7 +285,7 @@ class _Calls:
 
         known = self._graphs.get(id(entity))
         if known is None:
-            spec = compile_entity(entity, self.tenant, self.blobs)
+            spec = compile_entity(entity, self.tenant, self.blobs, self.fetch)
             blob = Blob.of(self.blobs.put(spec.model_dump_json(exclude_defaults=True).encode()))
             known = self._graphs[id(entity)] = (entity, blob)
         return known[1]
@@ -343,7 +351,7 @@ class Worker:
         sys.path.insert(0, welcome.code_path)
         blobs = BlobFolder(welcome.blob_root, welcome.project, welcome.domain)
         tenant = Tenant(welcome.project, welcome.domain)
-        self._runner = AttemptRunner(welcome.code_path, blobs, tenant, self.send)
+        self._runner = AttemptRunner(welcome.code_path, blobs, tenant, self.send, home=welcome.home)
         while not isinstance(message := self._inbox.get(), Shutdown):
             if isinstance(message, RunAttempt):
                 self._run(self._runner, message)
@@ -364,7 +372,8 @@ class InProcessPool:
     others. What they print goes where it goes; timeouts do not count, and a killed attempt runs on to its end.
     """
 
-    def __init__(self, blobs: BlobFolder, tenant: Tenant) -> None:
+    def __init__(self, blobs: BlobFolder, tenant: Tenant, home: str) -> None:
+        self._home = home
         self.jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._blobs = blobs
         self._tenant = tenant
@@ -384,7 +393,7 @@ class InProcessPool:
             if not done.done():
                 done.set_result(outcome)
 
-        runner = AttemptRunner("", self._blobs, self._tenant, send, interrupts=True)
+        runner = AttemptRunner("", self._blobs, self._tenant, send, home=self._home, interrupts=True)
         key = request.node, request.attempt
         self._running[key] = runner
 
@@ -410,6 +419,14 @@ class InProcessPool:
     async def close(self) -> None:
         """Let the thread that runs the jobs go."""
         self.jobs.put(None)
+
+
+def _fetched(home: str, kind: str, identity: Identity) -> tuple[TaskSpec | WorkflowSpec, str]:
+    """What is registered in ``home`` under an identity, and the digest of its code."""
+    from flytepath.client import LocalClient
+
+    with LocalClient(Path(home)) as client:
+        return client.referred(kind, identity)
 
 
 def find_task(entry: str) -> Task:

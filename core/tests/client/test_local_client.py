@@ -212,8 +212,9 @@ def test_a_launch_plan_is_registered_listed_and_run(door: Door) -> None:
     assert client.wait(scope, execution, SilentListener(), in_process=True).outputs["o0"].data == 42
 
 
+@pytest.mark.parametrize("caller", ["wf", "dyn", "eag"])
 def test_a_task_that_is_referred_to_runs_the_code_it_was_registered_with(
-    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caller: str
 ) -> None:
     client, scope = door.client, door.scope
     task = compile_task(door.module.double, scope.tenant, door.blobs)
@@ -222,19 +223,26 @@ def test_a_task_that_is_referred_to_runs_the_code_it_was_registered_with(
     other.mkdir()
     name = f"other_{tmp_path.name.replace('-', '_')}"
     (other / f"{name}.py").write_text(
-        "from flytepath import reference_task, workflow\n"
+        "from flytepath import dynamic, eager, reference_task, workflow\n"
         f"@reference_task(project='default', domain='development', name={task.name!r}, version='v1')\n"
         "def double(x: int) -> int: ...\n"
         "@workflow\n"
         "def wf(x: int) -> int:\n"
         "    return double(x=double(x=x))\n"
+        "@dynamic\n"
+        "def dyn(x: int) -> int:\n"
+        "    return double(x=double(x=x))\n"
+        "@eager\n"
+        "async def eag(x: int) -> int:\n"
+        "    return double(x=double(x=x))\n"
     )
     monkeypatch.syspath_prepend(str(other))
     module = __import__(name)
-    spec = compile_entity(module.wf, scope.tenant, door.blobs, client.referred)
+    spec = compile_entity(getattr(module, caller), scope.tenant, door.blobs, client.referred)
     identity = client.register(scope, spec, collect(other / f"{name}.py", other))
     execution = client.create_execution(scope, identity, {"x": Literal.make(INTEGER, 3)})
     view = client.wait(scope, execution, SilentListener())
+    assert view.status == "succeeded", view.error
     assert view.outputs["o0"].data == 12
 
 

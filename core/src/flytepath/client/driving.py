@@ -56,6 +56,7 @@ class Driver:
             self._tenant.domain,
             self._code_path(self._created.bundle),
             str(self._home / "blobs"),
+            str(self._home),
         )
         asyncio.run(self._run(owner, epoch, WorkerPool(setting, slots, self._code_path), slots))
 
@@ -66,7 +67,7 @@ class Driver:
         """Drive it in a thread beside, so that this one is free to run tasks, and a debugger in them."""
         from flytepath.worker import InProcessPool
 
-        pool = InProcessPool(self._blobs, self._tenant)
+        pool = InProcessPool(self._blobs, self._tenant, str(self._home))
         failures: list[BaseException] = []
         ends: list[Callable[[], object]] = []
 

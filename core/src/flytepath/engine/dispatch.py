@@ -121,6 +121,7 @@ class WorkerSetting:
     domain: str
     code_path: str
     blob_root: str
+    home: str = ""
     python: str = sys.executable
 
 
@@ -192,6 +193,7 @@ class LocalWorker:
                 domain=setting.domain,
                 code_path=setting.code_path,
                 blob_root=setting.blob_root,
+                home=setting.home,
             )
         )
 

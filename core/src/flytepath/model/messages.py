@@ -33,7 +33,10 @@ class Hello(Record):
 
 
 class Welcome(Record):
-    """Engine to worker: the setting all its attempts share."""
+    """Engine to worker: the setting all its attempts share.
+
+    ``home`` is where registered entities are found, for references in graphs that come up in a run.
+    """
 
     type: Literal["welcome"] = "welcome"
     protocol: int = PROTOCOL_VERSION
@@ -41,6 +44,7 @@ class Welcome(Record):
     domain: str
     code_path: str
     blob_root: str
+    home: str = ""
 
 
 class RunAttempt(Record):
