@@ -58,6 +58,10 @@ def weigh(table: dict[str, list[int]]) -> int:
 
 
 @task
+def quiet() -> None: ...
+
+
+@task
 def many(text: str) -> int:
     return len(text)
 
@@ -213,6 +217,28 @@ def test_one_task_is_recorded_once_and_two_of_one_name_are_an_error() -> None:
             spec_of(doubled)
     finally:
         del globals()["_other"]
+
+
+def test_graphs_of_one_name_stay_apart() -> None:
+    def made(amount: int) -> Any:
+        @workflow(on_failure=quiet)
+        def same(x: int) -> int:
+            return total(values=[x, amount])
+
+        return same
+
+    one, two = made(1), made(2)
+
+    @workflow
+    def flow(x: int) -> tuple[int, int, int, int]:
+        return one(x=x), two(x=x), LaunchPlan.get_default_launch_plan(one)(x=x), one(x=5)
+
+    assert flow(x=1) == (2, 3, 2, 6)
+    spec = spec_of(flow)
+    names = [n.graph for n in spec.nodes]
+    assert len(set(names)) == 3
+    assert names[0] == names[3]
+    assert set(names) == set(spec.graphs)
 
 
 def test_whatever_is_no_workflow_becomes_one_node() -> None:

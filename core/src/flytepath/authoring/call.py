@@ -225,8 +225,9 @@ def _steps(
 
             write_decks_before(task, context, inputs)
         with ExitStack() as stack:
-            if task.settings.variables:
-                stack.enter_context(_variables(task.settings.variables))
+            variables = _variables_of(task, context)
+            if variables:
+                stack.enter_context(_set_variables(variables))
             for name, required, wrapper in _wrappers(task, context.tenant):
                 try:
                     stack.enter_context(wrapper(context))
@@ -265,8 +266,18 @@ def complete(awaitable: Coroutine[Any, Any, Any]) -> Any:
         return thread.submit(contextvars.copy_context().run, asyncio.run, awaitable).result()
 
 
+def _variables_of(task: Task, context: ExecutionContext) -> Mapping[str, str]:
+    """The environment variables its settings name, and those that its secrets are asked for by."""
+    settings = task.settings
+    if not any(secret.env_var for secret in settings.secrets):
+        return settings.variables
+    from flytepath.authoring.secrets import secret_environment
+
+    return {**settings.variables, **secret_environment(settings.secrets, context.secrets)}
+
+
 @contextmanager
-def _variables(variables: Mapping[str, str]) -> Iterator[None]:
+def _set_variables(variables: Mapping[str, str]) -> Iterator[None]:
     """Environment variables for as long as the body runs."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)

@@ -18,6 +18,7 @@ from flytepath.model.types import LiteralType
 _NUMBERS = frozenset({"integer", "float", "decimal"})
 _ORDERED = frozenset({"string", "datetime", "date", "time", "timedelta", "uuid", "path"})
 _COMPARED = _NUMBERS | _ORDERED | {"boolean", "enum", "none"}
+_ENUM_HINT = "compare an enum with a member, or a member's value"
 
 
 @dataclass(slots=True)

@@ -108,7 +108,8 @@ class GraphCompiler:
         self._tenant = tenant
         self._sink = sink
         self._fetch = fetch
-        self._known: dict[str, Entity] = {}
+        self._known_tasks: dict[str, Task] = {}
+        self._graph_names: dict[Entity, str] = {}
         self._line = Lines()
 
     def whole(self, graph: Graph, outputs: Mapping[str, Codec[Any]]) -> tuple[tuple[NodeSpec, ...], dict[str, Binding]]:
@@ -289,17 +290,14 @@ class GraphCompiler:
             return entity.name, ""
         if isinstance(entity, ReferenceEntity):
             return self._referenced(entity)
-        name = entity.name
-        known = self._known.get(name)
-        if known is None or (known is not entity and isinstance(entity, MapTask)):
-            if isinstance(entity, MapTask):
-                name = f"{name}#{len(self.graphs)}"
-            self._known[name] = entity
+        name = self._graph_names.get(entity)
+        if name is None:
+            taken = set(self._graph_names.values())
+            name = entity.name if entity.name not in taken else f"{entity.name}#{len(taken)}"
+            self._graph_names[entity] = name
             self.graphs[name] = (
                 self._wrapped(entity, entity, {}) if isinstance(entity, MapTask) else self.graph_of(entity)
             )
-        elif known is not entity:
-            raise _same_name(name, name)
         return "", name
 
     def _wrapped(self, entity: Entity, target: Entity, fixed: Mapping[str, Any]) -> GraphSpec:
@@ -315,13 +313,13 @@ class GraphCompiler:
         return GraphSpec(name=entity.name, interface=interface, nodes=nodes, outputs=outputs)
 
     def _collect_task(self, task: Task, line: str) -> None:
-        known = self._known.get(task.name)
+        known = self._known_tasks.get(task.name)
         if known is task:
             return
         if known is not None:
-            raise _same_name(task.name, line)
+            raise CompileError(f"two things are named {task.name!r}", place=line, hint="give each a name of its own")
         self.tasks[task.name] = compile_task(task, self._tenant, self._sink)
-        self._known[task.name] = task
+        self._known_tasks[task.name] = task
 
     def _referenced(self, entity: ReferenceEntity) -> tuple[str, str]:
         """What a reference leads to: a task, or a graph with its tasks, each with the bundle its code lies in."""
@@ -391,10 +389,6 @@ def _gate(gate: Gate) -> GateSpec:
         seconds=gate.seconds,
         timeout_seconds=gate.timeout_seconds,
     )
-
-
-def _same_name(name: str, line: str) -> CompileError:
-    return CompileError(f"two things are named {name!r}", place=line, hint="give each a name of its own")
 
 
 def _check_reference(entity: ReferenceEntity, found: Interface) -> None:
