@@ -31,6 +31,17 @@ class Layers:
     rows: list[list[int]]
     links: list[tuple[int, int]] = field(default_factory=list)
     uses: list[list[int]] = field(default_factory=list)
+    edges: Sequence[tuple[int, int]] = ()
+
+    def ends(self) -> tuple[list[list[int]], list[list[int]]]:
+        """As :meth:`neighbours`, but for a box the boxes at the other ends of its edges, however far."""
+        above, below = self.neighbours()
+        for vertex in range(self.size):
+            above[vertex], below[vertex] = [], []
+        for start, end in self.edges:
+            above[end].append(start)
+            below[start].append(end)
+        return above, below
 
     def neighbours(self) -> tuple[list[list[int]], list[list[int]]]:
         """For every vertex those above and those below."""
@@ -105,7 +116,7 @@ def _with_points(size: int, edges: Sequence[tuple[int, int]], depth: list[int]) 
     rows: list[list[int]] = [[] for _ in range(max(depth, default=-1) + 1)]
     for vertex, row in enumerate(depth):
         rows[row].append(vertex)
-    layers = Layers(size, rows)
+    layers = Layers(size, rows, edges=edges)
     points: dict[tuple[bool, int, int], int] = {}
     known: dict[tuple[int, int], int] = {}
     for index, (start, end) in enumerate(edges):

@@ -104,7 +104,7 @@ def _laid_out(shape: Shape, edges: Mapping[str, Mapping[tuple[str, str], list[Ed
             if vertex < layers.size:
                 inner = box.inside[vertex]
                 inner.x = centres[vertex] + shift - inner.width / 2
-                inner.y = top + (height - inner.height) / 2
+                inner.y = top if shape.kind == "branch" else top + (height - inner.height) / 2
     box.width = inner_width + 2 * PADDING
     box.height = y - GAP_Y + PADDING
     box.curves = _curves(box, layers, list(pairs.values()), spots)
@@ -163,7 +163,7 @@ def _half(vertex: int, widths: Sequence[float]) -> float:
 
 def _centres(layers: Layers, widths: Sequence[float]) -> list[float]:
     """The middle of every vertex: as near to the mean of its neighbours as the order of its row allows."""
-    above, below = layers.neighbours()
+    above, below = layers.ends()
     centres = [0.0] * len(above)
     for row in layers.rows:
         at = 0.0
@@ -192,7 +192,7 @@ def _settle(row: Sequence[int], near: Sequence[Sequence[int]], centres: list[flo
     for vertex, offset in zip(row, offsets, strict=True):
         around = near[vertex]
         wish = sum(centres[n] for n in around) / len(around) if around else centres[vertex]
-        weight = 0.2 if not around else 4.0 if vertex >= len(widths) else 1.0
+        weight = 0.2 if not around else 0.5 if vertex >= len(widths) else 1.0
         blocks.append(((wish - offset) * weight, weight, 1))
         while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] >= blocks[-1][0] / blocks[-1][1]:
             last, before = blocks.pop(), blocks.pop()
