@@ -48,6 +48,7 @@ FLOW = """
 
     plan = LaunchPlan.get_or_create(flow, "twenty", fixed_inputs={"y": 3}, default_inputs={"x": 10})
     many = map_task(double)
+    LaunchPlan.get_or_create(flow, "nameless", fixed_inputs={"y": 3, "x": 4})
 """
 
 
@@ -62,6 +63,7 @@ def flow(cli: Any) -> Any:
     [
         (["plan"], "o0 = 20"),
         (["twenty", "--x", "1"], "o0 = 2"),
+        (["nameless"], "o0 = 8"),
         (["many", "--x", "1", "--x", "2"], "o0 = [2, 4]"),
         (["every", "--n", "3"], "o0 = [0, 2, 4]"),
     ],

@@ -23,12 +23,18 @@ class Source:
     root: Path
 
     def runnable(self) -> dict[str, Entity]:
-        """What the module defines and can be run, by variable name."""
-        return {
+        """What can be run, by variable name; launch plans that no variable holds by their own."""
+        found = {
             name: value
             for name, value in vars(self.module).items()
             if isinstance(value, Entity) and not name.startswith("_")
         }
+        held = {id(entity) for entity in found.values()}
+        made = getattr(sys.modules.get("flytepath.authoring.launch_plan"), "_plans", {})
+        for plan in made.values():
+            if id(plan) not in held and id(plan.workflow) in held and plan.name != plan.workflow.name:
+                found.setdefault(plan.name, plan)
+        return found
 
     def find(self, name: str) -> Entity:
         """What the variable ``name`` holds, or what is called so itself, such as a launch plan.
