@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ from flytepath import (
     PodTemplate,
     Resources,
     ShellTask,
+    SQLite3Config,
+    SQLite3Task,
+    StructuredDataset,
     create_node,
     dynamic,
     map_task,
@@ -77,7 +81,17 @@ def inner(x: int) -> int:
     return double(x=x)
 
 
+queries = SQLite3Task(
+    name="overrides.queries",
+    query_template="SELECT x FROM numbers",
+    task_config=SQLite3Config(uri="/nowhere.db"),
+)
 shell = ShellTask(name="overrides.shell", script="true")
+
+
+def rows(frame: StructuredDataset) -> list[int]:
+    pandas = pytest.importorskip("pandas")
+    return list(frame.open(pandas.DataFrame).all()["x"])
 
 
 def overridden(entity: Any = double, **changes: Any) -> Any:
@@ -240,6 +254,27 @@ def test_an_interruptible_workflow_is_the_default_of_its_tasks() -> None:
     assert second.overrides is None
     assert third.overrides is not None
     assert third.overrides.interruptible is False
+
+
+def test_another_configuration_of_the_same_kind(tmp_path: Path) -> None:
+    for number in (1, 2):
+        with sqlite3.connect(tmp_path / f"{number}.db") as connection:
+            connection.execute("CREATE TABLE numbers (x INTEGER)")
+            connection.execute("INSERT INTO numbers VALUES (?)", (number,))
+        connection.close()
+    first, second = (SQLite3Config(uri=str(tmp_path / f"{number}.db")) for number in (1, 2))
+    queries.task_config = first
+
+    @workflow
+    def flow() -> tuple[StructuredDataset, StructuredDataset]:
+        return queries(), queries().with_overrides(task_config=second)
+
+    assert [rows(frame) for frame in flow()] == [[1], [2]]
+    one, two = compiled(flow).nodes
+    assert one.overrides is None
+    assert two.overrides is not None
+    assert two.overrides.payload["uri"] == second.uri
+    assert two.overrides.model_dump(exclude_none=True).keys() == {"payload"}
 
 
 # --- what cannot be ---

@@ -274,8 +274,7 @@ def together(name: str, findings: list[FlytePathError]) -> FlytePathError:
     kind = kinds.pop() if len(kinds) == 1 else CompileError
     lines = "\n    ".join(_line_of(finding) for finding in findings)
     error = kind(f"workflow {name} does not fit together, {len(findings)} problems:\n    {lines}", place=name)
-    if isinstance(error, CompileError):
-        error.findings = tuple(findings)
+    vars(error)["findings"] = tuple(findings)
     return error
 
 

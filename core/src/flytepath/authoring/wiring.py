@@ -30,6 +30,7 @@ Codecs = Mapping[str, Codec[Any]]
 #: The nodes of one level: the workflow's own, or those of one case of a conditional.
 Level = list[GraphNode]
 
+_HOLDERS = "lists, tuples and dicts can hold promises; make any other object inside a task"
 _STRICT = "types are strict: convert inside a task, or change the annotation"
 
 
@@ -188,8 +189,9 @@ class _Check:
         except FileNotFoundError:
             return None  # it may lie only where runs are started; it is looked for when it is used
         except TypeTransformerFailedError as error:
+            hint = _HOLDERS if "promise of" in str(error.actual) else error.hint
             return TypeMismatchError(
-                error.message, place=error.place, expected=error.expected, actual=error.actual, hint=error.hint
+                error.message, place=error.place, expected=error.expected, actual=error.actual, hint=hint
             )
         return None
 
