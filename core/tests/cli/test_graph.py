@@ -61,6 +61,25 @@ def test_tasks_plans_and_maps_have_graphs_too(flow: Any) -> None:
     assert "did you mean 'outer'" in flow.error("graph", "flow.py", "outr", status=2)
 
 
+def test_references_are_drawn_as_they_are_declared(cli: Any) -> None:
+    cli.write(
+        "flow.py",
+        """
+        from flytepath import reference_task, reference_workflow, workflow
+        @reference_task(project="p", domain="d", name="lib.clean", version="v1")
+        def clean(x: int) -> int: ...
+        @reference_workflow(project="p", domain="d", name="lib.train", version="v2")
+        def train(x: int) -> int: ...
+        @workflow
+        def flow(x: int) -> int:
+            return train(x=clean(x=x))
+        """,
+    )
+    assert "x=n0.o0" in cli.run("graph", "flow.py", "flow").stdout
+    assert "n0" in cli.run("graph", "flow.py", "train").stdout
+    assert not cli.home.exists()
+
+
 def completed(cli: Any, *words: str) -> list[str]:
     cli.env |= {
         "_FLYTEPATH_COMPLETE": "bash_complete",

@@ -52,7 +52,7 @@ def graph(source: str, name: str, form: str | None, output: Path | None) -> None
 
     form = form or (_SUFFIXES.get(output.suffix.lower(), "tree") if output else "tree")
     entity = load(source).find(name)
-    spec = compile_entity(entity, Tenant(), ConstantBlobs(), _registered)
+    spec = compile_entity(entity, Tenant(), ConstantBlobs(), _declared)
     names = dict(group_names(entity))
     if form == "tree" and output is None and sys.stdout.isatty():
         _print_tree(tree_of(spec, names))
@@ -69,13 +69,26 @@ def graph(source: str, name: str, form: str | None, output: Path | None) -> None
     click.echo(str(output))
 
 
-def _registered(kind: str, identity: Any) -> Any:
-    """What is referred to, from the store of this machine."""
-    from flytepath import config
-    from flytepath.client import LocalClient
+def _declared(kind: str, identity: Any) -> tuple[Any, str]:
+    """What a reference says of itself, so that a graph is the same whatever is registered on this machine."""
+    from flytepath.authoring.reference import ReferenceEntity
+    from flytepath.cli.constants import ConstantBlobs
+    from flytepath.compiler.literals import interface_of
+    from flytepath.errors import EntityReferenceError
+    from flytepath.model.task import TaskSpec
+    from flytepath.model.workflow import WorkflowSpec
 
-    with LocalClient(config.home()) as client:
-        return client.referred(kind, identity)
+    for module in list(sys.modules.values()):
+        for value in list(getattr(module, "__dict__", {}).values()):
+            if type(value) is ReferenceEntity and (value.kind, value.reference) == (kind, identity):
+                interface = interface_of(value, ConstantBlobs())
+                name = identity.name
+                return (TaskSpec if kind == "task" else WorkflowSpec)(name=name, interface=interface), ""
+    raise EntityReferenceError(
+        f"the reference to {kind.replace('_', ' ')} {identity} cannot be drawn: no variable of a module holds it",
+        place=str(identity),
+        hint="assign it to a variable at the top level of a module",
+    )
 
 
 def group_names(entity: Entity, prefix: str = "") -> Iterator[tuple[str, str]]:
