@@ -16,6 +16,8 @@ import pytest
 from flytepath.errors import InputError
 from flytepath.types.directories import FlyteDirectory
 from flytepath.types.files import FlyteFile
+from flytepath.types.schema import FlyteSchema
+from flytepath.types.structured_dataset import StructuredDataset
 from flytepath.types.text import parse_json, parse_text, parse_texts
 from flytepath.types.text_spans import span
 from hypothesis import given
@@ -284,8 +286,19 @@ def test_frames_come_from_files(tmp_path: Any) -> None:
     (tmp_path / "a.json").write_text(json.dumps([{"x": 1}, {"x": 2}]))
     assert parse_text(pandas.DataFrame, str(tmp_path / "a.csv"))["x"].tolist() == [1, 2]
     assert parse_text(pandas.DataFrame | None, str(tmp_path / "a.json"))["x"].tolist() == [1, 2]
-    with pytest.raises(InputError):
-        parse_text(pandas.DataFrame, str(tmp_path / "none.csv"))
+    for t in (pandas.DataFrame, StructuredDataset, FlyteSchema, StructuredDataset | None):
+        for name in ("none.csv", "none.json"):
+            with pytest.raises(InputError) as caught:
+                parse_text(t, str(tmp_path / name))
+            assert name in str(caught.value)
+
+
+def test_a_dataset_is_named_in_full_since_it_is_read_elsewhere(tmp_path: Any, monkeypatch: Any) -> None:
+    pytest.importorskip("pyarrow")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    assert parse_text(StructuredDataset, "a.csv").uri == str(tmp_path / "a.csv")
+    assert parse_text(StructuredDataset, "s3://bucket/a.parquet").uri == "s3://bucket/a.parquet"
 
 
 @pytest.mark.filterwarnings("ignore::flytepath.types.engine.PickleFallbackWarning")

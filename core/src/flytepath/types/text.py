@@ -136,7 +136,9 @@ def _checked(compiled: Codec[Any], given: Any, read: Callable[[], Any]) -> Any:
         return value if stands_alone(compiled.converter) else compiled.isolate(value)
     except (TypeTransformerFailedError, InputError) as error:
         shown = given if isinstance(given, str) else json.dumps(given, default=repr)
-        own = isinstance(error, FileNotFoundError) or error.message.startswith("there is no file")
+        own = isinstance(error, FileNotFoundError) or error.message.startswith(
+            ("there is no file", "there is no folder")
+        )
         raise InputError(
             error.message if own else f"{shown[:80]!r} is no {shown_type}",
             place=None if own and compiled.literal_type.kind in ("file", "directory", "dataframe") else error.place,

@@ -36,7 +36,7 @@ def content_from_text(converter: Any, text: str) -> Any:
         raise _no_text(converter, "produce it in a task")
     if not text.strip():
         raise wrong(f"a path or URI of {kind}", text)
-    return read(converter.python_type, text)
+    return read(converter.python_type, _existing(text.strip()) if kind == "dataframe" else text)
 
 
 def content_from_data(converter: Any, data: Any) -> Any:
@@ -53,6 +53,16 @@ def content_from_data(converter: Any, data: Any) -> Any:
             return content_from_text(converter, "")
         raise wrong(f"the path or URI of a {kind}", data)
     return content_from_text(converter, data)
+
+
+def _existing(text: str) -> str:
+    """A URI as it is; a path of this machine in full, since whoever reads it stands in another folder."""
+    if "://" in text:
+        return text
+    path = Path(text).expanduser()
+    if not path.exists():
+        raise InputError("there is no file or folder of this name", expected="a file, a folder or a URI", actual=text)
+    return str(path.absolute())
 
 
 def _is_path(text: str) -> bool:
