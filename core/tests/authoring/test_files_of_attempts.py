@@ -47,7 +47,7 @@ def test_a_generator_runs_in_the_context_of_its_task():
         yield current_context().logging.name
         yield "second"
 
-    assert list(names())[0] == f"flytepath.task.{names.name}"
+    assert next(iter(names())) == f"flytepath.task.{names.name}"
     assert logging.getLogger(f"flytepath.task.{names.name}")
 
 

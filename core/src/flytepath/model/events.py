@@ -74,7 +74,7 @@ class Usage(Record):
 class _Payload(Record):
     #: The current schema version of this kind of event.
     version: ClassVar[int] = 1
-    #: Fields that came later: left out of the stored form while they say nothing, so that no version is needed for them.
+    #: Fields that came later: left out of the stored form while they say nothing, so they need no new version.
     added: ClassVar[tuple[str, ...]] = ()
 
 
