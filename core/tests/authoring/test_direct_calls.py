@@ -15,10 +15,12 @@ from compiled_specs import compiled
 from flytepath import (
     FlyteFile,
     FlyteRecoverableException,
+    ImperativeWorkflow,
     PythonInstanceTask,
     PythonTask,
     Secret,
     TaskMetadata,
+    create_node,
     current_context,
     dynamic,
     eager,
@@ -334,3 +336,21 @@ def test_a_class_without_a_body_says_so() -> None:
     empty = PythonTask("t", "empty.task", interface=Interface({"x": int}, {"o0": int}))
     with pytest.raises(DefinitionError, match="no body"):
         empty(x=1)
+
+
+def test_inputs_may_have_any_name() -> None:
+    @task
+    def odd(self: int, entity: int, name: int, graph: int, inputs: int, args: int) -> int:
+        return self + entity + name + graph + inputs + args
+
+    @workflow
+    def flow(self: int, entity: int) -> int:
+        node = create_node(odd, self=self, entity=entity, name=1, graph=1, inputs=1, args=1)
+        return node.o0
+
+    assert odd(self=1, entity=1, name=1, graph=1, inputs=1, args=1) == 6
+    assert flow(self=2, entity=1) == 7
+    again = ImperativeWorkflow("odd_names")
+    given = {name: again.add_workflow_input(name, int) for name in odd.inputs}
+    again.add_workflow_output("sum", again.add_entity(odd, **given))
+    assert again(**dict.fromkeys(odd.inputs, 1)) == 6

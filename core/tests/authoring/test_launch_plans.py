@@ -167,6 +167,23 @@ def test_a_name_of_another_workflow_or_created_twice_is_an_error() -> None:
         LaunchPlan.get_or_create(named, "once")
 
 
+def test_a_workflow_that_is_defined_again_takes_its_launch_plans_along() -> None:
+    def define(amount: int) -> Any:
+        @workflow
+        def again(x: int) -> int:
+            return add(x=x, y=amount)
+
+        return again
+
+    LaunchPlan.get_or_create(define(1), "again", fixed_inputs={"x": 1})
+    assert LaunchPlan.get_or_create(define(2), "again", fixed_inputs={"x": 1})() == 3
+    assert LaunchPlan.create("again", define(3), fixed_inputs={"x": 1})() == 4
+    with pytest.raises(LaunchPlanError, match="other values"):
+        LaunchPlan.get_or_create(define(2), "again", fixed_inputs={"x": 2})
+    with pytest.raises(LaunchPlanError, match="already"):
+        LaunchPlan.create("again", define(2), fixed_inputs={"x": 2})
+
+
 def test_every_workflow_has_a_default_launch_plan() -> None:
     plan = LaunchPlan.get_default_launch_plan(None, total)
     assert plan is LaunchPlan.get_or_create(total)

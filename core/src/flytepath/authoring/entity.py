@@ -84,7 +84,7 @@ class Entity:
             return kwargs
         return bind_arguments(self.name, self.inputs, self.defaults, args, kwargs)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         graph = building.get()
         if graph is not None:
             return graph.call(self, args, kwargs)

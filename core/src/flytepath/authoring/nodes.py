@@ -13,7 +13,7 @@ from flytepath.errors import DefinitionError
 NodeOutput = Promise
 
 
-def create_node(entity: Entity, *args: Any, **inputs: Any) -> GraphNode:
+def create_node(entity: Entity, /, *args: Any, **inputs: Any) -> GraphNode:
     """Call a task, workflow or launch plan in a workflow, and get its node.
 
     Args:

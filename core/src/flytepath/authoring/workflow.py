@@ -286,7 +286,7 @@ class ImperativeWorkflow(Workflow):
         self._graph = None
         return Promise(None, input_name)
 
-    def add_entity(self, entity: Entity, **inputs: Any) -> GraphNode:
+    def add_entity(self, entity: Entity, /, **inputs: Any) -> GraphNode:
         """Add a call of a task, workflow or launch plan.
 
         Raises:
