@@ -19,9 +19,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import flytepath
-from flytepath.authoring.call import call_attempt, task_type_of
+from flytepath.authoring.call import call_attempt, task_type_of, variables_set
 from flytepath.authoring.conducting import conducted
 from flytepath.authoring.context import LOCAL_EXECUTION, ExecutionContext, entered
 from flytepath.authoring.entity import Entity
@@ -112,7 +112,7 @@ class AttemptRunner:
         started, cpu = time.perf_counter(), time.process_time()
         outcome: Outcome
         try:
-            with _variables(request.task.variables):
+            with variables_set(request.task.variables):
                 outcome = self._attempt(request)
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             if self._interrupts and isinstance(error, KeyboardInterrupt):
@@ -204,21 +204,6 @@ def _decoded(task: Task, literals: Mapping[str, Literal], blobs: BlobFolder) -> 
             error.place = f"{task.name}({name}{error.place or ''})"
             raise
     return inputs
-
-
-@contextmanager
-def _variables(variables: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for as long as an attempt runs."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @dataclass(slots=True)

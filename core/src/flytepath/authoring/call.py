@@ -227,7 +227,7 @@ def _steps(
         with ExitStack() as stack:
             variables = _variables_of(task, context)
             if variables:
-                stack.enter_context(_set_variables(variables))
+                stack.enter_context(variables_set(variables))
             for name, required, wrapper in _wrappers(task, context.tenant):
                 try:
                     stack.enter_context(wrapper(context))
@@ -267,17 +267,21 @@ def complete(awaitable: Coroutine[Any, Any, Any]) -> Any:
 
 
 def _variables_of(task: Task, context: ExecutionContext) -> Mapping[str, str]:
-    """The environment variables its settings name, and those that its secrets are asked for by."""
+    """The environment variables its settings name, and those that its secrets are asked for by.
+
+    In a durable attempt the worker has set the former, because a node may override them.
+    """
     settings = task.settings
+    declared = settings.variables if context.tenant is None else {}
     if not any(secret.env_var for secret in settings.secrets):
-        return settings.variables
+        return declared
     from flytepath.authoring.secrets import secret_environment
 
-    return {**settings.variables, **secret_environment(settings.secrets, context.secrets)}
+    return {**declared, **secret_environment(settings.secrets, context.secrets)}
 
 
 @contextmanager
-def _set_variables(variables: Mapping[str, str]) -> Iterator[None]:
+def variables_set(variables: Mapping[str, str]) -> Iterator[None]:
     """Environment variables for as long as the body runs."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)

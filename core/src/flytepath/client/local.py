@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -334,11 +334,7 @@ class LocalClient:
                 )
                 for path, node in state.nodes.items()
             ),
-            decks=tuple(
-                DeckView(node=p.node, attempt=p.attempt, name=p.name, **p.deck.model_dump())
-                for p in (event.payload for event in events)
-                if isinstance(p, DeckWritten)
-            ),
+            decks=_decks(events),
             checks=tuple(e.payload for e in events if isinstance(e.payload, BoundaryChecked)),
             logs=tuple(e.payload for e in events if isinstance(e.payload, LogWritten)),
             error=state.error,
@@ -412,6 +408,17 @@ class LocalClient:
         if known is None:
             known = self._specs[digest] = WorkflowSpec.model_validate(self._store.get_spec(digest))
         return known
+
+
+def _decks(events: Sequence[Event]) -> tuple[DeckView, ...]:
+    """The last content of each deck; one that was published while it grew was written more than once."""
+    views: dict[tuple[str, int, str], DeckView] = {}
+    for event in events:
+        p = event.payload
+        if isinstance(p, DeckWritten):
+            key = (p.node, p.attempt, p.name)
+            views[key] = DeckView(node=p.node, attempt=p.attempt, name=p.name, **p.deck.model_dump())
+    return tuple(views.values())
 
 
 def _admit(spec: WorkflowSpec, tenant: Tenant) -> None:
