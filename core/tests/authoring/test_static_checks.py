@@ -105,6 +105,11 @@ def triple(x: tuple[int, str, list[int]]) -> int:
 
 
 @task
+def summed(items: tuple[int, ...]) -> int:
+    return sum(items)
+
+
+@task
 def pair(x: int) -> Pair:
     return Pair(x, str(x))
 
@@ -170,6 +175,23 @@ def test_another_type_is_a_mismatch_at_its_place(body: Any, expected: str, actua
     assert isinstance(error, TypeError)
     assert isinstance(error, ValueError)
     assert isinstance(error, AssertionFailedError)
+
+
+def test_tuples_of_any_length_and_bare_containers_hold_promises() -> None:
+    @workflow
+    def flow(x: int) -> tuple[int, dict, list]:  # type: ignore[type-arg]
+        return summed(items=(x, double(x=x), 3)), {"a": double(x=x), "b": [1, 2]}, [x, "b", None]
+
+    assert flow(x=1) == (6, {"a": 2, "b": [1, 2]}, [1, "b", None])
+    compiled(flow)
+
+    @workflow
+    def mixed_up(x: int) -> int:
+        return summed(items=[x, 3])
+
+    with pytest.raises(TypeMismatchError) as caught:
+        mixed_up(x=1)
+    assert caught.value.actual == "list"
 
 
 def test_wider_places_take_narrower_values() -> None:

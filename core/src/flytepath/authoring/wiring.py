@@ -224,10 +224,10 @@ class _Check:
 
 def _can_hold(declared: LiteralType, value: Any) -> bool:
     if isinstance(value, list):
-        return declared.kind == "list"
+        return declared.kind == "list" and declared.name != "tuple"
     if isinstance(value, dict):
         return declared.kind == "dict" and declared.items[0].kind == "string" and all(type(k) is str for k in value)
-    return declared.kind == "tuple" and len(value) == len(declared.items)
+    return declared.name == "tuple" or (declared.kind == "tuple" and len(value) == len(declared.items))
 
 
 def item_types(python_type: Any, value: Any) -> list[Any]:
@@ -240,6 +240,10 @@ def item_types(python_type: Any, value: Any) -> list[Any]:
             if typing.get_origin(alternative) is type(value):
                 return item_types(alternative, value)
     arguments = typing.get_args(python_type)
+    if not arguments and not hasattr(python_type, "_fields"):  # bare: plain JSON
+        from flytepath.types.json_values import JSON
+
+        return [JSON] * len(value)
     if isinstance(value, dict):
         return [arguments[1]] * len(value)
     if isinstance(value, tuple):
