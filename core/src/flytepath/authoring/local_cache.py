@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
@@ -146,8 +147,7 @@ def _opened() -> tuple[OutputCache, BlobFolder]:
         from flytepath.store.output_cache import OutputCache
 
         tenant = Tenant()
-        found = _open[str(home)] = (
-            OutputCache(home / "cache.db"),
-            BlobFolder(str(home / "blobs"), tenant.project, tenant.domain),
-        )
+        cache = OutputCache(home / "cache.db")
+        atexit.register(cache.close)
+        found = _open[str(home)] = (cache, BlobFolder(str(home / "blobs"), tenant.project, tenant.domain))
     return found
