@@ -535,6 +535,17 @@ def test_nodes_interface_and_bindings_compile_without_a_run() -> None:
     assert ran == []
 
 
+@pytest.mark.parametrize("look", ["nodes", "interface", "output_bindings", "graph"])
+def test_whatever_is_looked_at_first_tells_what_is_wrong(look: str) -> None:
+    @workflow
+    def flow(x: int) -> int:
+        return double(x="a")
+
+    for _ in range(2):
+        with pytest.raises(TypeMismatchError):
+            getattr(flow, look)
+
+
 def test_constants_inputs_lists_and_dicts_are_outputs() -> None:
     @workflow
     def flow(x: int) -> tuple[int, int, list[int], dict[str, list[int]], Pair, int | None]:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
-from flytepath.authoring.entity import Entity, compiling
+from flytepath.authoring.entity import Entity, Interface, compiling
 from flytepath.authoring.graph import Graph, GraphNode, building, promised, together
 from flytepath.authoring.promise import Promise, VoidPromise, caller_line
 from flytepath.authoring.signature import read_signature
@@ -156,6 +156,13 @@ class PythonFunctionWorkflow(Workflow):
             signature.output_tuple,
             **settings,
         )
+
+    @property
+    def interface(self) -> Interface:
+        """The names and types of inputs and outputs, of a workflow that fits together. Raises ``CompileError``."""
+        if not self._is_compiling:
+            _ = self.graph
+        return super().interface
 
     def _build(self, graph: Graph) -> None:
         build(graph, self, "workflow", self.function, {name: Promise(None, name) for name in self.inputs})
