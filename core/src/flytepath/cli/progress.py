@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Collection, Mapping
@@ -87,7 +88,9 @@ def gate_note(event: Event, payload: GateOpened) -> str:
     if payload.due is not None:
         return f"sleeps for {show_seconds(payload.due - event.at)}"
     until = "" if payload.expires is None else f" for at most {show_seconds(payload.expires - event.at)}"
-    return f"waits{until}; answer with: flytepath executions signal {event.execution} {payload.node} [VALUE]"
+    name = shlex.quote(payload.signal or payload.node)
+    answer = "--approve (or --reject)" if payload.kind == "approve" else "VALUE"
+    return f"waits{until}; answer with: flytepath executions signal {event.execution} {name} {answer}"
 
 
 class PlainProgress:

@@ -303,7 +303,7 @@ def _open(state: ExecutionState, path: str, inputs: LiteralDigests, now: float) 
         raise ExecutionStateError(f"node {path} is no gate", place=path)
     due = now + gate.seconds if gate.kind == "sleep" else None
     expires = now + gate.timeout_seconds if gate.timeout_seconds is not None else None
-    opened = GateOpened(node=path, inputs=inputs, due=due, expires=expires)
+    opened = GateOpened(node=path, kind=gate.kind, signal=gate.signal, inputs=inputs, due=due, expires=expires)
     if node.answer is None:
         return [opened]
     return [opened, *_answered(state, node, inputs, *node.answer)]

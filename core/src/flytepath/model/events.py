@@ -170,10 +170,16 @@ class CallStarted(_Payload):
 
 
 class GateOpened(_Payload):
-    """A node waits: for a person until ``expires``, or for the time ``due`` (seconds since the epoch, UTC)."""
+    """A node waits: for a person until ``expires``, or for the time ``due`` (seconds since the epoch, UTC).
 
+    ``kind`` is what is waited for, ``signal`` the name it is answered by.
+    """
+
+    added: ClassVar[tuple[str, ...]] = ("kind", "signal")
     type: Literal["gate_opened"] = "gate_opened"
     node: str
+    kind: str = ""
+    signal: str = ""
     inputs: LiteralDigests = {}
     due: float | None = None
     expires: float | None = None
