@@ -277,6 +277,9 @@ def test_branching_and_computing() -> None:
     assert _refused(lambda x: double(x=x) if x == 1 else 1, PromiseBranchError).hint
     assert _refused(lambda x: x + 1, PromiseError).code == "FP-PROMISE"
     assert _refused(lambda x: say(text=f"{x}"), PromiseError, str).hint
+    for text in (str, "%s".__mod__, "{}".format, print):
+        assert "repr(x)" in _refused(lambda x, text=text: text(x), PromiseError, str).hint
+    assert "@dynamic" in _refused(lambda x: [double(x=i) for i in range(x)][0], PromiseError).hint  # noqa: RUF015
     assert _refused(lambda x: max(x, 1), PromiseBranchError)
     assert _refused(lambda x: sum(x), PromiseError)  # noqa: PLW0108
     assert _refused(lambda x: x in (1, 2), PromiseBranchError)
@@ -288,7 +291,7 @@ def test_a_promise_shows_what_it_stands_for() -> None:
     @workflow
     def flow(x: int) -> int:
         made = configure(name="a")
-        shown.extend([repr(x), str(made.layers[0].units), f"{made!r}", repr((x > 1) & (x < 3))])
+        shown.extend([repr(x), repr(made.layers[0].units), f"{made!r}", repr((x > 1) & (x < 3))])
         return double(x=x)
 
     _ = flow.nodes

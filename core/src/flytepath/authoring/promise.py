@@ -150,13 +150,18 @@ class Promise:
         self._refuse("look into a promise", "decide inside a task")
 
     def __format__(self, _form: str) -> str:
-        self._refuse("write a promise into text", "format inside a task; f'{x!r}' shows the promise itself")
+        self._refuse("write a promise into text", "format inside a task; repr(x) and f'{x!r}' show the promise itself")
+
+    def __str__(self) -> str:
+        return self.__format__("")
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         self._refuse("call a promise", "call the method inside a task")
 
     def _number(self) -> NoReturn:
-        self._refuse("make a number of a promise", "compute inside a task and return the result")
+        self._refuse(
+            "make a number of a promise", "compute inside a task, or repeat inside a @dynamic, whose inputs are values"
+        )
 
     __int__ = __float__ = __index__ = __complex__ = __round__ = _number
 
