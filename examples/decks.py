@@ -18,8 +18,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import pandas as pd
-from flytepath import BoxRenderer, Deck, MarkdownRenderer, TopFrameRenderer, task, workflow
-from flytepath.authoring.deck import timeit
+from flytepath import BoxRenderer, Deck, MarkdownRenderer, TopFrameRenderer, task, timeit, workflow
 
 PLANETS = {
     "name": ["Mercury", "Venus", "Earth", "Mars", "Jupiter", "Saturn", "Uranus", "Neptune"],

@@ -10,27 +10,20 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from flytepath.authoring.artifact import Artifact, ArtifactQuery, Granularity, Inputs
-    from flytepath.authoring.caching import Cache, CachePolicy, VersionParameters
     from flytepath.authoring.checkpoint import Checkpoint
     from flytepath.authoring.conditional import conditional
-    from flytepath.authoring.container import ContainerTask
     from flytepath.authoring.context import ExecutionContext, current_context
-    from flytepath.authoring.deck import Deck, DeckField
-    from flytepath.authoring.documentation import Description, Documentation, SourceCode
-    from flytepath.authoring.dynamic import dynamic
-    from flytepath.authoring.eager import eager
-    from flytepath.authoring.echo import Echo
-    from flytepath.authoring.entity import Interface
-    from flytepath.authoring.environment import Environment
-    from flytepath.authoring.gates import approve, sleep, wait_for_input
-    from flytepath.authoring.image_spec import CopyFileDetection, ImageSpec
-    from flytepath.authoring.launch_plan import LaunchPlan
-    from flytepath.authoring.map_task import map_task
-    from flytepath.authoring.mocking import patch, task_mock
-    from flytepath.authoring.nodes import NodeOutput, create_node
-    from flytepath.authoring.notifications import Email, PagerDuty, Slack, WorkflowExecutionPhase
-    from flytepath.authoring.options import (
+    from flytepath.authoring.decks.deck import Deck, DeckField, timeit
+    from flytepath.authoring.decks.renderers.charts import BoxRenderer, GanttChartRenderer
+    from flytepath.authoring.decks.renderers.pictures import FigureRenderer, ImageRenderer
+    from flytepath.authoring.decks.renderers.tables import FrameProfilingRenderer, TableRenderer, TopFrameRenderer
+    from flytepath.authoring.decks.renderers.text import MarkdownRenderer, PythonDependencyRenderer, SourceCodeRenderer
+    from flytepath.authoring.declared.artifact import Artifact, ArtifactQuery, Granularity, Inputs
+    from flytepath.authoring.declared.caching import Cache, CachePolicy, VersionParameters
+    from flytepath.authoring.declared.documentation import Description, Documentation, SourceCode
+    from flytepath.authoring.declared.image_spec import CopyFileDetection, ImageSpec
+    from flytepath.authoring.declared.notifications import Email, PagerDuty, Slack, WorkflowExecutionPhase
+    from flytepath.authoring.declared.options import (
         Annotations,
         ConcurrencyLimitBehavior,
         ConcurrencyPolicy,
@@ -41,23 +34,30 @@ if TYPE_CHECKING:
         SecurityContext,
         WorkflowFailurePolicy,
     )
-    from flytepath.authoring.pod_template import PodTemplate
+    from flytepath.authoring.declared.pod_template import PodTemplate
+    from flytepath.authoring.declared.schedules import CronSchedule, FixedRate
+    from flytepath.authoring.dynamic import dynamic
+    from flytepath.authoring.eager import eager
+    from flytepath.authoring.entity import Interface
+    from flytepath.authoring.environment import Environment
+    from flytepath.authoring.gates import approve, sleep, wait_for_input
+    from flytepath.authoring.kinds.container import ContainerTask
+    from flytepath.authoring.kinds.echo import Echo
+    from flytepath.authoring.kinds.sensors import BaseSensor, FileSensor, SensorTimeoutError
+    from flytepath.authoring.kinds.shell import OutputLocation, RawShellTask, ShellTask, get_raw_shell_task
+    from flytepath.authoring.kinds.sql import SQLTask
+    from flytepath.authoring.kinds.sqlite import SQLite3Config, SQLite3Task
+    from flytepath.authoring.launch_plan import LaunchPlan
+    from flytepath.authoring.map_task import map_task
+    from flytepath.authoring.mocking import patch, task_mock
+    from flytepath.authoring.nodes import NodeOutput, create_node
     from flytepath.authoring.reference import (
         get_reference_entity,
         reference_launch_plan,
         reference_task,
         reference_workflow,
     )
-    from flytepath.authoring.renderers.charts import BoxRenderer, GanttChartRenderer
-    from flytepath.authoring.renderers.pictures import FigureRenderer, ImageRenderer
-    from flytepath.authoring.renderers.tables import FrameProfilingRenderer, TableRenderer, TopFrameRenderer
-    from flytepath.authoring.renderers.text import MarkdownRenderer, PythonDependencyRenderer, SourceCodeRenderer
-    from flytepath.authoring.schedules import CronSchedule, FixedRate
-    from flytepath.authoring.sensors import BaseSensor, FileSensor, SensorTimeoutError
     from flytepath.authoring.settings import TaskMetadata
-    from flytepath.authoring.shell import OutputLocation, RawShellTask, ShellTask, get_raw_shell_task
-    from flytepath.authoring.sql import SQLTask
-    from flytepath.authoring.sqlite import SQLite3Config, SQLite3Task
     from flytepath.authoring.task import PythonFunctionTask, PythonInstanceTask, PythonTask, kwtypes, task
     from flytepath.authoring.workflow import ImperativeWorkflow, workflow
     from flytepath.authoring.workflow import ImperativeWorkflow as Workflow
@@ -138,36 +138,36 @@ _HOME_OF = {
     "A100": "flytepath.model.accelerators",
     "A100_80GB": "flytepath.model.accelerators",
     "A10G": "flytepath.model.accelerators",
-    "Annotations": "flytepath.authoring.options",
-    "Artifact": "flytepath.authoring.artifact",
-    "ArtifactQuery": "flytepath.authoring.artifact",
-    "BaseSensor": "flytepath.authoring.sensors",
+    "Annotations": "flytepath.authoring.declared.options",
+    "Artifact": "flytepath.authoring.declared.artifact",
+    "ArtifactQuery": "flytepath.authoring.declared.artifact",
+    "BaseSensor": "flytepath.authoring.kinds.sensors",
     "BatchSize": "flytepath.types.directories",
     "Blob": "flytepath.model.literal:BlobRef",
-    "BoxRenderer": "flytepath.authoring.renderers.charts",
+    "BoxRenderer": "flytepath.authoring.decks.renderers.charts",
     "CSV": "flytepath.types.structured_dataset",
     "CSVFile": "flytepath.types.file_formats",
-    "Cache": "flytepath.authoring.caching",
-    "CachePolicy": "flytepath.authoring.caching",
+    "Cache": "flytepath.authoring.declared.caching",
+    "CachePolicy": "flytepath.authoring.declared.caching",
     "Checkpoint": "flytepath.authoring.checkpoint",
-    "ConcurrencyLimitBehavior": "flytepath.authoring.options",
-    "ConcurrencyPolicy": "flytepath.authoring.options",
-    "ContainerTask": "flytepath.authoring.container",
-    "CopyFileDetection": "flytepath.authoring.image_spec",
-    "CronSchedule": "flytepath.authoring.schedules",
-    "Deck": "flytepath.authoring.deck",
-    "DeckField": "flytepath.authoring.deck",
-    "Description": "flytepath.authoring.documentation",
-    "Documentation": "flytepath.authoring.documentation",
+    "ConcurrencyLimitBehavior": "flytepath.authoring.declared.options",
+    "ConcurrencyPolicy": "flytepath.authoring.declared.options",
+    "ContainerTask": "flytepath.authoring.kinds.container",
+    "CopyFileDetection": "flytepath.authoring.declared.image_spec",
+    "CronSchedule": "flytepath.authoring.declared.schedules",
+    "Deck": "flytepath.authoring.decks.deck",
+    "DeckField": "flytepath.authoring.decks.deck",
+    "Description": "flytepath.authoring.declared.documentation",
+    "Documentation": "flytepath.authoring.declared.documentation",
     "EagerException": "flytepath.errors:EagerError",
-    "Echo": "flytepath.authoring.echo",
-    "Email": "flytepath.authoring.notifications",
+    "Echo": "flytepath.authoring.kinds.echo",
+    "Email": "flytepath.authoring.declared.notifications",
     "Environment": "flytepath.authoring.environment",
     "ExecutionContext": "flytepath.authoring.context",
-    "FigureRenderer": "flytepath.authoring.renderers.pictures",
+    "FigureRenderer": "flytepath.authoring.decks.renderers.pictures",
     "FileExt": "flytepath.types.file_formats",
-    "FileSensor": "flytepath.authoring.sensors",
-    "FixedRate": "flytepath.authoring.schedules",
+    "FileSensor": "flytepath.authoring.kinds.sensors",
+    "FixedRate": "flytepath.authoring.declared.schedules",
     "FlyteAssertion": "flytepath.errors:AssertionFailedError",
     "FlyteDirectory": "flytepath.types.directories",
     "FlyteDisapprovalException": "flytepath.errors:GateError",
@@ -188,20 +188,20 @@ _HOME_OF = {
     "FlyteUserException": "flytepath.errors:FlytePathError",
     "FlyteValidationException": "flytepath.errors:ValidationError",
     "FlyteValueException": "flytepath.errors:InputError",
-    "FrameProfilingRenderer": "flytepath.authoring.renderers.tables",
+    "FrameProfilingRenderer": "flytepath.authoring.decks.renderers.tables",
     "GPUAccelerator": "flytepath.model.accelerators",
-    "GanttChartRenderer": "flytepath.authoring.renderers.charts",
-    "Granularity": "flytepath.authoring.artifact",
+    "GanttChartRenderer": "flytepath.authoring.decks.renderers.charts",
+    "Granularity": "flytepath.authoring.declared.artifact",
     "H100": "flytepath.model.accelerators",
     "H200": "flytepath.model.accelerators",
     "HDF5EncodedFile": "flytepath.types.file_formats",
     "HTMLPage": "flytepath.types.file_formats",
     "HashMethod": "flytepath.types.hashing",
     "Identifier": "flytepath.plugin.sql",
-    "ImageRenderer": "flytepath.authoring.renderers.pictures",
-    "ImageSpec": "flytepath.authoring.image_spec",
+    "ImageRenderer": "flytepath.authoring.decks.renderers.pictures",
+    "ImageSpec": "flytepath.authoring.declared.image_spec",
     "ImperativeWorkflow": "flytepath.authoring.workflow",
-    "Inputs": "flytepath.authoring.artifact",
+    "Inputs": "flytepath.authoring.declared.artifact",
     "Interface": "flytepath.authoring.entity",
     "JPEGImageFile": "flytepath.types.file_formats",
     "JSON": "flytepath.types.json_values",
@@ -211,56 +211,56 @@ _HOME_OF = {
     "L4": "flytepath.model.accelerators",
     "L40S": "flytepath.model.accelerators",
     "L4_VWS": "flytepath.model.accelerators",
-    "Labels": "flytepath.authoring.options",
+    "Labels": "flytepath.authoring.declared.options",
     "LaunchPlan": "flytepath.authoring.launch_plan",
     "Literal": "flytepath.model.literal",
     "LiteralType": "flytepath.model.types",
     "M60": "flytepath.model.accelerators",
-    "MarkdownRenderer": "flytepath.authoring.renderers.text",
+    "MarkdownRenderer": "flytepath.authoring.decks.renderers.text",
     "NodeOutput": "flytepath.authoring.nodes",
     "ONNXFile": "flytepath.types.file_formats",
-    "Options": "flytepath.authoring.options",
-    "OutputLocation": "flytepath.authoring.shell",
+    "Options": "flytepath.authoring.declared.options",
+    "OutputLocation": "flytepath.authoring.kinds.shell",
     "P100": "flytepath.model.accelerators",
     "P4": "flytepath.model.accelerators",
     "PARQUET": "flytepath.types.structured_dataset",
     "PDFFile": "flytepath.types.file_formats",
     "PNGImageFile": "flytepath.types.file_formats",
-    "PagerDuty": "flytepath.authoring.notifications",
-    "PodTemplate": "flytepath.authoring.pod_template",
-    "PythonDependencyRenderer": "flytepath.authoring.renderers.text",
+    "PagerDuty": "flytepath.authoring.declared.notifications",
+    "PodTemplate": "flytepath.authoring.declared.pod_template",
+    "PythonDependencyRenderer": "flytepath.authoring.decks.renderers.text",
     "PythonFunctionTask": "flytepath.authoring.task",
     "PythonInstanceTask": "flytepath.authoring.task",
     "PythonNotebook": "flytepath.types.file_formats",
     "PythonPickledFile": "flytepath.types.file_formats",
     "PythonTask": "flytepath.authoring.task",
     "RTX_PRO_6000": "flytepath.model.accelerators",
-    "RawOutputDataConfig": "flytepath.authoring.options",
-    "RawShellTask": "flytepath.authoring.shell",
+    "RawOutputDataConfig": "flytepath.authoring.declared.options",
+    "RawShellTask": "flytepath.authoring.kinds.shell",
     "Resources": "flytepath.model.resources",
-    "RunAs": "flytepath.authoring.options",
-    "SQLTask": "flytepath.authoring.sql",
-    "SQLite3Config": "flytepath.authoring.sqlite",
-    "SQLite3Task": "flytepath.authoring.sqlite",
+    "RunAs": "flytepath.authoring.declared.options",
+    "SQLTask": "flytepath.authoring.kinds.sql",
+    "SQLite3Config": "flytepath.authoring.kinds.sqlite",
+    "SQLite3Task": "flytepath.authoring.kinds.sqlite",
     "SVGImageFile": "flytepath.types.file_formats",
     "SchemaFormat": "flytepath.types.schema",
     "SchemaOpenMode": "flytepath.types.schema",
     "Secret": "flytepath.model.secret",
-    "SecurityContext": "flytepath.authoring.options",
-    "SensorTimeoutError": "flytepath.authoring.sensors",
-    "ShellTask": "flytepath.authoring.shell",
-    "Slack": "flytepath.authoring.notifications",
-    "SourceCode": "flytepath.authoring.documentation",
-    "SourceCodeRenderer": "flytepath.authoring.renderers.text",
+    "SecurityContext": "flytepath.authoring.declared.options",
+    "SensorTimeoutError": "flytepath.authoring.kinds.sensors",
+    "ShellTask": "flytepath.authoring.kinds.shell",
+    "Slack": "flytepath.authoring.declared.notifications",
+    "SourceCode": "flytepath.authoring.declared.documentation",
+    "SourceCodeRenderer": "flytepath.authoring.decks.renderers.text",
     "StructuredDataset": "flytepath.types.structured_dataset",
     "T4": "flytepath.model.accelerators",
     "TFRecordFile": "flytepath.types.file_formats",
     "TFRecordsDirectory": "flytepath.types.file_formats",
     "TPUAccelerator": "flytepath.model.accelerators",
-    "TableRenderer": "flytepath.authoring.renderers.tables",
+    "TableRenderer": "flytepath.authoring.decks.renderers.tables",
     "TaskMetadata": "flytepath.authoring.settings",
     "TensorboardLogs": "flytepath.types.file_formats",
-    "TopFrameRenderer": "flytepath.authoring.renderers.tables",
+    "TopFrameRenderer": "flytepath.authoring.decks.renderers.tables",
     "TypeEngine": "flytepath.types.type_engine",
     "TypeTransformer": "flytepath.plugin.transformer",
     "TypeTransformerFailedError": "flytepath.errors",
@@ -268,17 +268,17 @@ _HOME_OF = {
     "V5E": "flytepath.model.accelerators",
     "V5P": "flytepath.model.accelerators",
     "V6E": "flytepath.model.accelerators",
-    "VersionParameters": "flytepath.authoring.caching",
+    "VersionParameters": "flytepath.authoring.declared.caching",
     "Workflow": "flytepath.authoring.workflow:ImperativeWorkflow",
-    "WorkflowExecutionPhase": "flytepath.authoring.notifications",
-    "WorkflowFailurePolicy": "flytepath.authoring.options",
+    "WorkflowExecutionPhase": "flytepath.authoring.declared.notifications",
+    "WorkflowFailurePolicy": "flytepath.authoring.declared.options",
     "approve": "flytepath.authoring.gates",
     "conditional": "flytepath.authoring.conditional",
     "create_node": "flytepath.authoring.nodes",
     "current_context": "flytepath.authoring.context",
     "dynamic": "flytepath.authoring.dynamic",
     "eager": "flytepath.authoring.eager",
-    "get_raw_shell_task": "flytepath.authoring.shell",
+    "get_raw_shell_task": "flytepath.authoring.kinds.shell",
     "get_reference_entity": "flytepath.authoring.reference",
     "kwtypes": "flytepath.authoring.task",
     "map_task": "flytepath.authoring.map_task",
@@ -289,6 +289,7 @@ _HOME_OF = {
     "sleep": "flytepath.authoring.gates",
     "task": "flytepath.authoring.task",
     "task_mock": "flytepath.authoring.mocking",
+    "timeit": "flytepath.authoring.decks.deck",
     "wait_for_input": "flytepath.authoring.gates",
     "workflow": "flytepath.authoring.workflow",
 }
@@ -449,6 +450,7 @@ __all__ = [
     "sleep",
     "task",
     "task_mock",
+    "timeit",
     "wait_for_input",
     "workflow",
 ]

@@ -5,8 +5,15 @@ import enum
 from typing import Annotated, Any, get_args
 
 import pytest
-from flytepath.authoring.artifact import Artifact, ArtifactQuery, Granularity, InputBinding, Inputs, made_artifact
 from flytepath.authoring.context import ExecutionContext, entered
+from flytepath.authoring.declared.artifact import (
+    Artifact,
+    ArtifactQuery,
+    Granularity,
+    InputBinding,
+    Inputs,
+    made_artifact,
+)
 from flytepath.errors import DefinitionError, InputError
 
 Model = Artifact(name="model", partition_keys=["region", "kind"], time_partitioned=True)

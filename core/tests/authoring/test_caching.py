@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flytepath.authoring.caching import Cache, VersionParameters
+from flytepath.authoring.declared.caching import Cache, VersionParameters
 from flytepath.errors import DefinitionError
 
 

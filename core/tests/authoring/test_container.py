@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from flytepath import Resources, kwtypes, task, workflow
 from flytepath.authoring.call import task_type_name, task_type_of
-from flytepath.authoring.container import ContainerTask
-from flytepath.authoring.container_run import ContainerRuntimeError
-from flytepath.authoring.image_spec import ImageSpec
-from flytepath.authoring.processes import ProcessFailedError
+from flytepath.authoring.declared.image_spec import ImageSpec
+from flytepath.authoring.kinds.container import ContainerTask
+from flytepath.authoring.kinds.container_run import ContainerRuntimeError
+from flytepath.authoring.kinds.processes import ProcessFailedError
 from flytepath.errors import DefinitionError, InputError, TypeTransformerFailedError
 from flytepath.types.directories import FlyteDirectory
 from flytepath.types.files import FlyteFile
@@ -220,7 +220,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 SLEEPER = """
 from flytepath import kwtypes
-from flytepath.authoring.container import ContainerTask
+from flytepath.authoring.kinds.container import ContainerTask
 ContainerTask(name="sleeper", image="alpine", command=["sh", "-c", "sleep 1000 & wait"])()
 """
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from flytepath.authoring.context import ExecutionContext, current_context, entered
-from flytepath.authoring.deck import Deck, TimelineDeck, timeit
+from flytepath.authoring.decks.deck import Deck, TimelineDeck, timeit
 from flytepath.errors import DefinitionError
 
 Told = list[tuple[str, str]]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flytepath.authoring.documentation import Description, Documentation, SourceCode
+from flytepath.authoring.declared.documentation import Description, Documentation, SourceCode
 from flytepath.errors import DefinitionError
 
 

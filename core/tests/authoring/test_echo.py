@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from flytepath import kwtypes, task, workflow
-from flytepath.authoring.echo import Echo
+from flytepath.authoring.kinds.echo import Echo
 from flytepath.errors import InputError, TypeTransformerFailedError
 
 one = Echo(name="one", inputs=kwtypes(a=list[int]))

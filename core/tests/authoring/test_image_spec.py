@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flytepath.authoring.image_spec import ImageSpec
+from flytepath.authoring.declared.image_spec import ImageSpec
 from flytepath.errors import DefinitionError
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flytepath.authoring.notifications import Email, Notification, PagerDuty, Slack, WorkflowExecutionPhase
+from flytepath.authoring.declared.notifications import Email, Notification, PagerDuty, Slack, WorkflowExecutionPhase
 from flytepath.errors import DefinitionError
 
 PHASE = WorkflowExecutionPhase

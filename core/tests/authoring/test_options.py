@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flytepath.authoring.notifications import Email, WorkflowExecutionPhase
-from flytepath.authoring.options import (
+from flytepath.authoring.declared.notifications import Email, WorkflowExecutionPhase
+from flytepath.authoring.declared.options import (
     Annotations,
     ConcurrencyPolicy,
     Labels,

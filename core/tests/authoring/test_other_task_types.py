@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from flytepath.authoring.container import ContainerConfig, ContainerTaskType, IOStrategy
-from flytepath.authoring.image_spec import ImageSpec
-from flytepath.authoring.shell import ShellConfig, ShellTaskType
-from flytepath.authoring.sql import SQLConfig, SQLTaskType
-from flytepath.authoring.sqlite import SQLite3Config, SQLite3TaskType
+from flytepath.authoring.declared.image_spec import ImageSpec
+from flytepath.authoring.kinds.container import ContainerConfig, ContainerTaskType, IOStrategy
+from flytepath.authoring.kinds.shell import ShellConfig, ShellTaskType
+from flytepath.authoring.kinds.sql import SQLConfig, SQLTaskType
+from flytepath.authoring.kinds.sqlite import SQLite3Config, SQLite3TaskType
 from flytepath.model.types import LiteralType
 from flytepath.plugin import TaskDeclaration
 from flytepath.testing import TaskTypeConformance

@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from flytepath.authoring.pod_template import PodTemplate
+from flytepath.authoring.declared.pod_template import PodTemplate
 from flytepath.errors import DefinitionError
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flytepath.authoring.renderers.charts import BoxRenderer, GanttChartRenderer
-from flytepath.authoring.renderers.pictures import FigureRenderer, ImageRenderer
-from flytepath.authoring.renderers.tables import FrameProfilingRenderer, TableRenderer, TopFrameRenderer, table
-from flytepath.authoring.renderers.text import MarkdownRenderer, PythonDependencyRenderer, SourceCodeRenderer
-from flytepath.authoring.renderers.values import render_value
+from flytepath.authoring.decks.renderers.charts import BoxRenderer, GanttChartRenderer
+from flytepath.authoring.decks.renderers.pictures import FigureRenderer, ImageRenderer
+from flytepath.authoring.decks.renderers.tables import FrameProfilingRenderer, TableRenderer, TopFrameRenderer, table
+from flytepath.authoring.decks.renderers.text import MarkdownRenderer, PythonDependencyRenderer, SourceCodeRenderer
+from flytepath.authoring.decks.renderers.values import render_value
 from flytepath.errors import DefinitionError, TypeTransformerFailedError
 
 EVIL = "<script>alert(1)</script>"

@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from flytepath.authoring.schedules import CronSchedule, FixedRate, cron_fields, schedule_from_json
+from flytepath.authoring.declared.schedules import CronSchedule, FixedRate, cron_fields, schedule_from_json
 from flytepath.errors import DefinitionError
 from hypothesis import given
 from hypothesis import strategies as st

@@ -11,7 +11,7 @@ from typing import Any
 import fsspec
 import pytest
 from flytepath import task, workflow
-from flytepath.authoring.sensors import BaseSensor, FileSensor, SensorTimeoutError
+from flytepath.authoring.kinds.sensors import BaseSensor, FileSensor, SensorTimeoutError
 from flytepath.errors import DefinitionError, InputError, MissingAnnotationError, TypeTransformerFailedError
 from flytepath.types.transfers import FileAccessError
 

@@ -18,9 +18,9 @@ from typing import Any
 import pandas as pd
 import pytest
 from flytepath import kwtypes, workflow
-from flytepath.authoring.processes import ProcessFailedError
-from flytepath.authoring.shell import OutputLocation, RawShellTask, ShellTask, get_raw_shell_task
-from flytepath.authoring.shell_script import Place, rendered
+from flytepath.authoring.kinds.processes import ProcessFailedError
+from flytepath.authoring.kinds.shell import OutputLocation, RawShellTask, ShellTask, get_raw_shell_task
+from flytepath.authoring.kinds.shell_script import Place, rendered
 from flytepath.errors import DefinitionError, InputError, PluginNotFoundError, TypeTransformerFailedError
 from flytepath.types.directories import FlyteDirectory
 from flytepath.types.files import FlyteFile
@@ -349,7 +349,7 @@ def test_a_relative_script_file_starts_here_or_beside_the_module(
     module = tmp_path / "code" / "module.py"
     module.parent.mkdir()
     (module.parent / "script.sh").write_text("echo beside")
-    source = "from flytepath.authoring.shell import ShellTask\nt = ShellTask(name='t', script_file='script.sh')"
+    source = "from flytepath.authoring.kinds.shell import ShellTask\nt = ShellTask(name='t', script_file='script.sh')"
     monkeypatch.chdir(tmp_path)
     space: dict[str, Any] = {}
     exec(compile(source, str(module), "exec"), space)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flytepath import kwtypes, workflow
 from flytepath.authoring.call import task_type_name, task_type_of
-from flytepath.authoring.sql import SQLTask
+from flytepath.authoring.kinds.sql import SQLTask
 from flytepath.errors import DefinitionError, InputError
 from flytepath.model.literal import canonical_json
 from flytepath.plugin import Identifier, Statement, compile_sql, render_sql

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 from flytepath import kwtypes, task, workflow
 from flytepath.authoring.call import task_type_name
-from flytepath.authoring.sqlite import QueryFailedError, SQLite3Config, SQLite3Task, frame_of
+from flytepath.authoring.kinds.sqlite import QueryFailedError, SQLite3Config, SQLite3Task, frame_of
 from flytepath.errors import DefinitionError, InputError, TypeTransformerFailedError
 from flytepath.plugin import Identifier
 from flytepath.types.files import FlyteFile

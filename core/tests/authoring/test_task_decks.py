@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from flytepath.authoring.context import ExecutionContext, current_context
-from flytepath.authoring.deck import DeckField
+from flytepath.authoring.decks.deck import DeckField
 from flytepath.authoring.task import task
 
 

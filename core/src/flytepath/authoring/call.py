@@ -221,7 +221,7 @@ def _steps(
     with entered(context):
         _check_boundary(task, task.input_codecs, inputs, context, on_check, "reading")
         if task.settings.decks:
-            from flytepath.authoring.task_decks import write_decks_before
+            from flytepath.authoring.decks.task_decks import write_decks_before
 
             write_decks_before(task, context, inputs)
         with ExitStack() as stack:
@@ -245,7 +245,7 @@ def _steps(
         outputs = _settled(task, context, task.as_outputs(result))
         _check_boundary(task, task.output_codecs, outputs, context, on_check, "writing")
         if task.settings.decks:
-            from flytepath.authoring.task_decks import write_decks_after
+            from flytepath.authoring.decks.task_decks import write_decks_after
 
             write_decks_after(task, context, outputs)
         return outputs

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flytepath.authoring.checkpoint import Checkpoint
-    from flytepath.authoring.deck import Deck, TimelineDeck
+    from flytepath.authoring.decks.deck import Deck, TimelineDeck
     from flytepath.authoring.secrets import SecretsManager
     from flytepath.authoring.stats import NoStats
     from flytepath.model.identity import Identity, Tenant
@@ -246,7 +246,7 @@ class ExecutionContext:
     @property
     def default_deck(self) -> Deck:
         """A deck that every task has, named ``Default``."""
-        from flytepath.authoring.deck import DEFAULT_DECK, Deck
+        from flytepath.authoring.decks.deck import DEFAULT_DECK, Deck
 
         found = (self._decks or {}).get(DEFAULT_DECK)
         if found is None:
@@ -257,7 +257,7 @@ class ExecutionContext:
     @property
     def timeline_deck(self) -> TimelineDeck:
         """A deck of what took how long."""
-        from flytepath.authoring.deck import TIMELINE_DECK, TimelineDeck
+        from flytepath.authoring.decks.deck import TIMELINE_DECK, TimelineDeck
 
         found = (self._decks or {}).get(TIMELINE_DECK)
         if not isinstance(found, TimelineDeck):
@@ -267,7 +267,7 @@ class ExecutionContext:
 
     def add_deck(self, name: str, html: str) -> None:
         """Keep ``html`` as a deck of this attempt at once, also if the attempt fails afterwards."""
-        from flytepath.authoring.deck import Deck
+        from flytepath.authoring.decks.deck import Deck
 
         self.keep_deck(Deck(name, html, auto_add_to_deck=False))
         self._report(name, html)

@@ -12,9 +12,9 @@ from flytepath.authoring.workflow import Workflow
 from flytepath.errors import DefinitionError, LaunchPlanError, TypeTransformerFailedError
 
 if TYPE_CHECKING:
-    from flytepath.authoring.notifications import Notification
-    from flytepath.authoring.options import Annotations, ConcurrencyPolicy, Labels, RawOutputDataConfig
-    from flytepath.authoring.schedules import CronSchedule, FixedRate
+    from flytepath.authoring.declared.notifications import Notification
+    from flytepath.authoring.declared.options import Annotations, ConcurrencyPolicy, Labels, RawOutputDataConfig
+    from flytepath.authoring.declared.schedules import CronSchedule, FixedRate
 
 _plans: dict[str, LaunchPlan] = {}
 _SETTINGS = (
@@ -287,9 +287,9 @@ def _checked(name: str, workflow: Entity, what: str, key: str, value: Any) -> An
 
 
 def _read_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    from flytepath.authoring.notifications import Notification
-    from flytepath.authoring.options import Annotations, ConcurrencyPolicy, Labels
-    from flytepath.authoring.schedules import CronSchedule, FixedRate
+    from flytepath.authoring.declared.notifications import Notification
+    from flytepath.authoring.declared.options import Annotations, ConcurrencyPolicy, Labels
+    from flytepath.authoring.declared.schedules import CronSchedule, FixedRate
 
     kinds = {
         "schedule": (CronSchedule, FixedRate),

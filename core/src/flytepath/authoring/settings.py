@@ -11,10 +11,10 @@ from flytepath.errors import DefinitionError
 from flytepath.model.resources import Resources
 
 if TYPE_CHECKING:
-    from flytepath.authoring.caching import Cache
-    from flytepath.authoring.documentation import Documentation
-    from flytepath.authoring.image_spec import ImageSpec
-    from flytepath.authoring.pod_template import PodTemplate
+    from flytepath.authoring.declared.caching import Cache
+    from flytepath.authoring.declared.documentation import Documentation
+    from flytepath.authoring.declared.image_spec import ImageSpec
+    from flytepath.authoring.declared.pod_template import PodTemplate
     from flytepath.model.accelerators import Accelerator
     from flytepath.model.secret import Secret
 
@@ -169,7 +169,7 @@ class _Reader:
         return requests or NO_RESOURCES, limits or NO_RESOURCES
 
     def caching(self, inputs: tuple[str, ...], function: Callable[..., Any] | None) -> Caching | None:
-        from flytepath.authoring.caching import Cache, VersionParameters
+        from flytepath.authoring.declared.caching import Cache, VersionParameters
 
         cache: bool | Cache = self._given.get("cache", False)
         loose = [n for n in ("cache_version", "cache_serialize", "cache_ignore_input_vars") if self._given.get(n)]
@@ -217,7 +217,7 @@ class _Reader:
         value = self._given.get("container_image")
         if value is None or (isinstance(value, str) and value):
             return value
-        from flytepath.authoring.image_spec import ImageSpec
+        from flytepath.authoring.declared.image_spec import ImageSpec
 
         if not isinstance(value, ImageSpec):
             raise self.wrong("container_image", "the name of an image, or ImageSpec(...)")
@@ -227,7 +227,7 @@ class _Reader:
         value = self._given.get("pod_template")
         if value is None:
             return None
-        from flytepath.authoring.pod_template import PodTemplate
+        from flytepath.authoring.declared.pod_template import PodTemplate
 
         if not isinstance(value, PodTemplate):
             raise self.wrong("pod_template", "PodTemplate(...)")
@@ -264,7 +264,7 @@ class _Reader:
         value = self._given.get("docs", "")
         if isinstance(value, str):
             return value
-        from flytepath.authoring.documentation import Documentation
+        from flytepath.authoring.declared.documentation import Documentation
 
         if not isinstance(value, Documentation):
             raise self.wrong("docs", "Documentation(...)")
@@ -280,7 +280,7 @@ class _Reader:
             )
         if not (enable if enable is not None else disable is False):
             return ()
-        from flytepath.authoring.deck import DeckField
+        from flytepath.authoring.decks.deck import DeckField
 
         fields = self._given.get("deck_fields", tuple(DeckField))
         if not isinstance(fields, list | tuple) or not all(isinstance(item, DeckField) for item in fields):

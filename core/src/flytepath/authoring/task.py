@@ -15,11 +15,11 @@ from flytepath.types import attempt_folder
 from flytepath.types.named_types import NamedTypes
 
 if TYPE_CHECKING:
-    from flytepath.authoring.caching import Cache
-    from flytepath.authoring.deck import DeckField
-    from flytepath.authoring.documentation import Documentation
-    from flytepath.authoring.image_spec import ImageSpec
-    from flytepath.authoring.pod_template import PodTemplate
+    from flytepath.authoring.decks.deck import DeckField
+    from flytepath.authoring.declared.caching import Cache
+    from flytepath.authoring.declared.documentation import Documentation
+    from flytepath.authoring.declared.image_spec import ImageSpec
+    from flytepath.authoring.declared.pod_template import PodTemplate
     from flytepath.model.accelerators import Accelerator
     from flytepath.model.resources import Resources
     from flytepath.model.secret import Secret

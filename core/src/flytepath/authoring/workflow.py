@@ -14,8 +14,8 @@ from flytepath.authoring.task import full_name, take_names
 from flytepath.errors import CompileError, CycleError, DefinitionError, UnboundOutputError
 
 if TYPE_CHECKING:
-    from flytepath.authoring.documentation import Documentation
-    from flytepath.authoring.options import Options, WorkflowFailurePolicy
+    from flytepath.authoring.declared.documentation import Documentation
+    from flytepath.authoring.declared.options import Options, WorkflowFailurePolicy
 
 _NO_PLAIN_BODY = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 FAILURE_POLICIES = ("fail_immediately", "fail_after_executable_nodes_complete")

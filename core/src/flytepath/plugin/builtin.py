@@ -21,23 +21,23 @@ def flytepath_task_types() -> list[TaskTypeDeclaration]:
         TaskTypeDeclaration(name="python", task_type="flytepath.plugin.task_type:TaskType"),
         TaskTypeDeclaration(
             name="shell",
-            task_type="flytepath.authoring.shell:ShellTaskType",
-            config="flytepath.authoring.shell:ShellConfig",
+            task_type="flytepath.authoring.kinds.shell:ShellTaskType",
+            config="flytepath.authoring.kinds.shell:ShellConfig",
         ),
         TaskTypeDeclaration(
             name="container",
-            task_type="flytepath.authoring.container:ContainerTaskType",
-            config="flytepath.authoring.container:ContainerConfig",
+            task_type="flytepath.authoring.kinds.container:ContainerTaskType",
+            config="flytepath.authoring.kinds.container:ContainerConfig",
         ),
         TaskTypeDeclaration(
             name="sql",
-            task_type="flytepath.authoring.sql:SQLTaskType",
-            config="flytepath.authoring.sql:SQLConfig",
+            task_type="flytepath.authoring.kinds.sql:SQLTaskType",
+            config="flytepath.authoring.kinds.sql:SQLConfig",
         ),
         TaskTypeDeclaration(
             name="sqlite3",
-            task_type="flytepath.authoring.sqlite:SQLite3TaskType",
-            config="flytepath.authoring.sqlite:SQLite3Config",
+            task_type="flytepath.authoring.kinds.sqlite:SQLite3TaskType",
+            config="flytepath.authoring.kinds.sqlite:SQLite3Config",
         ),
     ]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from flytepath.authoring.notifications import Notification
+from flytepath.authoring.declared.notifications import Notification
 from flytepath.errors import DefinitionError
 from flytepath.model.declared import (
     Declared,

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from flytepath.authoring.renderers.tables import column_values, frame_kind
+from flytepath.authoring.decks.renderers.tables import column_values, frame_kind
 from flytepath.errors import TypeTransformerFailedError
 
 _WIDTH: Final = 720

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from flytepath.authoring.shell_script import Place
+from flytepath.authoring.kinds.shell_script import Place
 from flytepath.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol, runtime_checkable
 
-from flytepath.authoring.renderers.pictures import FigureRenderer, ImageRenderer, figure_library, is_pil_image
-from flytepath.authoring.renderers.tables import TopFrameRenderer, frame_kind, table
+from flytepath.authoring.decks.renderers.pictures import FigureRenderer, ImageRenderer, figure_library, is_pil_image
+from flytepath.authoring.decks.renderers.tables import TopFrameRenderer, frame_kind, table
 
 log = logging.getLogger("flytepath")
 

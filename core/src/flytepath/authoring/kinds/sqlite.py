@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
-from flytepath.authoring.sql import SQLTask
+from flytepath.authoring.kinds.sql import SQLTask
 from flytepath.errors import DefinitionError, InputError, TaskFailedError
 from flytepath.plugin.sql import Statement, compile_sql, render_sql
 from flytepath.plugin.task_type import TaskType

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from flytepath.authoring.container import TEMPLATE, ContainerConfig, IOStrategy, MetadataFormat
 from flytepath.authoring.context import LOCAL_EXECUTION
-from flytepath.authoring.processes import ProcessFailedError, ProcessResult, failure, run_process
-from flytepath.authoring.written_outputs import read_output
+from flytepath.authoring.kinds.container import TEMPLATE, ContainerConfig, IOStrategy, MetadataFormat
+from flytepath.authoring.kinds.processes import ProcessFailedError, ProcessResult, failure, run_process
+from flytepath.authoring.kinds.written_outputs import read_output
 from flytepath.errors import DefinitionError, InputError, TaskFailedError
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from flytepath.errors import DefinitionError
 from flytepath.model.declared import need_flag, need_texts, set_field
 
 if TYPE_CHECKING:
-    from flytepath.authoring.image_spec import ImageSpec
-    from flytepath.authoring.pod_template import PodTemplate
+    from flytepath.authoring.declared.image_spec import ImageSpec
+    from flytepath.authoring.declared.pod_template import PodTemplate
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -262,8 +262,8 @@ class Artifact(Declared):
         context.get(_MADE).append((o, bound))
         for described in (card, *args):
             if described is not None:
-                from flytepath.authoring.deck import Deck
-                from flytepath.authoring.renderers.text import MarkdownRenderer
+                from flytepath.authoring.decks.deck import Deck
+                from flytepath.authoring.decks.renderers.text import MarkdownRenderer
 
                 if isinstance(described, str):
                     content = MarkdownRenderer().to_html(described)

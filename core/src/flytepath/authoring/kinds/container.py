@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
+from flytepath.authoring.kinds.written_outputs import check_output_kind
 from flytepath.authoring.task import PythonInstanceTask
-from flytepath.authoring.written_outputs import check_output_kind
 from flytepath.errors import DefinitionError
 from flytepath.plugin.task_type import TaskType
 
 if TYPE_CHECKING:
-    from flytepath.authoring.image_spec import ImageSpec
+    from flytepath.authoring.declared.image_spec import ImageSpec
     from flytepath.model.types import LiteralType
     from flytepath.plugin.task_type import CallBody, Json, TaskContext, TaskDeclaration
 
@@ -108,7 +108,7 @@ class ContainerTaskType(TaskType):
         return payload
 
     def execute(self, context: TaskContext, inputs: Mapping[str, Any], call_body: CallBody) -> Any:
-        from flytepath.authoring.container_run import run_container
+        from flytepath.authoring.kinds.container_run import run_container
 
         return run_container(context, inputs)
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flytepath.authoring.context import ExecutionContext, current_context
-from flytepath.authoring.processes import ProcessFailedError, ProcessResult, failure, run_process
-from flytepath.authoring.promise import caller_line
-from flytepath.authoring.shell_script import (
+from flytepath.authoring.kinds.processes import ProcessFailedError, ProcessResult, failure, run_process
+from flytepath.authoring.kinds.shell_script import (
     Piece,
     Place,
     assignments,
@@ -21,9 +20,10 @@ from flytepath.authoring.shell_script import (
     parse_template,
     rendered,
 )
-from flytepath.authoring.shell_values import VARIABLE, Values, joined, without_nul
+from flytepath.authoring.kinds.shell_values import VARIABLE, Values, joined, without_nul
+from flytepath.authoring.kinds.written_outputs import check_output_kind, read_output
+from flytepath.authoring.promise import caller_line
 from flytepath.authoring.task import PythonInstanceTask
-from flytepath.authoring.written_outputs import check_output_kind, read_output
 from flytepath.errors import DefinitionError, InputError
 from flytepath.plugin.task_type import TaskType
 

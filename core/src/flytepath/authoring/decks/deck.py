@@ -113,8 +113,8 @@ class TimelineDeck(Deck):
         """A bar for each step, and a table of its times."""
         if not self._steps:
             return super().html
-        from flytepath.authoring.renderers.charts import GanttChartRenderer
-        from flytepath.authoring.renderers.tables import table
+        from flytepath.authoring.decks.renderers.charts import GanttChartRenderer
+        from flytepath.authoring.decks.renderers.tables import table
 
         rows = [(name, f"{wall:.3f}", f"{cpu:.3f}") for name, _, _, wall, cpu in self._steps]
         chart = GanttChartRenderer().to_html([(name, start, end) for name, start, end, _, _ in self._steps])

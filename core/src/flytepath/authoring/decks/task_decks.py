@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from flytepath.authoring.deck import Deck, DeckField
+from flytepath.authoring.decks.deck import Deck, DeckField
 
 if TYPE_CHECKING:
     from flytepath.authoring.context import ExecutionContext
@@ -20,7 +20,7 @@ def write_decks_before(task: Task, context: ExecutionContext, inputs: Mapping[st
     if DeckField.INPUT in fields:
         _keep(context, DeckField.INPUT, values_deck(inputs, _markers(task.input_codecs)))
     if DeckField.SOURCE_CODE in fields and task.function is not None:
-        from flytepath.authoring.renderers.text import SourceCodeRenderer
+        from flytepath.authoring.decks.renderers.text import SourceCodeRenderer
 
         _keep(context, DeckField.SOURCE_CODE, SourceCodeRenderer().to_html(task.function))
     if DeckField.DEPENDENCIES in fields:
@@ -40,7 +40,7 @@ def values_deck(values: Mapping[str, Any], markers: Mapping[str, Iterable[Any]])
         >>> values_deck({"x": 3}, {})
         '<h3>x</h3><pre>3</pre>'
     """
-    from flytepath.authoring.renderers.values import render_value
+    from flytepath.authoring.decks.renderers.values import render_value
 
     return "".join(
         f"<h3>{html.escape(name)}</h3>{render_value(value, markers.get(name, ()))}" for name, value in values.items()
@@ -50,7 +50,7 @@ def values_deck(values: Mapping[str, Any], markers: Mapping[str, Iterable[Any]])
 @cache
 def _dependencies() -> str:
     """The same for every attempt of this process."""
-    from flytepath.authoring.renderers.text import PythonDependencyRenderer
+    from flytepath.authoring.decks.renderers.text import PythonDependencyRenderer
 
     return PythonDependencyRenderer().to_html()
 

@@ -6,7 +6,7 @@ import html
 import inspect
 from typing import Any
 
-from flytepath.authoring.renderers.tables import table
+from flytepath.authoring.decks.renderers.tables import table
 
 
 class MarkdownRenderer:

@@ -1,0 +1,1 @@
+"""Reports that tasks write for people, and how values look in them."""

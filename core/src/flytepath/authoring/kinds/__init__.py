@@ -1,0 +1,1 @@
+"""Kinds of tasks that are no plain function: scripts, containers, queries, sensors."""
