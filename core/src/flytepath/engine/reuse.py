@@ -58,7 +58,9 @@ class Reuses:
             return None
         key = _key(node, {name: literal.hash or literal.digest for name, literal in inputs.items()})
         if not self._overwrite and not task.cache.overwrite:
-            outputs = self._cache.get(key)
+            # What this very execution has just computed may not have been put there yet.
+            fresh = next((outputs for known, outputs, _ in self._new if known == key), None)
+            outputs = self._cache.get(key) if fresh is None else fresh
             if outputs is not None and self._are_there(outputs):
                 return Found(key, outputs)
             if outputs is not None:
