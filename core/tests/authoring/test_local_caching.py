@@ -402,3 +402,25 @@ def test_a_cached_task_needs_a_version() -> None:
         @task(cache=Cache(version="1", ignored_inputs=("z",)))
         def unknown(x: int) -> int:
             return x
+
+
+def test_a_hash_travels_from_the_task_that_gave_the_value() -> None:
+    calls: list[list[str]] = []
+
+    @task
+    def made(seed: str) -> Annotated[list[str], HashMethod(lambda value: "the same")]:
+        return [seed]
+
+    @task(cache=True, cache_version="1")
+    def used(value: list[str]) -> str:
+        calls.append(value)
+        return value[0]
+
+    @workflow
+    def flow() -> tuple[str, str]:
+        first = used(value=made(seed="a"))
+        second = used(value=made(seed="b"))
+        return first, second
+
+    assert flow() == ("a", "a")
+    assert calls == [["a"]]

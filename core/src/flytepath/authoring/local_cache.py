@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -32,6 +33,7 @@ _open: dict[str, tuple[OutputCache, BlobFolder]] = {}
 #: The calls that are being computed, of tasks that let one of several equal calls run at a time.
 _turns: WeakValueDictionary[str, Any] = WeakValueDictionary()
 _turns_lock = threading.Lock()
+_hashes: ContextVar[Mapping[str, str] | None] = ContextVar("flytepath_hashes", default=None)
 
 
 class Slot:
@@ -111,6 +113,8 @@ def cache_key_of(task: Task, inputs: Mapping[str, Any], blobs: BlobFolder) -> st
     if caching is None:
         raise ValueError(f"{task.name} is not cached")
     ignored = caching.ignored
+    given = _hashes.get() or {}
+    _hashes.set(None)  # they are this call's, and not of those its body makes
     literals: dict[str, Literal] = {
         name: task.input_codecs[name].encode(value, blobs) for name, value in inputs.items() if name not in ignored
     }
@@ -118,9 +122,19 @@ def cache_key_of(task: Task, inputs: Mapping[str, Any], blobs: BlobFolder) -> st
         task=task.name,
         interface=_interface(task),
         version=caching.version,
-        inputs={name: literal.hash or literal.digest for name, literal in literals.items()},
+        inputs={name: given.get(name) or literal.hash or literal.digest for name, literal in literals.items()},
         ignored=ignored,
     )
+
+
+@contextmanager
+def hashes_given(hashes: Mapping[str, str]) -> Iterator[None]:
+    """Let the next call take ``hashes`` for its inputs: those that travel with the values in a durable run."""
+    token = _hashes.set(hashes)
+    try:
+        yield
+    finally:
+        _hashes.reset(token)
 
 
 def _interface(task: Task) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from flytepath.authoring.conditional import Branch
 from flytepath.authoring.graph import Graph, GraphNode, rebuilt
 from flytepath.authoring.promise import Promise, part_of
+from flytepath.authoring.task import Task
 
 Results = dict[Any, dict[str, Any]]
 
@@ -53,6 +54,17 @@ def _where(node: GraphNode, error: Exception) -> str:
     return inside if isinstance(node.entity, Branch) else f"{node.path}/{inside}"
 
 
+def _hashes(node: GraphNode, inputs: Mapping[str, Any]) -> dict[str, str]:
+    """What stands for inputs in cache keys, where the task that gave them says it."""
+    found: dict[str, str] = {}
+    for name, bound in node.inputs.items():
+        if type(bound) is Promise and not bound._fp_path and isinstance(bound._fp_node, GraphNode):
+            codec = bound._fp_node.entity.output_codecs.get(bound._fp_name)
+            if codec is not None and codec.hasher is not None:
+                found[name] = codec.hasher(inputs[name])
+    return found
+
+
 def _run_node(node: GraphNode, value_of: Any, results: Results) -> None:
     entity = node.entity
     if isinstance(entity, Branch):
@@ -62,7 +74,15 @@ def _run_node(node: GraphNode, value_of: Any, results: Results) -> None:
         return
     if node.overrides is not None:
         entity = node.overrides.entity(entity)
-    returned = entity.run_here({name: value_of(bound) for name, bound in node.inputs.items()})
+    inputs = {name: value_of(bound) for name, bound in node.inputs.items()}
+    hashes = _hashes(node, inputs) if isinstance(entity, Task) and entity.settings.caching is not None else None
+    if hashes:
+        from flytepath.authoring.local_cache import hashes_given
+
+        with hashes_given(hashes):
+            returned = entity.run_here(inputs)
+    else:
+        returned = entity.run_here(inputs)
     names = tuple(entity.outputs)
     if entity.has_one_output:
         results[node] = {names[0]: returned}
