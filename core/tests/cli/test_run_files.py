@@ -54,6 +54,7 @@ FLOW = """
     def whole() -> tuple[str, CSVFile]:
         first = write(text="1")
         second = write(text="2")
+        first >> second  # both write to the same place
         return joined(lines=numbers(parts=shelve(first=first, second=second))), first
 
     @task
