@@ -133,11 +133,15 @@ def resume(execution: str, as_json: bool) -> None:
         follow(client, scope, execution, tasks, as_json=as_json, done=done)
 
 
+#: What may be typed in place of --approve and --reject.
+_ANSWERS = {"yes": True, "true": True, "approve": True, "no": False, "false": False, "reject": False}
+
+
 @executions.command("signal")
 @click.argument("execution", metavar="ID")
 @click.argument("name", metavar="NAME")
 @click.argument("value", required=False)
-@click.option("--approve/--reject", default=None, help="Answer an approval; yes without VALUE.")
+@click.option("--approve/--reject", default=None, help="Answer an approval.")
 def signal(execution: str, name: str, value: str | None, approve: bool | None) -> None:
     """Answer gate NAME (or the node at path NAME): approve it, or give the VALUE it waits for, as JSON or text."""
     from flytepath.cli.signals import read_value
@@ -152,10 +156,10 @@ def signal(execution: str, name: str, value: str | None, approve: bool | None) -
         scope = Scope.of_this_user(Tenant(view.project, view.domain))
         wanted = client.gate_type(scope, execution, name)
         if wanted is None:
-            agreed = value is None or value.lower() in ("yes", "true", "approve")
-            if value is not None and not agreed and value.lower() not in ("no", "false", "reject"):
+            agreed = approve if value is None else _ANSWERS.get(value.lower())
+            if agreed is None:  # nothing is approved by omission
                 raise UsageError(f"{name} waits for an approval", expected="--approve or --reject", actual=value)
-            client.signal(scope, execution, name, approve=agreed if approve is None else approve)
+            client.signal(scope, execution, name, approve=agreed)
         elif value is None:
             raise UsageError(f"{name} waits for a value", place=name, expected=str(wanted))
         else:
@@ -244,9 +248,12 @@ def follow(
     else:
         for name, literal in view.outputs.items():
             click.echo(f"{name} = {show_literal(literal)}")
-        for deck in view.decks:
-            click.echo(f"deck {deck.name!r} of {deck.node}: {deck.uri}")
         if view.decks:
+            by_node: dict[str, list[str]] = {}
+            for deck in view.decks:
+                by_node.setdefault(deck.node, []).append(deck.name)
+            for node, names in by_node.items():
+                click.echo(f"decks of {node}: {', '.join(names)}")
             click.echo(f"write the decks as HTML files with: flytepath executions deck {execution}", err=True)
     if view.status != "succeeded":
         if not as_json:

@@ -172,5 +172,5 @@ def _run(loaded: Any, entity: Any, inputs: Mapping[str, Any], settings: RunSetti
         )
         if not settings.as_json:
             click.echo(f"execution {execution} of {identity}", err=True)
-        tasks = {node.path: node.task or node.graph or node.name or node.kind for node in spec.nodes}
+        tasks = {node.path: node.name or node.task or node.graph or node.kind for node in spec.nodes}
         follow(client, scope, execution, tasks, as_json=settings.as_json, in_process=settings.in_process)

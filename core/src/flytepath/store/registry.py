@@ -101,7 +101,9 @@ class Registry:
         found = self._database.read(lambda connection: _find(connection, identity, kind))
         if found is None:
             raise NotFoundError(
-                f"there is no {kind} {identity}", place=str(identity), hint="register it, or look at its versions"
+                f"there is no {kind} {identity}",
+                place=str(identity),
+                hint=f"register it: flytepath register PATH --version {identity.version}",
             )
         return found
 
