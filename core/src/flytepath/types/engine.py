@@ -6,10 +6,12 @@ handles a type is decided when the codec is compiled and never looked at again.
 
 from __future__ import annotations
 
+import gc
 import types
 import typing
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
@@ -108,7 +110,8 @@ class Codec(Generic[T]):
             return converter.encode_literal(value, sink)
         refs: list[BlobRef] = []
         try:
-            payload = converter.encode(value, sink, refs)
+            with _collector_paused(isinstance(value, _CONTAINERS) and len(value) > _MANY):
+                payload = converter.encode(value, sink, refs)
             content = canonical_json(payload)
         except RecursionError as error:
             raise _too_deep(self.python_type) from error
@@ -125,11 +128,12 @@ class Codec(Generic[T]):
         if isinstance(converter, EmbeddedConverter):
             return typing.cast(T, converter.decode_literal(literal, source))
         try:
-            if literal.format == JSON_FORMAT and literal.is_offloaded:
-                literal = _inlined(literal, source)
-            if literal.type != self.literal_type:
-                literal = self._cast(literal)
-            return converter.decode(literal.data, source, literal.refs)
+            with _collector_paused(literal.is_offloaded):
+                if literal.format == JSON_FORMAT and literal.is_offloaded:
+                    literal = _inlined(literal, source)
+                if literal.type != self.literal_type:
+                    literal = self._cast(literal)
+                return converter.decode(literal.data, source, literal.refs)
         except RecursionError as error:
             raise _too_deep(self.python_type) from error
 
@@ -166,6 +170,25 @@ def _hasher(t: Any, markers: tuple[Any, ...]) -> Callable[[Any], str] | None:
     from flytepath.types.hashing import hasher_of
 
     return hasher_of(t, markers)
+
+
+_CONTAINERS = (list, dict, tuple, set, frozenset)
+#: A container with more items than this is worth pausing the collector for.
+_MANY = 1000
+
+
+@contextmanager
+def _collector_paused(really: bool) -> Iterator[None]:
+    """Without garbage collection, where ``really``: thousands of objects are made that all live on, and each pass of
+    the collector over a large process would cost more than making them."""
+    if not really or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _inlined(literal: Literal, source: BlobSource) -> Literal:
