@@ -161,7 +161,7 @@ def _returned(task: Task, outputs: Any) -> Any:
     if task.has_one_output:
         for key, value in outputs.items():
             return task.checked_output(key, value)
-    return task.returned({key: task.checked_output(key, value) for key, value in outputs.items()})
+    return task.checked(outputs)
 
 
 def _ignore(_variable: str, _side: str, _checker: str, _report: BoundaryReport) -> None:

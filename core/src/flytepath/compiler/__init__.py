@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flytepath.compiler.entities import compile_dynamic, compile_entity, compile_workflow
+from flytepath.compiler.entities import compile_dynamic, compile_entity
 from flytepath.compiler.inputs import parse_inputs
 from flytepath.compiler.launch_plans import compile_launch_plan
 from flytepath.compiler.tasks import compile_task, entry_of
@@ -12,7 +12,6 @@ __all__ = [
     "compile_entity",
     "compile_launch_plan",
     "compile_task",
-    "compile_workflow",
     "entry_of",
     "parse_inputs",
 ]

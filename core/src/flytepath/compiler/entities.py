@@ -34,12 +34,10 @@ def compile_entity(entity: Entity, tenant: Tenant, sink: BlobSink, fetch: Fetch 
         PluginDeniedError: a task needs a plugin that the policy does not enable for ``tenant``.
         EntityReferenceError: a reference leads nowhere.
     """
-    if isinstance(entity, Workflow):
-        return compile_workflow(entity, tenant, sink, fetch)
     compiler = GraphCompiler(tenant, sink, fetch)
-    if isinstance(entity, LaunchPlan):
-        workflow = compiler.graph_of(entity)
-        return WorkflowSpec(**dict(workflow), tasks=compiler.tasks, graphs=compiler.graphs)
+    if isinstance(entity, Workflow | LaunchPlan):
+        own = compiler.graph_of(entity)
+        return WorkflowSpec(**dict(own), tasks=compiler.tasks, graphs=compiler.graphs)
     graph = Graph(entity.name, {name: codec.literal_type for name, codec in entity.input_codecs.items()})
     node = graph.add(entity, {name: Promise(None, name) for name in entity.inputs})
     node.line = ""
@@ -54,13 +52,6 @@ def compile_entity(entity: Entity, tenant: Tenant, sink: BlobSink, fetch: Fetch 
         graphs=compiler.graphs,
         documentation=(entity.__doc__ or "").strip() if hasattr(entity, "__name__") else "",
     )
-
-
-def compile_workflow(workflow: Workflow, tenant: Tenant, sink: BlobSink, fetch: Fetch | None = None) -> WorkflowSpec:
-    """The closed spec of a workflow for one project and domain; see :func:`compile_entity`."""
-    compiler = GraphCompiler(tenant, sink, fetch)
-    graph = compiler.graph_of(workflow)
-    return WorkflowSpec(**dict(graph), tasks=compiler.tasks, graphs=compiler.graphs)
 
 
 def compile_dynamic(

@@ -80,7 +80,26 @@ class LocalEntry:
     is_folder: bool = False
 
 
-class KeptFolder(Content):
+class FolderContent(Content):
+    """The content of a directory, wherever it is."""
+
+    def file(self, entry: Entry) -> KeptFile | RemoteFile:
+        """The content of one file."""
+        raise NotImplementedError
+
+    def fetch(self, entry: Entry, target: Path) -> None:
+        """Bring one entry below ``target``, unless it is there."""
+        place = target / entry.path
+        if entry.is_folder:
+            place.mkdir(parents=True, exist_ok=True)
+        elif not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            self.file(entry).fetch(place)
+            if entry.executable:
+                place.chmod(place.stat().st_mode | 0o111)
+
+
+class KeptFolder(FolderContent):
     """The content of a directory whose files are blobs; its manifest is a blob itself, read when it is needed.
 
     Args:
@@ -119,19 +138,8 @@ class KeptFolder(Content):
         """The folder ``name`` directly in this one."""
         return KeptFolder(self.source, self.ref, f"{self.below}{name}/", self.at_once)
 
-    def fetch(self, entry: Entry, target: Path) -> None:
-        """Bring one entry below ``target``, unless it is there."""
-        place = target / entry.path
-        if entry.is_folder:
-            place.mkdir(parents=True, exist_ok=True)
-        elif not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            self.file(entry).fetch(place)
-            if entry.executable:
-                place.chmod(place.stat().st_mode | 0o111)
 
-
-class RemoteFolder(Content):
+class RemoteFolder(FolderContent):
     """The content of a directory that is referred to by its URI."""
 
     def __init__(self, uri: str, ref: BlobRef | None = None, at_once: int = AT_ONCE) -> None:
@@ -176,15 +184,6 @@ class RemoteFolder(Content):
     def sub(self, name: str) -> RemoteFolder:
         """The folder ``name`` directly in this one."""
         return RemoteFolder(joined(self.uri, name), at_once=self.at_once)
-
-    def fetch(self, entry: Entry, target: Path) -> None:
-        """Download one entry below ``target``, unless it is there."""
-        place = target / entry.path
-        if entry.is_folder:
-            place.mkdir(parents=True, exist_ok=True)
-        elif not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            self.file(entry).fetch(place)
 
     def version(self) -> str:
         """A digest of what the file system says of the files inside; empty where it says nothing in reasonable time."""

@@ -12,7 +12,7 @@ from flytepath.model.fitting import holds_blobs
 from flytepath.model.literal import BlobRef, Literal, canonical_json
 from flytepath.model.types import LiteralType
 from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json, TypeTransformer
-from flytepath.types.converter import mismatch, type_name, unreadable, within
+from flytepath.types.converter import InPlaceTransformer, mismatch, type_name, unreadable, within
 from flytepath.types.embedded import EmbeddedConverter
 from flytepath.types.recursion import is_recursive
 from flytepath.types.transfers import ScratchBlobs
@@ -195,25 +195,10 @@ def _check(value: Any, t: Any) -> None:
         raise mismatch(value, type_name(t), "a set has no order: convert it with sorted(value)")
 
 
-class IteratorTransformer(TypeTransformer[Any]):
+class IteratorTransformer(InPlaceTransformer):
     """``Iterator[T]``, ``Iterable[T]``, ``Generator[T, ...]``: tasks give any iterable, and get a ``FlyteIterator``."""
 
     format: ClassVar[str] = StreamTransformer.format
-
-    def literal_type(self, t: Any) -> LiteralType:
-        from flytepath.types.engine import codec
-
-        return codec(t).literal_type
-
-    def encode(self, value: Any, t: Any, sink: BlobSink) -> Literal:
-        from flytepath.types.engine import codec
-
-        return codec(t).encode(value, sink)
-
-    def decode(self, literal: Literal, t: Any, source: BlobSource) -> Any:
-        from flytepath.types.engine import codec
-
-        return codec(t).decode(literal, source)
 
     def converter(self, t: Any, resolve: Any) -> Converter[Any]:
         arguments = typing.get_args(t)
