@@ -5,18 +5,17 @@ Everything is timed after one round that loads what is needed, and a workflow's 
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import flytepath
+from flytepath.authoring.call import variables_set
 from flytepath.compiler import compile_entity
 from flytepath.model.identity import Tenant
 from flytepath.testing import MemoryBlobs
@@ -116,7 +115,10 @@ _RATIO = {"direct call of a task": 1 / 100}
 
 def measured(repetitions: int, announce: Callable[[str], None]) -> tuple[list[Result], list[str]]:
     """Medians of every case, beside flytekit where it is installed; and notes on what is not here to compare with."""
-    with tempfile.TemporaryDirectory(prefix="flytepath-benchmarks-") as folder, _home(folder):
+    with (
+        tempfile.TemporaryDirectory(prefix="flytepath-benchmarks-") as folder,
+        variables_set({"FLYTEPATH_HOME": f"{folder}/home", "FLYTEPATH_LOCAL_CACHE": "1"}),
+    ):
         module = flows_of(flytepath, Path(folder))
         ways = _ways(flytepath, module, _CALLS)
         lengths = {1_000: 40.0, 10_000: 400.0}
@@ -157,19 +159,3 @@ def _beside_flytekit(ours: dict[str, float], folder: Path, announce: Callable[[s
         results.append(Result(f"flytekit: {name}", taken))
         results.append(Result(f"{name}, beside flytekit", ours[name], "flytekit", ours[name] / taken, _RATIO.get(name)))
     return results
-
-
-@contextmanager
-def _home(folder: str) -> Iterator[None]:
-    """A home of our own, so that the caches of whoever runs this are left alone."""
-    before = {name: os.environ.get(name) for name in ("FLYTEPATH_HOME", "FLYTEPATH_LOCAL_CACHE")}
-    os.environ["FLYTEPATH_HOME"] = f"{folder}/home"
-    os.environ.pop("FLYTEPATH_LOCAL_CACHE", None)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
