@@ -82,9 +82,15 @@ class ExecutionCreated(_Payload):
     """Somebody asked for a workflow to run. ``spec`` is the digest of the stored graph.
 
     ``variables`` are environment variables of its tasks. With ``overwrite_cache`` no task looks for an earlier result.
+    After ``timeout_seconds`` (0: never) the whole is ended. ``recovers`` names the execution whose successes it takes
+    over, ``relaunches`` the one it repeats, ``plan`` and ``scheduled_at`` the launch plan whose schedule asked for it,
+    and for which moment (seconds since the epoch, UTC).
     """
 
-    added: ClassVar[tuple[str, ...]] = ("overwrite_cache", "variables", "labels", "annotations")
+    added: ClassVar[tuple[str, ...]] = (
+        *("overwrite_cache", "variables", "labels", "annotations"),
+        *("timeout_seconds", "recovers", "relaunches", "plan", "scheduled_at"),
+    )
     type: Literal["execution_created"] = "execution_created"
     project: str
     domain: str
@@ -98,6 +104,11 @@ class ExecutionCreated(_Payload):
     variables: dict[str, str] = {}
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
+    timeout_seconds: float = 0.0
+    recovers: str = ""
+    relaunches: str = ""
+    plan: str = ""
+    scheduled_at: float = 0.0
 
 
 class ExecutionOwned(_Payload):
@@ -109,12 +120,39 @@ class ExecutionOwned(_Payload):
 
 
 class AttemptStarted(_Payload):
-    """A node's attempt was handed to a worker. ``system`` counts the restarts that were charged to nobody's code."""
+    """A node's attempt was handed to the workers. ``interruptible``: it may run where it can be taken away."""
 
+    added: ClassVar[tuple[str, ...]] = ("interruptible",)
     type: Literal["attempt_started"] = "attempt_started"
     node: str
     attempt: int
     inputs: LiteralDigests = {}
+    interruptible: bool = False
+
+
+class ItemsStarted(_Payload):
+    """Attempts of several items of the map ``node``: ``(index, attempt)`` of each.
+
+    What an item is given follows from the inputs of the map.
+    """
+
+    type: Literal["items_started"] = "items_started"
+    node: str
+    items: tuple[tuple[int, int], ...]
+
+
+class ItemsSucceeded(_Payload):
+    """Several items of the map ``node`` have their outputs and never run again.
+
+    For each item ``(index, attempt, digests)``, with the digests in the order of ``names``, and what its attempt used:
+    ``(wall seconds, CPU seconds, peak bytes of memory)``.
+    """
+
+    type: Literal["items_succeeded"] = "items_succeeded"
+    node: str
+    names: tuple[str, ...]
+    items: tuple[tuple[int, int, tuple[str, ...]], ...]
+    usage: tuple[tuple[float, float, int], ...] = ()
 
 
 class AttemptLost(_Payload):
@@ -208,15 +246,19 @@ class HandlerStarted(_Payload):
 
 
 class NodeSucceeded(_Payload):
-    """A node has its outputs. Never runs again. ``cached`` is the key they were found under, if they were."""
+    """A node has its outputs. Never runs again. ``cached`` is the key they were found under, if they were.
 
-    added: ClassVar[tuple[str, ...]] = ("cached",)
+    ``recovered`` is the execution they were taken over from, if they were.
+    """
+
+    added: ClassVar[tuple[str, ...]] = ("cached", "recovered")
     type: Literal["node_succeeded"] = "node_succeeded"
     node: str
     attempt: int
     outputs: LiteralDigests = {}
     usage: Usage = Usage()
     cached: str = ""
+    recovered: str = ""
 
 
 class NodeFailed(_Payload):
@@ -277,6 +319,26 @@ class AbortRequested(_Payload):
     reason: str = ""
 
 
+class ExecutionPaused(_Payload):
+    """Somebody asked that nothing new starts; what runs goes on."""
+
+    type: Literal["execution_paused"] = "execution_paused"
+    reason: str = ""
+
+
+class ExecutionContinued(_Payload):
+    """Somebody asked that a paused execution goes on."""
+
+    type: Literal["execution_continued"] = "execution_continued"
+
+
+class DeadlinePassed(_Payload):
+    """The time that the whole execution was given is over: what runs is ended, nothing new starts."""
+
+    type: Literal["deadline_passed"] = "deadline_passed"
+    error: ErrorRecord
+
+
 class ExecutionSucceeded(_Payload):
     """All outputs are there."""
 
@@ -303,6 +365,8 @@ Payload = Annotated[
     ExecutionCreated
     | ExecutionOwned
     | AttemptStarted
+    | ItemsStarted
+    | ItemsSucceeded
     | AttemptLost
     | AttemptFailed
     | NodeExpanded
@@ -317,6 +381,9 @@ Payload = Annotated[
     | BoundaryChecked
     | LogWritten
     | AbortRequested
+    | ExecutionPaused
+    | ExecutionContinued
+    | DeadlinePassed
     | ExecutionSucceeded
     | ExecutionFailed
     | ExecutionAborted,

@@ -1,14 +1,15 @@
 """The tables, once, for every database: SQLAlchemy Core, nothing here belongs to one dialect.
 
-``events``, ``literals``, ``leases``, ``commands``, ``specs`` and ``entities`` are the truth; ``executions`` is a
-projection of ``events`` that can be dropped and rebuilt. JSON is kept as text in our own ASCII form, so that digests
+``events``, ``literals``, ``leases``, ``commands``, ``specs``, ``entities``, ``activations`` and ``schedules`` are the
+truth; ``executions`` is a projection of ``events`` that can be dropped and rebuilt, and ``snapshots``, ``outputs`` and
+``reservations`` may be lost at any time: what they save is then done again. JSON is kept as text in our own ASCII form, so that digests
 and numbers survive any driver. The migrations under ``migrations/versions`` lead to exactly these tables; a test
 compares the two.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 METADATA = MetaData()
 
@@ -94,4 +95,64 @@ EXECUTIONS = Table(
     Index("executions_newest", "created_at", "id"),
     Index("executions_by_tenant", "project", "domain", "created_at", "id"),
     Index("executions_by_state", "state", "created_at", "id"),
+)
+
+#: The state of an execution after one of its events, so that not every event has to be folded again.
+SNAPSHOTS = Table(
+    "snapshots",
+    METADATA,
+    Column("execution", String(255), primary_key=True),
+    Column("seq", Integer, nullable=False),
+    Column("format", String(128), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+#: Which version of a launch plan is active: its row with the highest number. ``version`` is null where none is.
+ACTIVATIONS = Table(
+    "activations",
+    METADATA,
+    Column("project", String(63), primary_key=True),
+    Column("domain", String(63), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("version", String(255)),
+    Column("principal", String(255), nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+#: Up to which moment the schedule of a launch plan has been dealt with; moved in the transaction that starts a run.
+SCHEDULES = Table(
+    "schedules",
+    METADATA,
+    Column("project", String(63), primary_key=True),
+    Column("domain", String(63), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("done_until", Double, nullable=False),
+)
+
+#: Outputs of tasks by cache key, where engines of several machines share them.
+OUTPUTS = Table(
+    "outputs",
+    METADATA,
+    Column("project", String(63), primary_key=True),
+    Column("domain", String(63), primary_key=True),
+    Column("key", String(128), primary_key=True),
+    Column("task", String(255), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("stored_at", Double, nullable=False),
+    Index("outputs_by_task", "project", "domain", "task", "stored_at"),
+)
+
+#: Who computes the outputs of a cache key right now, so that others wait for them.
+RESERVATIONS = Table(
+    "reservations",
+    METADATA,
+    Column("project", String(63), primary_key=True),
+    Column("domain", String(63), primary_key=True),
+    Column("key", String(128), primary_key=True),
+    Column("holder", String(512), nullable=False),
+    Column("execution", String(255), nullable=False),
+    Column("node", String(1024), nullable=False),
+    Column("expires_at", Double, nullable=False),
 )
