@@ -51,6 +51,8 @@ class RunAttempt(Record):
     """Engine to worker: run this.
 
     ``version`` is that of what the execution runs, ``created_at`` when it was asked for (seconds since the epoch, UTC).
+    The code lies below ``code_path``; ``log_path`` is the file that takes what the attempt prints. ``checkpoint_sources``
+    are the folders of earlier attempts, the latest first. ``interruptible``: it may be taken away, and comes again.
     """
 
     type: Literal["run_attempt"] = "run_attempt"
@@ -60,7 +62,13 @@ class RunAttempt(Record):
     task: TaskSpec
     inputs: dict[str, LiteralValue] = {}
     working_directory: str
+    project: str = ""
+    domain: str = ""
+    code_path: str = ""
+    log_path: str = ""
+    interruptible: bool = False
     checkpoint_source: str | None = None
+    checkpoint_sources: tuple[str, ...] = ()
     checkpoint_destination: str | None = None
     raw_output_prefix: str = ""
     version: str = ""
