@@ -312,6 +312,18 @@ class LogWritten(_Payload):
     log: Blob
 
 
+class ValueErased(_Payload):
+    """Somebody had a value erased after the execution had ended. Its digest and its type stay.
+
+    ``node`` is empty where it was a value of the whole execution, ``variable`` where it was named by its digest.
+    """
+
+    type: Literal["value_erased"] = "value_erased"
+    node: str = ""
+    variable: str = ""
+    digest: str
+
+
 class AbortRequested(_Payload):
     """Somebody asked for the execution to end."""
 
@@ -380,6 +392,7 @@ Payload = Annotated[
     | DeckWritten
     | BoundaryChecked
     | LogWritten
+    | ValueErased
     | AbortRequested
     | ExecutionPaused
     | ExecutionContinued
