@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Literal
 
 from flytepath.errors import DefinitionError
 from flytepath.model.declared import Declared, need_optional_text, need_text
+from flytepath.model.schedule import CATCH_UPS, Offset, cron_fields, time_zone
 
-_ALIASES: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("hourly", "hours", "@hourly"), "0 * * * *"),
-    **dict.fromkeys(("daily", "days", "@daily", "@midnight"), "0 0 * * *"),
-    **dict.fromkeys(("weekly", "weeks", "@weekly"), "0 0 * * 0"),
-    **dict.fromkeys(("monthly", "months", "@monthly"), "0 0 1 * *"),
-    **dict.fromkeys(("yearly", "years", "@yearly", "annually", "@annually"), "0 0 1 1 *"),
-}
-_MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
-_DAYS = {name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))}
-# Name, least, greatest, names. Sunday is 0 and 7.
-_FIELDS: Final[tuple[tuple[str, int, int, Mapping[str, int]], ...]] = (
-    ("minute", 0, 59, {}),
-    ("hour", 0, 23, {}),
-    ("day of the month", 1, 31, {}),
-    ("month", 1, 12, _MONTHS),
-    ("day of the week", 0, 7, _DAYS),
-)
-_LONGEST_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_PART = re.compile(r"(?P<first>\*|\?|[a-z]+|\d+)(-(?P<last>[a-z]+|\d+))?(/(?P<step>\d+))?", re.ASCII)
-_DURATION = re.compile(r"[-+]?P(?=.)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?", re.ASCII)
+__all__ = ["CatchUp", "CronSchedule", "FixedRate", "cron_fields", "schedule_from_json"]
+
+#: What becomes of the moments that passed while no engine ran: nothing, one run for the latest, or a run for each.
+CatchUp = Literal["none", "latest", "all"]
 
 
 @dataclass(frozen=True, slots=True)
 class CronSchedule(Declared):
-    """Starts at the moments a cron expression names, in UTC.
+    """Starts at the moments a cron expression names, by the clocks of a time zone.
 
     Five fields: minute, hour, day of the month, month, day of the week; with lists, ranges, steps and English names;
     or a word such as ``daily`` or ``@hourly``. Days of the month and of the week that are both restricted mean either.
@@ -45,10 +28,16 @@ class CronSchedule(Declared):
         cron_expression: no longer taken; it spoke another dialect.
         schedule: the expression.
         offset: an ISO 8601 duration that is added to each moment.
-        kickoff_time_input_arg: the workflow's input that is given the moment meant, of type ``datetime``.
+        kickoff_time_input_arg: the workflow's input that is given the moment meant, a ``datetime`` in UTC.
+        timezone: the IANA name of the zone whose clocks count. Where they are put forward, a time that is left out
+            means the first moment after it; where they are put back, a time that comes twice means its first coming.
+            A schedule that names every hour runs in each hour there is, once.
+        catch_up: what becomes of moments that passed while no engine ran: ``"none"`` nothing, ``"latest"`` one run for
+            the latest of them, ``"all"`` a run for each of the latest 100.
 
     Raises:
-        DefinitionError: the expression cannot be read or never comes true, or the offset is not a duration.
+        DefinitionError: the expression cannot be read or never comes true, the offset is not a duration, there is no
+            such zone, or no such way to catch up.
 
     Example:
         >>> CronSchedule(schedule="*/15 9-17 * * mon-fri").to_json()
@@ -64,6 +53,8 @@ class CronSchedule(Declared):
     schedule: str | None = None
     offset: str | None = None
     kickoff_time_input_arg: str | None = None
+    timezone: str = "UTC"
+    catch_up: CatchUp = "latest"
 
     def __post_init__(self) -> None:
         if self.cron_expression is not None:
@@ -75,13 +66,10 @@ class CronSchedule(Declared):
                 hint="write the expression with five fields and without '?' for years",
             )
         cron_fields(need_text(self.schedule, "CronSchedule(schedule)", hint="for example schedule='0 * * * *'"))
-        if self.offset is not None and not _DURATION.fullmatch(need_text(self.offset, "CronSchedule(offset)")):
-            raise DefinitionError(
-                "the offset of a schedule is an ISO 8601 duration",
-                place="CronSchedule(offset)",
-                expected="for example 'PT5M' or 'P1D'",
-                actual=repr(self.offset),
-            )
+        if self.offset is not None:
+            Offset.parse(need_text(self.offset, "CronSchedule(offset)"))
+        time_zone(need_text(self.timezone, "CronSchedule(timezone)", hint="for example timezone='Europe/Berlin'"))
+        _need_catch_up(self.catch_up, "CronSchedule(catch_up)")
         need_optional_text(self.kickoff_time_input_arg, "CronSchedule(kickoff_time_input_arg)")
 
     def to_json(self) -> dict[str, Any]:
@@ -94,11 +82,12 @@ class FixedRate(Declared):
     """Starts again and again, a fixed time apart.
 
     Args:
-        duration: whole minutes, at least one.
-        kickoff_time_input_arg: the workflow's input that is given the moment meant, of type ``datetime``.
+        duration: whole minutes, at least one; counted from the activation of the launch plan.
+        kickoff_time_input_arg: the workflow's input that is given the moment meant, a ``datetime`` in UTC.
+        catch_up: what becomes of moments that passed while no engine ran, as for :class:`CronSchedule`.
 
     Raises:
-        DefinitionError: the duration is not a timedelta of whole minutes.
+        DefinitionError: the duration is not a timedelta of whole minutes, or there is no such way to catch up.
 
     Example:
         >>> FixedRate(duration=dt.timedelta(hours=2)).to_json()
@@ -107,6 +96,7 @@ class FixedRate(Declared):
 
     duration: dt.timedelta
     kickoff_time_input_arg: str | None = None
+    catch_up: CatchUp = "latest"
 
     def __post_init__(self) -> None:
         if not isinstance(self.duration, dt.timedelta):
@@ -124,12 +114,15 @@ class FixedRate(Declared):
                 actual=str(self.duration),
             )
         need_optional_text(self.kickoff_time_input_arg, "FixedRate(kickoff_time_input_arg)")
+        _need_catch_up(self.catch_up, "FixedRate(catch_up)")
 
     def to_json(self) -> dict[str, Any]:
         """What was said, and that it is a rate."""
         data: dict[str, Any] = {"kind": "rate", "minutes": self.duration // dt.timedelta(minutes=1)}
         if self.kickoff_time_input_arg is not None:
             data["kickoff_time_input_arg"] = self.kickoff_time_input_arg
+        if self.catch_up != "latest":
+            data["catch_up"] = self.catch_up
         return data
 
 
@@ -141,78 +134,18 @@ def schedule_from_json(data: Mapping[str, Any]) -> CronSchedule | FixedRate:
 
     Example:
         >>> schedule_from_json({"kind": "rate", "minutes": 5})
-        FixedRate(duration=datetime.timedelta(seconds=300), kickoff_time_input_arg=None)
+        FixedRate(duration=datetime.timedelta(seconds=300), kickoff_time_input_arg=None, catch_up='latest')
     """
     known = {key: value for key, value in data.items() if key != "kind"}
     if data.get("kind") == "cron":
         return CronSchedule.from_json(known)
     if data.get("kind") == "rate":
-        return FixedRate(dt.timedelta(minutes=known["minutes"]), known.get("kickoff_time_input_arg"))
+        return FixedRate.from_json({"duration": dt.timedelta(minutes=known.pop("minutes")), **known})
     raise DefinitionError("unknown kind of schedule", expected="cron or rate", actual=repr(data.get("kind")))
 
 
-def cron_fields(expression: str) -> tuple[frozenset[int], ...]:
-    """The minutes, hours, days of the month, months and days of the week (0 to 6) that a cron expression names.
-
-    Raises:
-        DefinitionError: names the field and what it may hold.
-
-    Example:
-        >>> minutes, hours, *rest = cron_fields("*/20 3,15 * * *")
-        >>> sorted(minutes), sorted(hours)
-        ([0, 20, 40], [3, 15])
-    """
-    text = expression.strip().lower()
-    parts = _ALIASES.get(text, text).split()
-    if len(parts) != len(_FIELDS):
+def _need_catch_up(value: Any, place: str) -> None:
+    if value not in CATCH_UPS:
         raise DefinitionError(
-            "a cron expression has five fields",
-            place="CronSchedule(schedule)",
-            expected="minute, hour, day of the month, month and day of the week, or a word such as 'daily'",
-            actual=f"{expression!r}, which has {len(parts)}",
-            hint="schedules know no seconds and no years" if len(parts) in (6, 7) else None,
+            "there is no such way to catch up", place=place, expected=" or ".join(CATCH_UPS), actual=repr(value)
         )
-    found = [_field(part, *field) for part, field in zip(parts, _FIELDS, strict=True)]
-    found[4] = frozenset(day % 7 for day in found[4])
-    _, _, days, months, _ = found
-    if parts[4] in ("*", "?") and not any(min(days) <= _LONGEST_MONTH[month - 1] for month in months):
-        raise DefinitionError("no such day ever comes", place="CronSchedule(schedule)", actual=expression)
-    return tuple(found)
-
-
-def _field(text: str, field: str, least: int, greatest: int, names: Mapping[str, int]) -> frozenset[int]:
-    found: set[int] = set()
-    for part in text.split(","):
-        match = _PART.fullmatch(part)
-        if match is None:
-            raise _wrong(field, least, greatest, names, part)
-        step = int(match["step"] or 1)
-        if match["first"] in ("*", "?"):
-            if match["last"] is not None or (match["first"] == "?" and not field.startswith("day")):
-                raise _wrong(field, least, greatest, names, part)
-            first, last = least, greatest
-        else:
-            first = _number(match["first"], names)
-            # A week ends on day 6: 7 is Sunday once more.
-            open_end = (6 if names is _DAYS else greatest) if match["step"] else first
-            last = _number(match["last"], names) if match["last"] else open_end
-            if names is _DAYS and last == 0 < first:
-                last = 7  # a week that ends on Sunday: "fri-sun"
-        if not (least <= first <= last <= greatest) or step < 1:
-            raise _wrong(field, least, greatest, names, part)
-        found.update(range(first, last + 1, step))
-    return frozenset(found)
-
-
-def _number(text: str, names: Mapping[str, int]) -> int:
-    return int(text) if text.isdecimal() else names.get(text, -1)
-
-
-def _wrong(field: str, least: int, greatest: int, names: Mapping[str, int], part: str) -> DefinitionError:
-    words = f", {'|'.join(names)}" if names else ""
-    return DefinitionError(
-        f"cannot read the {field} of a cron expression",
-        place="CronSchedule(schedule)",
-        expected=f"{least} to {greatest}{words}, with '*', lists, ranges from low to high, and steps from 1",
-        actual=repr(part),
-    )
