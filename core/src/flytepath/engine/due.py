@@ -130,8 +130,8 @@ class CronTiming(Timing):
         if until <= after:
             return []
         after, until = after - self.offset.seconds, until - self.offset.seconds
-        first = _date(after, self.zone).toordinal() - 1  # a whole day may be left out
-        last = _date(until, self.zone).toordinal() + 1  # and clocks that go back show the day before again
+        # Clocks that go back over midnight show the day before again.
+        first, last = _date(after, self.zone).toordinal() - 1, _date(until, self.zone).toordinal() + 1
         found = {
             at
             for ordinal in range(first, last + 1)
