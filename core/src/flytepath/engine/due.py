@@ -148,7 +148,8 @@ class CronTiming(Timing):
         midnight = dt.datetime(day.year, day.month, day.day)
         begin = (midnight - _EPOCH).total_seconds()
         ahead = self._ahead(midnight, 0)
-        if ahead == self._ahead(midnight, 1) == self._ahead(midnight + dt.timedelta(days=1), 0):
+        edges = ((midnight, 1), (midnight + dt.timedelta(days=1), 0), (midnight + dt.timedelta(days=1), 1))
+        if all(self._ahead(wall, fold) == ahead for wall, fold in edges):
             yield from (begin + hour * 3600 + minute * 60 - ahead for hour in hours for minute in minutes)
             return
         for hour in hours:
