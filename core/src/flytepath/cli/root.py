@@ -14,6 +14,7 @@ from flytepath.errors import FlytePathError
 
 #: Command name -> where it is defined, and the line that ``--help`` shows without importing it.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "admin": ("flytepath.cli.admin:admin", "Rebuild projections, remove old executions, erase values."),
     "completion": ("flytepath.cli.completion:completion", "Print the completion script of a shell."),
     "executions": ("flytepath.cli.executions:executions", "List, show, resume and abort executions."),
     "graph": ("flytepath.cli.graph:graph", "Draw a workflow as a tree, SVG, Mermaid or DOT."),

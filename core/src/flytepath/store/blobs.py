@@ -12,6 +12,7 @@ import os
 import queue
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,12 +24,14 @@ from flytepath.errors import NotFoundError, StoreCorruptError, StoreError, Usage
 from flytepath.model.identity import check_label
 from flytepath.model.literal import BlobRef
 from flytepath.plugin.extensions import BlobStore
-from flytepath.store.disk import folder_error, sync_folder
+from flytepath.store.disk import folder_error, locked, sync_folder
 
 _PIECE: Final = 1024 * 1024
 #: So much is written before the disk is asked to begin, while the rest is still being digested.
 _STRETCH: Final = 24 * _PIECE
 _ALGORITHM: Final = "sha256"
+#: A blob that nobody refers to is left alone for so long: whoever put it may not have come to say so.
+UNTOUCHED_SECONDS: Final = 3600.0
 #: The extended attribute of a large blob that says which file, by whose digest, was written here.
 _SEAL: Final = "user.flytepath.seal"
 
@@ -330,9 +333,22 @@ class _LocalPlace:
         # Its bytes are compared too: putting a value again is how a damaged blob is mended.
         path = self._path(name)
         try:
-            return path.stat().st_size == len(content) and path.read_bytes() == content
+            facts = path.stat()
+            if facts.st_size != len(content) or path.read_bytes() != content:
+                return False
+            return self._is_fresh(path, facts)
         except OSError:
             return False
+
+    def _is_fresh(self, path: Path, facts: os.stat_result) -> bool:
+        """Whether nobody takes the blob for left over until an event refers to it; an old one is made new if it can."""
+        if time.time() - facts.st_mtime < UNTOUCHED_SECONDS / 2:
+            return True
+        if facts.st_size >= _PIECE:
+            return False  # its seal tells the time of change, so it is written anew
+        with locked(self._folder, exclusive=False):
+            os.utime(path)
+        return True
 
     def adopt(self, draft: Path, name: str) -> None:
         path = self._path(name)
