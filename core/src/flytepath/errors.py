@@ -299,6 +299,12 @@ class StoreFullError(StoreError):
     code = "FP-STORE-FULL"
 
 
+class StoreUnavailableError(StoreError):
+    """The database server cannot be reached just now. What was recorded before is intact; the same can be asked again."""
+
+    code = "FP-STORE-UNAVAILABLE"
+
+
 class SequenceConflictError(StoreError):
     """Another writer appended first, or this writer's lease has passed to another engine (fencing)."""
 

@@ -49,7 +49,7 @@ def test_the_same_execution_is_created_once(store: Store) -> None:
 def test_an_append_that_does_not_follow_the_last_event_is_refused(store: Store, expected: int) -> None:
     store.create("x", [created("x"), noted("x", 2)])
     with pytest.raises(SequenceConflictError) as caught:
-        store.append("x", expected, 0, [noted("x", expected + 1)])
+        store.append("x", expected, 0, [noted("x", expected + 1, "another")])
     assert caught.value.expected == "last event 2"
     assert store.last_seq("x") == 2
 

@@ -15,7 +15,7 @@ from flytepath.errors import StoreCorruptError, StoreError
 from flytepath.store import migrate
 from flytepath.store.database import Database
 from flytepath.store.events import Store, open_store
-from flytepath.store.sqlite import use_write_ahead_log
+from flytepath.store.sqlite import SQLite
 from sqlalchemy import Connection
 from store_logs import created, noted, start
 
@@ -47,10 +47,10 @@ def test_a_database_is_durable_by_its_settings(store: Store) -> None:
 def test_a_database_made_at_once_is_the_one_the_migrations_lead_to(tmp_path: Path) -> None:
     open_store(tmp_path / "new").close()
     migrated = tmp_path / "store.db"
-    use_write_ahead_log(migrated)
-    database = Database(migrated)
-    with database.transaction() as connection:
-        migrate.upgrade(connection)
+    dialect = SQLite(migrated)
+    dialect.prepare()
+    database = Database(dialect)
+    database.alone(migrate.upgrade)
     database.close()
     assert structure(migrated) == structure(tmp_path / "new" / "store.db")
     assert "events" in structure(migrated)

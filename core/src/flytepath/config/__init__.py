@@ -17,6 +17,8 @@ from flytepath.errors import ConfigError
 ENV_PREFIX: Final = "FLYTEPATH_"
 FILE_NAME: Final = "flytepath.toml"
 PROJECT_FILE: Final = "pyproject.toml"
+#: Names the database where it is not a file in the home; stronger than every file.
+DATABASE_VARIABLE: Final = f"{ENV_PREFIX}DATABASE"
 #: Variables that start so are configuration keys; the other ``FLYTEPATH_`` variables belong to those who read them.
 SETTING_PREFIXES: Final = (f"{ENV_PREFIX}PLUGINS", f"{ENV_PREFIX}PROJECTS", f"{ENV_PREFIX}TYPES")
 
@@ -93,6 +95,29 @@ def pickle_forbidden_by() -> str | None:
 
     configuration = load_configuration()
     return None if configuration.get(*key, default=True) else configuration.place(*key)
+
+
+def database_url(start: Path | None = None, home_folder: Path | None = None) -> str | None:
+    """Where the database is: ``$FLYTEPATH_DATABASE``, else ``database`` in the ``[store]`` table of a file.
+
+    ``None`` where neither says anything: then it is a file in the home. No file is parsed unless one mentions the key.
+
+    Args:
+        start: the folder whose configuration is meant; the current one by default.
+        home_folder: takes the place of :func:`home`.
+
+    Raises:
+        ConfigError: a configuration file or variable is wrong.
+    """
+    named = os.environ.get(DATABASE_VARIABLE)
+    if named:
+        return named
+    if not any(b"database" in item.content for item in candidate_files(start, home_folder)):
+        return None
+    from flytepath.config.settings import load_configuration
+
+    found = load_configuration(start, home_folder).get("store", "database")
+    return str(found) if found else None
 
 
 def setting_variables() -> list[tuple[str, str]]:

@@ -72,12 +72,19 @@ class TypeSettings(_Section):
     allow_pickle: bool = True
 
 
+class StoreSettings(_Section):
+    """The ``[store]`` table."""
+
+    database: str | None = None
+
+
 class Settings(_Section):
     """A whole file."""
 
     plugins: PluginSettings = PluginSettings()
     projects: dict[str, ProjectSettings] = {}
     types: TypeSettings = TypeSettings()
+    store: StoreSettings = StoreSettings()
 
 
 class _Variables(BaseSettings):
@@ -240,6 +247,8 @@ def _valid_names(key: Key) -> list[str]:
         return list(PluginSettings.model_fields)
     if key[:1] == ("types",):
         return list(TypeSettings.model_fields)
+    if key[:1] == ("store",):
+        return list(StoreSettings.model_fields)
     if key[:1] == ("projects",):
         if "plugins" in key[2:]:
             return list(PluginRules.model_fields)

@@ -1,8 +1,8 @@
 """One open database: connections to read with, and the one writer of this process.
 
 Every write is an *operation*, a function of a connection, queued to one thread. The thread takes all that wait, runs
-each in a savepoint of a single transaction and commits once: many callers share one transaction and one fsync, and an
-operation that is refused fails alone. A future is done only when its operation is durable.
+them in a single transaction and commits once: many callers share one transaction and one fsync, and an operation that
+is refused fails alone. A future is done only when its operation is durable.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flytepath.errors import StoreCorruptError, StoreError
-from flytepath.store import sqlite
+from flytepath.errors import FlytePathError, StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, RootTransaction
+
+    from flytepath.store.dialect import Dialect
 
 T = TypeVar("T")
 
@@ -32,33 +32,43 @@ BATCH_LIMIT = 256
 class _Job:
     operation: Callable[[Connection], Any]
     future: Future[Any]
+    refuses_first: bool = False
     result: Any = None
     error: BaseException | None = None
 
 
+class _RefusedAlone(Exception):
+    """The only operation of a transaction was refused: end the transaction, and tell its caller."""
+
+
 class Database:
-    """The database file of one home.
+    """The database of one home.
 
     Args:
-        path: the file; it must exist and be at the newest revision before anything is read or written.
+        dialect: which kind it is and where it lies; it must exist and be at the newest revision before anything is
+            read or written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
         #: Write transactions committed so far by this process.
         self.commits = 0
-        self._reader, self._writer = sqlite.create_engines(path)
+        self._reader, self._writer = dialect.engines()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._damage: StoreCorruptError | None = None
+        self._damage: StoreError | None = None
+        # The writer's connection, kept from one transaction to the next, and who uses it now.
+        self._connection: Connection | None = None
+        self._writing = threading.Lock()
+        self._changes: int | None = None
 
     def read(self, query: Callable[[Connection], T]) -> T:
-        """What ``query`` returns; it sees one consistent state, and is asked again if a lock was in its way.
+        """What ``query`` returns; it sees one consistent state, and is asked again where what hindered it may pass.
 
         Raises:
-            StoreCorruptError, StoreError: the database is damaged, or cannot be read.
+            StoreCorruptError, StoreUnavailableError, StoreError: the database is damaged, away, or cannot be read.
         """
 
         def attempt() -> T:
@@ -68,16 +78,22 @@ class Database:
         if self._closed:
             raise self._closed_error()
         with self._translated():
-            return sqlite.patiently(self.path, attempt)
+            return self._once_more(lambda: self.dialect.patiently(attempt))
 
     def write(self, operation: Callable[[Connection], T]) -> T:
         """Run ``operation`` in the writer; durable on return."""
         return self.submit(operation).result()
 
-    def submit(self, operation: Callable[[Connection], T]) -> Future[T]:
+    def submit(self, operation: Callable[[Connection], T], *, refuses_first: bool = False) -> Future[T]:
         """Queue ``operation``; it may run twice, so it must not change anything but the database.
 
-        The future is done when the operation is durable, or was refused and left no trace.
+        The future is done when the operation is durable, or was refused and left no trace. It holds
+        :class:`StoreUnavailableError` where the server went away in the middle: then the operation may have been
+        carried out or not.
+
+        Args:
+            operation: what to do.
+            refuses_first: it raises errors of its own only before it has changed anything, which saves a savepoint.
         """
         future: Future[T] = Future()
         with self._gate:
@@ -86,11 +102,37 @@ class Database:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="flytepath-store-writer", daemon=True)
                 self._thread.start()
-            self._queue.put(_Job(operation, future))
+            self._queue.put(_Job(operation, future, refuses_first))
         return future
 
+    def alone(self, operation: Callable[[Connection], T]) -> T:
+        """Run ``operation`` at once, before the writer starts; no other process does the same meanwhile."""
+
+        def attempt() -> T:
+            with self._transaction() as connection:
+                self.dialect.guard(connection, "migrations")
+                return operation(connection)
+
+        with self._translated(), self._writing:
+            return self._once_more(lambda: self.dialect.patiently(attempt))
+
+    def changes(self) -> int | None:
+        """A cheap number that changes when another process has committed; ``None`` where there is none.
+
+        It never waits: while this process is in the middle of a write, it is the number of before.
+        """
+        if self._closed:
+            raise self._closed_error()
+        if self.dialect.counts_changes and self._writing.acquire(blocking=False):
+            try:
+                with self._translated():
+                    self._count_changes()
+            finally:
+                self._writing.release()
+        return self._changes
+
     def close(self) -> None:
-        """Finish what is queued and let the file go. Closing twice is allowed."""
+        """Finish what is queued and let the database go. Closing twice is allowed."""
         with self._gate:
             if self._closed:
                 return
@@ -99,16 +141,12 @@ class Database:
             self._queue.put(None)
         if thread is not None:
             thread.join()
+        with self._writing:
+            self._disconnect()
         self._reader.dispose()
         self._writer.dispose()
 
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A write transaction of the caller's own, for what happens before the writer starts: migrations."""
-        with self._translated(), sqlite.patiently(self.path, self._writer.connect) as connection:
-            with sqlite.patiently(self.path, connection.begin):
-                yield connection
-            self.commits += 1
+    # --- the writer's thread ---
 
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:
@@ -124,8 +162,10 @@ class Database:
                 return
 
     def _commit(self, jobs: Sequence[_Job]) -> None:
-        failure = self._attempt(jobs)
-        if failure is not None and len(jobs) > 1 and self._damage is None:
+        if not jobs:
+            return
+        failure = self._damage or self._attempt(jobs)
+        if failure is not None and len(jobs) > 1 and not isinstance(failure, StoreUnavailableError):
             # The transaction is gone as a whole (a full disk, say), and nobody can tell which operation was too much.
             for job in jobs:
                 self._commit([job])
@@ -139,42 +179,102 @@ class Database:
 
     def _attempt(self, jobs: Sequence[_Job]) -> BaseException | None:
         """Run ``jobs`` in one transaction; what broke the transaction itself, if anything did."""
-        if not jobs:
-            return None
-        if self._damage is not None:
-            return self._damage
-        try:
-            with self.transaction() as connection:
+
+        def attempt() -> None:
+            with self._transaction() as connection:
                 for job in jobs:
-                    self._operate(connection, job)
+                    self._operate(connection, job, alone=len(jobs) == 1)
+            if self._changes is not None:
+                # Counted right away, so that :meth:`changes` need not wait for a moment between two transactions.
+                self._count_changes()
+
+        try:
+            with self._writing, self._translated():
+                self._once_more(lambda: self.dialect.patiently(attempt))
+        except _RefusedAlone:
+            pass
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the callers that wait
             return error
         return None
 
-    def _operate(self, connection: Connection, job: _Job) -> None:
-        from sqlalchemy.exc import DBAPIError, IntegrityError
-
+    def _operate(self, connection: Connection, job: _Job, *, alone: bool) -> None:
         job.result, job.error = None, None
         try:
-            with connection.begin_nested():
+            with nullcontext() if alone or job.refuses_first else connection.begin_nested():
                 job.result = job.operation(connection)
-        except IntegrityError as error:
-            job.error = sqlite.translate(error, self.path) or error
-        except DBAPIError:
-            raise
-        except Exception as error:  # noqa: BLE001 - it belongs to the caller that waits for this operation
+        except Exception as error:
+            if self.dialect.translate(error) is not None:
+                raise  # of the database, which concerns the whole transaction
             job.error = error
+            if alone:
+                raise _RefusedAlone from error
+
+    def _count_changes(self) -> None:
+        self._connection = self._connection or self._writer.connect()
+        self._changes = self.dialect.changes(self._connection)
+
+    # --- connections ---
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        self._connection = connection = self._connection or self._writer.connect()
+        transaction = connection.begin()
+        try:
+            yield connection
+        except BaseException as error:
+            self._roll_back(transaction, error)
+            raise
+        try:
+            transaction.commit()
+        except Exception as error:
+            # A connection that is closed has no transaction open, whatever went wrong.
+            self._disconnect()
+            if self.dialect.is_lost(error) and (ours := self.dialect.translate(error)) is not None:
+                # Not to be tried again by us: what was written may be there.
+                raise ours from error
+            raise
+        self.commits += 1
+
+    def _roll_back(self, transaction: RootTransaction, error: BaseException) -> None:
+        if self.dialect.is_lost(error):
+            self._disconnect()
+            return
+        try:
+            transaction.rollback()
+        except Exception:  # noqa: BLE001 - the error that led here is the one to tell
+            self._disconnect()
+
+    def _once_more(self, attempt: Callable[[], T]) -> T:
+        """Call ``attempt``, and again if its connection had been lost since it was last used."""
+        try:
+            return attempt()
+        except FlytePathError:
+            raise
+        except Exception as error:
+            if not self.dialect.is_lost(error):
+                raise
+        return attempt()
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
-            with sqlite.translated(self.path):
-                yield
-        except StoreCorruptError as error:
-            # A damaged record concerns its execution; in a damaged file, writing on would bury what can still be saved.
-            if error.__cause__ is not None and sqlite.primary_code(error.__cause__):
-                self._damage = error
+            yield
+        except FlytePathError:
             raise
+        except Exception as error:
+            ours = self.dialect.translate(error)
+            if ours is None:
+                raise
+            # A damaged record concerns its execution; in a damaged file, writing on would bury what can still be saved.
+            if self.dialect.is_damage(error):
+                self._damage = ours
+            raise ours from error
 
     def _closed_error(self) -> StoreError:
-        return StoreError("the store is closed", place=str(self.path), hint="open it again with open_store")
+        return StoreError("the store is closed", place=self.dialect.place, hint="open it again with open_store")

@@ -1,7 +1,8 @@
 """The event store of a home: one door to the log, the leases, the inbox and the compiled graphs.
 
-Several processes share one home. Each has one writer thread with group commit; what a call returned is durable, and a
-call that raised left no trace.
+It stands on a SQLite file in the home, or on a PostgreSQL database that engines of several machines share. Each process
+has one writer thread with group commit; what a call returned is durable, and a call that raised left no trace, unless
+it raised :class:`~flytepath.errors.StoreUnavailableError`: then it may be repeated as it was.
 
 Example:
     >>> import tempfile
@@ -21,27 +22,30 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 
+from flytepath.config import database_url
 from flytepath.errors import NotFoundError, StoreCorruptError, StoreError, UsageError
 from flytepath.model.events import Event
 from flytepath.model.literal import Literal, canonical_json, sha256
-from flytepath.store import executions, leases, log, migrate, sqlite
+from flytepath.store import executions, leases, log, migrate
 from flytepath.store.database import Database
+from flytepath.store.dialect import Dialect
 from flytepath.store.disk import create_folder, sync_folder
 from flytepath.store.executions import ExecutionRow
 from flytepath.store.leases import Lease
-from flytepath.store.schema import COMMANDS, SPECS
+from flytepath.store.schema import COMMANDS, EXECUTIONS, LEASES, SNAPSHOTS, SPECS
+from flytepath.store.sqlite import SQLite
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
     from flytepath.store.registry import Registry
 
@@ -60,28 +64,39 @@ class PostedCommand:
     posted_at: float
 
 
-def open_store(home: Path, *, clock: Callable[[], float] = time.time) -> Store:
+def open_store(home: Path, *, url: str | None = None, clock: Callable[[], float] = time.time) -> Store:
     """Open the store of ``home``, create it where there is none, bring an older one to this release's schema.
 
     Args:
-        home: the folder that holds ``store.db``; made if it is missing.
-        clock: seconds since the epoch, for leases and times of posting.
+        home: the folder of everything but the database, and of that too unless it is on a server; made if missing.
+        url: ``postgresql://...``; :func:`flytepath.config.database_url` by default, and ``store.db`` in ``home`` where
+            that says nothing.
+        clock: seconds since the epoch, for times of posting, and for leases where there is no server to ask.
 
     Raises:
-        StoreCorruptError: the file is damaged or is not a database; nothing was written.
+        ConfigError: a configuration file or variable is wrong.
+        StoreCorruptError: the database is damaged or is none; nothing was written.
         StoreFullError: there is no room to create or migrate it.
-        StoreError: the home cannot be read or written, or the database is from a newer release.
+        StoreUnavailableError: the server cannot be reached.
+        StoreError: the home cannot be read or written, the URL is none, the driver is missing, or the database is from
+            a newer release or somebody else's.
     """
     create_folder(home)
-    path = home / DATABASE_NAME
-    outdated = migrate.needs_migration(*sqlite.inspect(path), path)
+    named = url or database_url(home_folder=home)
+    dialect: Dialect
+    if named is None:
+        dialect = SQLite(home / DATABASE_NAME)
+    else:
+        from flytepath.store.postgres import Postgres
+
+        dialect = Postgres(named)
+    outdated = migrate.needs_migration(*dialect.inspect(), dialect.place)
     if outdated:
-        sqlite.use_write_ahead_log(path)
-    store = Store(Database(path), clock)
+        dialect.prepare()
+    store = Store(Database(dialect), clock)
     if outdated:
         try:
-            with store.database.transaction() as connection:
-                migrate.migrate(connection, path)
+            store.database.alone(lambda connection: migrate.migrate(connection, dialect.place))
             sync_folder(home)
         except BaseException:
             store.close()
@@ -158,6 +173,8 @@ class Store:
         Raises:
             SequenceConflictError: another writer appended first, or the lease has passed to another engine.
             StoreFullError: the disk is full.
+            StoreUnavailableError: the server went away; the events may be there or not. To append them again, exactly
+                these, is right in both cases: what is there already is accepted.
         """
         self.append_later(execution, expected_seq, epoch, events, literals).result()
 
@@ -180,11 +197,18 @@ class Store:
         def operation(connection: Connection) -> None:
             log.append(connection, execution, expected_seq, epoch, events, rows, kept)
 
-        return self.database.submit(operation)
+        return self.database.submit(operation, refuses_first=True)
 
-    def read(self, execution: str, after: int = 0) -> list[Event]:
-        """The events of ``execution`` after number ``after``, in order; :class:`NotFoundError` where it is unknown."""
-        return self.database.read(lambda connection: log.read(connection, execution, after))
+    def read(self, execution: str, after: int = 0, *, until: int | None = None) -> list[Event]:
+        """The events of ``execution`` after number ``after`` and up to ``until``, in order.
+
+        Raises:
+            NotFoundError: there is no such execution.
+            StoreCorruptError: an event is damaged.
+            LiteralError: an event was written by a newer release.
+        """
+        bodies = self.database.read(lambda connection: log.bodies(connection, execution, after, until))
+        return log.decoded(execution, bodies)
 
     def last_seq(self, execution: str) -> int:
         """The number of the latest event; :class:`NotFoundError` where the execution is unknown."""
@@ -220,14 +244,66 @@ class Store:
         """
 
         def operation(connection: Connection) -> int:
-            return leases.acquire(connection, execution, owner, now=self._clock(), ttl=ttl, is_dead=is_dead)
+            clock = self._lease_clock()
+            return leases.acquire(connection, execution, owner, clock=clock, ttl=ttl, is_dead=is_dead)
 
         return self.database.write(operation)
+
+    def claim(
+        self,
+        owner: str,
+        *,
+        limit: int,
+        ttl: float,
+        is_dead: Callable[[str], bool] = _nobody_is_dead,
+        exclude: Collection[str] = (),
+    ) -> list[tuple[str, int]]:
+        """Take running executions that nobody works on, the oldest first, all in one write.
+
+        Where there are none, nothing is written. Engines that claim at the same time neither wait for one another nor
+        get the same.
+
+        Args:
+            owner: who takes them.
+            limit: the most executions.
+            ttl: seconds until the leases run out unless renewed; the same for all engines of a store.
+            is_dead: whether an owner is known to be gone, so that its leases need not be waited for.
+            exclude: executions to leave alone.
+
+        Returns:
+            Each execution with its new epoch.
+        """
+        if limit < 1:
+            return []
+        unwanted = frozenset(exclude)
+        seen = self.database.read(
+            lambda connection: leases.waiting(connection, owner, clock=self._lease_clock(), ttl=ttl, exclude=unwanted)
+        )
+        dead = [other for other in seen.owners if is_dead(other)]
+        if not seen.free and not dead:
+            return []
+        return self.database.write(
+            lambda connection: leases.claim(
+                connection,
+                owner,
+                clock=self._lease_clock(),
+                limit=limit,
+                ttl=ttl,
+                dead=dead,
+                exclude=unwanted,
+            )
+        )
+
+    def renew(self, owner: str, ttl: float) -> dict[str, int]:
+        """Renew every lease of ``owner`` for ``ttl`` seconds from now; the epochs it still holds, by execution."""
+        return self.database.write(
+            lambda connection: leases.renew_all(connection, owner, clock=self._lease_clock(), ttl=ttl)
+        )
 
     def heartbeat(self, execution: str, owner: str, epoch: int, ttl: float) -> bool:
         """Renew a lease for ``ttl`` seconds from now; false where it has passed to another."""
         return self.database.write(
-            lambda connection: leases.renew(connection, execution, owner, epoch, self._clock() + ttl)
+            lambda connection: leases.renew(connection, execution, owner, epoch, clock=self._lease_clock(), ttl=ttl)
         )
 
     def release(self, execution: str, owner: str, epoch: int) -> bool:
@@ -237,6 +313,10 @@ class Store:
     def owner(self, execution: str) -> Lease | None:
         """The lease of ``execution``, which may have run out; ``None`` where nobody holds one."""
         return self.database.read(lambda connection: leases.current(connection, execution))
+
+    def _lease_clock(self) -> leases.Clock:
+        dialect = self.database.dialect
+        return leases.Clock(dialect.now(self._clock), dialect.trusts_ends())
 
     # --- the list of executions ---
 
@@ -271,7 +351,46 @@ class Store:
 
     def rebuild_projections(self) -> int:
         """Drop everything that follows from the log and derive it again; the number of executions."""
-        return self.database.write(executions.rebuild)
+
+        def operation(connection: Connection) -> int:
+            self.database.dialect.keep(connection, EXECUTIONS)
+            return executions.rebuild(connection)
+
+        return self.database.write(operation)
+
+    def version(self) -> int | None:
+        """A cheap number that changes when another process, or another open store, has written something.
+
+        ``None`` where the database has no such number: then ask always. It never waits; during a write of this store
+        it is the number of before.
+        """
+        return self.database.changes()
+
+    # --- snapshots ---
+
+    def put_snapshot(self, execution: str, seq: int, format: str, body: bytes) -> Future[None]:
+        """Keep the state of ``execution`` after event ``seq``, in the place of an older one.
+
+        A snapshot only saves work: where it cannot be kept, the future says why, and no append fails for it.
+        """
+        row = {"execution": execution, "seq": seq, "format": format, "body": body}
+        known = SNAPSHOTS.c.execution == execution
+
+        def operation(connection: Connection) -> None:
+            newer = connection.execute(select(SNAPSHOTS.c.seq).where(known).with_for_update()).scalar()
+            if newer is None:
+                connection.execute(insert(SNAPSHOTS).values(row))
+            elif newer <= seq:
+                connection.execute(update(SNAPSHOTS).where(known).values(row))
+
+        return self.database.submit(operation)
+
+    def snapshot(self, execution: str) -> tuple[int, str, bytes] | None:
+        """The latest state that was kept: the event it follows, its format, and the bytes."""
+        query = select(SNAPSHOTS.c.seq, SNAPSHOTS.c.format, SNAPSHOTS.c.body)
+        query = query.where(SNAPSHOTS.c.execution == execution)
+        row = self.database.read(lambda connection: connection.execute(query).first())
+        return None if row is None else (row.seq, row.format, bytes(row.body))
 
     # --- the inbox ---
 
@@ -285,6 +404,8 @@ class Store:
 
         def operation(connection: Connection) -> int:
             log.last_seq(connection, execution)
+            # One after the other, so that they come into sight in the order of their identifiers.
+            self.database.dialect.guard(connection, "commands")
             values = {"execution": execution, "posted_at": self._clock(), "body": body}
             return int(connection.execute(insert(COMMANDS).values(**values).returning(COMMANDS.c.id)).scalar_one())
 
@@ -292,8 +413,19 @@ class Store:
 
     def inbox(self, execution: str) -> list[PostedCommand]:
         """The commands that wait for the owner of ``execution``, in the order they were posted."""
-        query = select(COMMANDS).where(COMMANDS.c.execution == execution).order_by(COMMANDS.c.id)
-        rows = self.database.read(lambda connection: connection.execute(query).mappings().all())
+        return self._posted(select(COMMANDS).where(COMMANDS.c.execution == execution))
+
+    def inbox_of(self, owner: str, after: int = 0) -> list[PostedCommand]:
+        """The commands for all executions that ``owner`` holds, with an identifier over ``after``, in their order.
+
+        None comes into sight after one with a higher identifier.
+        """
+        held = select(COMMANDS).join(LEASES, LEASES.c.execution == COMMANDS.c.execution)
+        return self._posted(held.where(LEASES.c.owner == owner, COMMANDS.c.id > after))
+
+    def _posted(self, query: Select[Any]) -> list[PostedCommand]:
+        ordered = query.order_by(COMMANDS.c.id)
+        rows = self.database.read(lambda connection: connection.execute(ordered).mappings().all())
         return [PostedCommand(row["id"], row["execution"], json.loads(row["body"]), row["posted_at"]) for row in rows]
 
     def take(self, ids: Iterable[int]) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from sqlalchemy import delete, insert, select, tuple_, update
+from sqlalchemy import and_, bindparam, delete, func, insert, select, tuple_, update
 
 from flytepath.errors import StoreError, UsageError
 from flytepath.model.events import (
@@ -22,6 +24,7 @@ from flytepath.model.events import (
     ExecutionSucceeded,
     read_event,
 )
+from flytepath.store.dialect import Statement
 from flytepath.store.schema import EVENTS, EXECUTIONS
 
 if TYPE_CHECKING:
@@ -35,6 +38,8 @@ _END_STATE: Final[Mapping[type, ExecutionState]] = {
     ExecutionFailed: "failed",
     ExecutionAborted: "aborted",
 }
+#: How many rows are read and written at a time when all are.
+_CHUNK: Final = 500
 #: The only events whose payload a row depends on.
 _TELLING: Final = (
     "execution_created",
@@ -76,38 +81,78 @@ class ExecutionRow:
         return f"{self.created_at!r}|{self.id}"
 
 
-def project(connection: Connection, execution: str, events: Sequence[Event]) -> None:
-    """Bring the row of ``execution`` up to date with ``events``, which were just appended."""
-    first = events[0]
-    if first.seq == 1:
-        connection.execute(insert(EXECUTIONS).values(**asdict(_fold_all(None, events))))
-        return
-    changes = _changes(events)
-    connection.execute(update(EXECUTIONS).where(EXECUTIONS.c.id == execution).values(**changes))
+#: The values to set in the row of an execution when events are appended to it.
+Change = dict[str, Any]
+
+
+def change(events: Sequence[Event]) -> Change:
+    """What ``events``, which are about to be appended, do to the row of their execution.
+
+    Raises:
+        StoreError: they are the first of a log and do not begin with its creation.
+    """
+    if events[0].seq > 1:
+        return _changes(events)
+    row: ExecutionRow | None = None
+    for event in events:
+        row = fold(row, event)
+    return asdict(cast(ExecutionRow, row))
+
+
+def project(connection: Connection, execution: str, change: Change) -> None:
+    """Bring the row of ``execution`` up to date."""
+    if "created_at" in change:
+        _CREATE.each(connection, [change])
+    else:
+        _CHANGE[len(change), "state" in change].each(connection, [{**change, "execution": execution}])
+
+
+def _update(*columns: str) -> Statement:
+    values: dict[str, Any] = {name: bindparam(name) for name in columns}
+    return Statement(lambda: update(EXECUTIONS).where(EXECUTIONS.c.id == bindparam("execution")).values(values))
+
+
+_CREATE: Final = Statement(lambda: insert(EXECUTIONS))
+# Only the columns that change, because some of them stand in indexes; by how many they are and whether state is one.
+_ALWAYS: Final = ("updated_at", "last_seq")
+_CHANGE: Final = {
+    (2, False): _update(*_ALWAYS),
+    (3, False): _update(*_ALWAYS, "owner"),
+    (3, True): _update(*_ALWAYS, "state"),
+    (4, True): _update(*_ALWAYS, "owner", "state"),
+}
 
 
 def rebuild(connection: Connection) -> int:
-    """Drop every row and fold the whole log again; the number of executions."""
+    """Drop every row and fold the whole log again; the number of executions.
+
+    Of the events that a row does not depend on only the number and the time are read, and rows are written as they are
+    told, so that a long log needs no more memory than a short one.
+    """
     connection.execute(delete(EXECUTIONS))
-    rows: list[ExecutionRow] = []
+    last = select(EVENTS.c.execution, func.max(EVENTS.c.seq).label("seq")).group_by(EVENTS.c.execution).subquery()
+    same = (EVENTS.c.execution == last.c.execution, EVENTS.c.seq == last.c.seq)
+    latest = select(EVENTS.c.execution, EVENTS.c.seq, EVENTS.c.at).join(last, and_(*same)).subquery()
+    telling = (
+        select(EVENTS.c.execution, EVENTS.c.body, latest.c.seq, latest.c.at)
+        .join(latest, EVENTS.c.execution == latest.c.execution)
+        .where(EVENTS.c.type.in_(_TELLING))
+        .order_by(EVENTS.c.execution, EVENTS.c.seq)
+    )
     count = 0
-    query = select(EVENTS.c.execution, EVENTS.c.seq, EVENTS.c.at, EVENTS.c.type, EVENTS.c.body)
-    row: ExecutionRow | None = None
-    for execution, seq, at, kind, body in connection.execute(query.order_by(EVENTS.c.execution, EVENTS.c.seq)):
-        if row is not None and row.id != execution:
-            rows.append(row)
-            row = None
-            count += 1
-        if kind in _TELLING:
-            row = fold(row, read_event(json.loads(body)))
-        elif row is not None:
-            row = replace(row, updated_at=at, last_seq=seq)
-    if row is not None:
-        rows.append(row)
-        count += 1
+    found = connection.execute(telling, execution_options={"yield_per": _CHUNK})
+    rows: list[ExecutionRow] = []
+    for _, told in groupby(found, key=itemgetter(0)):
+        row: ExecutionRow | None = None
+        for _, body, seq, at in told:
+            row = replace(fold(row, read_event(json.loads(body))), updated_at=at, last_seq=seq)
+        rows.append(cast(ExecutionRow, row))
+        if len(rows) == _CHUNK:
+            connection.execute(insert(EXECUTIONS), [asdict(item) for item in rows])
+            count, rows = count + len(rows), []
     if rows:
         connection.execute(insert(EXECUTIONS), [asdict(item) for item in rows])
-    return count
+    return count + len(rows)
 
 
 def fold(row: ExecutionRow | None, event: Event) -> ExecutionRow:
@@ -135,14 +180,8 @@ def fold(row: ExecutionRow | None, event: Event) -> ExecutionRow:
     return replace(row, **_changes([event]))
 
 
-def _fold_all(row: ExecutionRow | None, events: Sequence[Event]) -> ExecutionRow:
-    for event in events:
-        row = fold(row, event)
-    return cast(ExecutionRow, row)
-
-
-def _changes(events: Sequence[Event]) -> dict[str, Any]:
-    changes: dict[str, Any] = {"updated_at": events[-1].at, "last_seq": events[-1].seq}
+def _changes(events: Sequence[Event]) -> Change:
+    changes: Change = {"updated_at": events[-1].at, "last_seq": events[-1].seq}
     for event in events:
         if isinstance(event.payload, ExecutionOwned):
             changes["owner"] = event.payload.owner

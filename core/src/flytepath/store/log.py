@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import bindparam, func, insert, select
 
 from flytepath.errors import LiteralError, NotFoundError, SequenceConflictError, StoreCorruptError
 from flytepath.model.events import Event, read_event
 from flytepath.model.literal import Literal, canonical_json
-from flytepath.store import executions
+from flytepath.store import executions, leases
+from flytepath.store.dialect import Statement, insert_or_keep
 from flytepath.store.schema import EVENTS, LEASES, LITERALS
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
 #: How many digests one query asks for; databases limit the parameters of a statement.
 _CHUNK = 500
@@ -61,10 +62,15 @@ def append(
     rows: Sequence[EventRow],
     literals: Sequence[LiteralRow],
 ) -> None:
-    """Insert the rows and bring the projections up to date, or raise :class:`SequenceConflictError`."""
-    last = select(func.coalesce(func.max(EVENTS.c.seq), 0)).where(EVENTS.c.execution == execution).scalar_subquery()
-    lease = select(LEASES.c.epoch).where(LEASES.c.execution == execution).scalar_subquery()
-    last_seq, current = connection.execute(select(last, func.coalesce(lease, 0))).one()
+    """Insert the rows and bring the projections up to date, or raise :class:`SequenceConflictError`.
+
+    It is refused before anything is written, if at all. Events that are there already, to the letter, are accepted: who
+    lost the connection while they were written asks again.
+    """
+    current, last = _look(connection, execution, begins=expected_seq == 0)
+    mine = epoch == current or expected_seq == 0
+    if rows and last > expected_seq and mine and _are_there(connection, execution, expected_seq, rows):
+        return
     if current != epoch:
         raise SequenceConflictError(
             "another engine has taken this execution over",
@@ -73,34 +79,66 @@ def append(
             actual=f"lease epoch {epoch}",
             hint="stop working on it; its new owner goes on from the log",
         )
-    if last_seq != expected_seq:
+    if last != expected_seq:
         raise SequenceConflictError(
             "this execution exists already" if expected_seq == 0 else "another writer appended first",
             place=execution,
-            expected=f"last event {last_seq}",
+            expected=f"last event {last}",
             actual=f"last event {expected_seq}",
             hint="read the events after the last one you know, then decide again",
         )
     if rows:
-        connection.execute(insert(EVENTS), rows)
-        executions.project(connection, execution, events)
+        change = executions.change(events)
+        _INSERT_EVENTS.each(connection, rows)
+        executions.project(connection, execution, change)
     if literals:
-        _insert_literals(connection, execution, literals)
+        _INSERT_LITERALS.each(connection, literals)
 
 
-def _insert_literals(connection: Connection, execution: str, rows: Sequence[LiteralRow]) -> None:
-    known = set(stored_literals(connection, execution, [row["digest"] for row in rows]))
-    new = [row for row in rows if row["digest"] not in known]
-    if new:
-        connection.execute(insert(LITERALS), new)
+def _look(connection: Connection, execution: str, *, begins: bool) -> tuple[int, int]:
+    """The epoch of the lease, which stays locked until the transaction ends, and the number of the latest event."""
+    if begins:
+        leases.found(connection, [execution])
+    found = _CHECK.one(connection, {"execution": execution})
+    if found is None and connection.execute(_latest(execution)).scalar() is not None:
+        # Created by a release that wrote no lease before somebody took one.
+        leases.found(connection, [execution])
+        found = _CHECK.one(connection, {"execution": execution})
+    epoch, last = found or (0, None)
+    return epoch, last or 0
 
 
-def read(connection: Connection, execution: str, after: int) -> list[Event]:
-    """The events of ``execution`` with a ``seq`` over ``after``."""
+def _are_there(connection: Connection, execution: str, after: int, rows: Sequence[EventRow]) -> bool:
+    """Whether the events were appended before, exactly these."""
+    wanted = (EVENTS.c.execution == execution, EVENTS.c.seq > after, EVENTS.c.seq <= after + len(rows))
+    found = connection.execute(select(EVENTS.c.body).where(*wanted).order_by(EVENTS.c.seq)).scalars().all()
+    return found == [row["body"] for row in rows]
+
+
+def _check() -> Select[Any]:
+    last = select(func.max(EVENTS.c.seq)).where(EVENTS.c.execution == LEASES.c.execution).scalar_subquery()
+    # Locked, so that no takeover comes between this look and what follows.
+    return select(LEASES.c.epoch, last).where(LEASES.c.execution == bindparam("execution")).with_for_update(of=LEASES)
+
+
+_CHECK: Final = Statement(_check)
+_INSERT_EVENTS: Final = Statement(lambda: insert(EVENTS))
+_INSERT_LITERALS: Final = insert_or_keep(LITERALS)
+
+
+def bodies(connection: Connection, execution: str, after: int, until: int | None = None) -> Sequence[str]:
+    """The stored events of ``execution`` with a ``seq`` over ``after``, and up to ``until``."""
     query = select(EVENTS.c.body).where(EVENTS.c.execution == execution, EVENTS.c.seq > after).order_by(EVENTS.c.seq)
-    bodies = connection.execute(query).scalars().all()
-    if not bodies:
+    if until is not None:
+        query = query.where(EVENTS.c.seq <= until)
+    found = connection.execute(query).scalars().all()
+    if not found:
         last_seq(connection, execution)
+    return found
+
+
+def decoded(execution: str, bodies: Iterable[str]) -> list[Event]:
+    """Stored events, read; raises :class:`StoreCorruptError` where one is damaged."""
     return [_read(execution, body) for body in bodies]
 
 
@@ -115,14 +153,14 @@ def _read(execution: str, body: str) -> Event:
 
 def last_seq(connection: Connection, execution: str) -> int:
     """The ``seq`` of the latest event; raises :class:`NotFoundError` where there is no such execution."""
-    last = connection.execute(select(func.max(EVENTS.c.seq)).where(EVENTS.c.execution == execution)).scalar()
+    last = connection.execute(_latest(execution)).scalar()
     if last is None:
-        raise NotFoundError(
-            f"there is no execution {execution!r}",
-            place=execution,
-            hint="'flytepath executions list' shows those of this home",
-        )
+        raise leases.no_execution(execution)
     return int(last)
+
+
+def _latest(execution: str) -> Select[Any]:
+    return select(func.max(EVENTS.c.seq)).where(EVENTS.c.execution == execution)
 
 
 def read_literals(connection: Connection, execution: str, digests: Sequence[str]) -> dict[str, Literal]:

@@ -1,8 +1,8 @@
 """Brings a database to the newest revision: a new one at once, an older one through Alembic.
 
-Everything happens in one write transaction, which is also the guard: of two processes that start at once, the second
-waits for the lock and then finds nothing left to do, and a crash in the middle leaves the database as it was. Alembic
-costs half of a short command's time, so it is imported only where there is something to migrate.
+Everything happens in one guarded write transaction: of two processes that start at once, the second waits for the first
+and then finds nothing left to do, and a crash in the middle leaves the database as it was. Alembic costs half of a
+short command's time, so it is imported only where there is something to migrate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REVISIONS: Final[Sequence[str]] = ("0001", "0002")
 HEAD: Final = REVISIONS[-1]
 
 
-def needs_migration(revision: str | None, has_tables: bool, path: Path) -> bool:
+def needs_migration(revision: str | None, has_tables: bool, place: str) -> bool:
     """Whether a database found at ``revision`` must be migrated before it is used.
 
     Raises:
@@ -30,14 +30,14 @@ def needs_migration(revision: str | None, has_tables: bool, path: Path) -> bool:
     if revision is None and has_tables:
         raise StoreError(
             "this database was not made by FlytePath",
-            place=str(path),
+            place=place,
             expected="a table named alembic_version",
-            hint="choose another home with FLYTEPATH_HOME; this file was left as it is",
+            hint="choose another home with FLYTEPATH_HOME, or another database; this one was left as it is",
         )
     if revision is not None and revision not in REVISIONS:
         raise StoreError(
             "this database was written by a newer release of FlytePath",
-            place=str(path),
+            place=place,
             expected=f"revision {HEAD} or older",
             actual=f"revision {revision}",
             hint="upgrade flytepath on this machine: pip install --upgrade flytepath",
@@ -45,13 +45,13 @@ def needs_migration(revision: str | None, has_tables: bool, path: Path) -> bool:
     return revision != HEAD
 
 
-def migrate(connection: Connection, path: Path) -> None:
+def migrate(connection: Connection, place: str) -> None:
     """Bring the database behind ``connection``, which is in a write transaction, to the newest revision."""
     from sqlalchemy import inspect
 
     tables = set(inspect(connection).get_table_names())
     revision = _revision(connection) if "alembic_version" in tables else None
-    if not needs_migration(revision, bool(tables), path):
+    if not needs_migration(revision, bool(tables), place):
         return
     if revision is None:
         _create(connection)
