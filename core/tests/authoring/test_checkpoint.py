@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flytepath.authoring.checkpoint import Checkpoint, CheckpointError, latest_checkpoint
+from flytepath.authoring.checkpoint import Checkpoint, CheckpointError, CheckpointWarning
 from flytepath.authoring.context import ExecutionContext, current_context, entered
 from flytepath.authoring.task import task
 from flytepath.errors import InputError
@@ -97,12 +99,11 @@ def test_restoring_without_a_folder_gives_one_that_goes_away(place: str) -> None
     assert not folder.exists()
 
 
-def test_only_what_is_in_force_takes_room(tmp_path: Path) -> None:
+def test_the_last_three_saves_take_room(tmp_path: Path) -> None:
     checkpoint = Checkpoint(str(tmp_path))
     for number in range(5):
         checkpoint.write(bytes([number]) * 1000)
-    assert len(list(tmp_path.glob("data-*"))) == 1
-    assert sorted(path.name for path in tmp_path.iterdir())[0] == "checkpoint.json"
+    assert sorted(path.name[-6:] for path in tmp_path.iterdir()) == ["000003", "000004", "000005"]
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
@@ -125,30 +126,51 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="cable"):
         checkpoint.save(Breaks())  # type: ignore[arg-type]
     assert Checkpoint(None, str(tmp_path)).read() == b"good"
-    assert len(list(tmp_path.glob("data-*"))) == 1
+    assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize("what", ["flip", "cut", "remove", "manifest", "manifest cut"])
-def test_damage_is_an_error_and_never_a_fresh_start(tmp_path: Path, what: str) -> None:
-    Checkpoint(str(tmp_path)).write(b"weights")
-    (data,) = tmp_path.glob("data-*/checkpoint")
-    manifest = tmp_path / "checkpoint.json"
+@pytest.mark.parametrize(
+    "what", ["flip", "cut", "grow", "remove", "manifest", "manifest cut", "manifest gone", "empty"]
+)
+def test_damage_is_passed_over_with_a_warning_that_names_it(tmp_path: Path, what: str) -> None:
+    checkpoint = Checkpoint(str(tmp_path))
+    checkpoint.write(b"good")
+    checkpoint.write(b"weights")
+    newest = tmp_path / "unnumbered-000002"
+    (data,) = newest.glob("data/*")
+    manifest = newest / "manifest.json"
     if what == "flip":
         data.write_bytes(b"weightz")
-    elif what == "cut":
-        data.write_bytes(b"weigh")
+    elif what in ("cut", "grow"):
+        data.write_bytes(b"weigh" if what == "cut" else b"weights!")
     elif what == "remove":
         data.unlink()
     elif what == "manifest":
-        manifest.write_bytes(manifest.read_bytes().replace(b"bytes", b"bites"))
+        manifest.write_bytes(manifest.read_bytes().replace(b"bytes", b"state"))
+    elif what == "manifest cut":
+        manifest.write_bytes(manifest.read_bytes()[:40])
+    elif what == "manifest gone":
+        manifest.unlink()
     else:
         manifest.write_bytes(b"")
-    later = Checkpoint(None, str(tmp_path))
-    with pytest.raises(CheckpointError, match="damaged") as caught:
-        later.read()
-    assert caught.value.place == str(tmp_path) and caught.value.hint
-    with pytest.raises(CheckpointError):
-        later.restore(tmp_path / "back")
+    with pytest.warns(CheckpointWarning, match="unnumbered-000002 is passed over: "):
+        assert Checkpoint(None, str(tmp_path)).read() == b"good"
+    with pytest.warns(CheckpointWarning):
+        assert Checkpoint(None, str(tmp_path)).load() == b"good"
+    shutil.rmtree(tmp_path / "unnumbered-000001")
+    with pytest.warns(CheckpointWarning):
+        assert not Checkpoint(None, str(tmp_path)).prev_exists()
+
+
+def test_the_warning_comes_each_time(tmp_path: Path) -> None:
+    Checkpoint(str(tmp_path)).write(b"weights")
+    next(tmp_path.glob("*/manifest.json")).unlink()
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            Checkpoint(None, str(tmp_path)).load()
+        assert [str(item.message).partition(": ")[2] for item in caught] == ["it has no manifest"]
+        assert caught[0].filename == __file__
 
 
 def test_the_wrong_shape_is_told(tmp_path: Path) -> None:
@@ -193,11 +215,11 @@ def test_a_scheme_that_nobody_knows_is_told() -> None:
 
 def test_an_attempt_that_wrote_nothing_hides_nothing(tmp_path: Path) -> None:
     folders = [str(tmp_path / name) for name in ("3", "2", "1")]
-    assert latest_checkpoint(folders) is None
+    assert Checkpoint(sources=folders).load() is None
     Checkpoint(folders[2]).write(b"old")
-    assert latest_checkpoint(folders) == folders[2]
+    assert Checkpoint(sources=folders).read() == b"old"
     Checkpoint(folders[1]).write(b"new")
-    assert latest_checkpoint(iter(folders)) == folders[1]
+    assert Checkpoint(sources=folders).read() == b"new"
 
 
 def test_threads_of_an_attempt_do_not_tear_it(tmp_path: Path) -> None:
@@ -209,7 +231,7 @@ def test_threads_of_an_attempt_do_not_tear_it(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert Checkpoint(None, str(tmp_path)).read() in values
-    assert len(list(tmp_path.glob("data-*"))) == 1
+    assert sorted(path.name[-6:] for path in tmp_path.iterdir()) == ["000006", "000007", "000008"]
 
 
 def test_a_process_that_is_killed_while_it_writes_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
@@ -234,7 +256,9 @@ def test_a_process_that_is_killed_while_it_writes_leaves_a_whole_checkpoint(tmp_
             process.stdout.readline()
         process.send_signal(signal.SIGKILL)
         process.wait()
-    content = Checkpoint(None, str(tmp_path)).read()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CheckpointWarning)  # what it was writing
+        content = Checkpoint(None, str(tmp_path)).read()
     assert content is not None and len(content) == 2_000_000 and len(set(content)) == 1
 
 
@@ -271,7 +295,7 @@ def test_the_context_passes_places_on(tmp_path: Path) -> None:
     first, second = str(tmp_path / "1"), str(tmp_path / "2")
     with entered(ExecutionContext(checkpoint_destination=first)) as context:
         context.checkpoint.write(b"1")
-    with entered(ExecutionContext(checkpoint_source=first, checkpoint_destination=second)) as context:
+    with entered(ExecutionContext(checkpoint_sources=(first,), checkpoint_destination=second)) as context:
         assert context.checkpoint.read() == b"1"
         context.checkpoint.write(b"2")
     assert Checkpoint(None, second).read() == b"2"

@@ -70,15 +70,16 @@ class ExecutionContext:
         enable_deck: whether the task asks for the decks that FlytePath writes.
         raw_output_prefix: where files of this attempt are kept: a path or a URI.
         output_metadata_prefix: where the attempt's outputs are recorded, if anywhere.
-        checkpoint_source: the folder (path or URI) of the checkpoint an earlier attempt left.
-        checkpoint_destination: the folder (path or URI) this attempt's checkpoint goes to.
+        checkpoint_sources: the folders (paths or URIs) of earlier attempts' checkpoints, newest first.
+        checkpoint_source: one more, before them.
+        checkpoint_destination: the folder (path or URI) this attempt's checkpoints go to.
     """
 
     __slots__ = (
         "_attached",
         "_checkpoint",
         "_checkpoint_destination",
-        "_checkpoint_source",
+        "_checkpoint_sources",
         "_decks",
         "_declare",
         "_execution",
@@ -114,6 +115,7 @@ class ExecutionContext:
         enable_deck: bool = False,
         raw_output_prefix: str | None = None,
         output_metadata_prefix: str | None = None,
+        checkpoint_sources: tuple[str, ...] = (),
         checkpoint_source: str | None = None,
         checkpoint_destination: str | None = None,
     ) -> None:
@@ -129,7 +131,9 @@ class ExecutionContext:
         self._declare = declare
         self._working_directory = working_directory
         self._raw_output_prefix = raw_output_prefix
-        self._checkpoint_source = checkpoint_source
+        self._checkpoint_sources = (
+            checkpoint_sources if checkpoint_source is None else (checkpoint_source, *checkpoint_sources)
+        )
         self._checkpoint_destination = checkpoint_destination
         self._on_deck = on_deck
         self._attached: dict[str, Any] | None = None
@@ -219,14 +223,16 @@ class ExecutionContext:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """What an earlier attempt left, and a place for what this one leaves.
+        """What earlier attempts left, and a place for what this one leaves.
 
-        In a direct call there is no earlier attempt, and what is left is forgotten.
+        In a direct call there is no earlier attempt, and what is saved is forgotten when it ends.
         """
         if self._checkpoint is None:
             from flytepath.authoring.checkpoint import Checkpoint
 
-            self._checkpoint = Checkpoint(self._checkpoint_destination, self._checkpoint_source)
+            self._checkpoint = Checkpoint(
+                self._checkpoint_destination, sources=self._checkpoint_sources, attempt=self.attempt
+            )
         return self._checkpoint
 
     @property

@@ -148,7 +148,8 @@ class _Guard:
         self.attempt: _Attempt | None = None
         self.is_told = False
         self.listen()
-        os.register_at_fork(after_in_child=self._leave)
+        # From its first moment on a child must not write into the worker's pipe.
+        os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=self._forked)
         threading.Thread(target=self._watch, name="flytepath-preemption", daemon=True).start()
 
     def listen(self) -> None:
@@ -164,6 +165,10 @@ class _Guard:
         if signal.getsignal(signal.SIGTERM) == self._on_signal:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self.attempt = None
+
+    def _forked(self) -> None:
+        self._leave()
+        _release()
 
     # --- in the main thread ---
 
@@ -266,6 +271,14 @@ class _Guard:
                 arrived = select.select([self._reading], [], [], left)[0]
                 if arrived and _terms(os.read(self._reading, 64)) and not attempt.tell():
                     self.finish(attempt, "signal")
+
+
+def _hold() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+
+
+def _release() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
 
 
 def _terms(signals: bytes) -> int:
