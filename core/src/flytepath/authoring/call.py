@@ -272,7 +272,7 @@ def _variables_of(task: Task, context: ExecutionContext) -> Mapping[str, str]:
     In a durable attempt the worker has set the former, because a node may override them.
     """
     settings = task.settings
-    declared = settings.variables if context.tenant is None else {}
+    declared = settings.process_variables if context.tenant is None else {}
     if not any(secret.env_var for secret in settings.secrets):
         return declared
     from flytepath.authoring.secrets import secret_environment

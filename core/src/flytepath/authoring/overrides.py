@@ -75,7 +75,8 @@ class NodeOverrides:
         changed.settings = replace(changed.settings, **self.settings)
         if self.task_config is not None:
             changed.task_config = self.task_config
-        changed.is_plain = changed.is_plain and changed.settings.caching is None and not changed.settings.variables
+        settings = changed.settings
+        changed.is_plain = changed.is_plain and settings.caching is None and not settings.process_variables
         return changed  # type: ignore[no-any-return]
 
 

@@ -53,6 +53,13 @@ class TaskSettings:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def process_variables(self) -> Mapping[str, str]:
+        """The environment variables the task runs with: those of its image, and its own over them."""
+        if self.image is None or isinstance(self.image, str):
+            return self.variables
+        return {**self.image.variables(), **self.variables}
+
 
 DEFAULT_SETTINGS: Final = TaskSettings()
 #: The names under which ``@task`` and the task classes take settings.

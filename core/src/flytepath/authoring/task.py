@@ -79,7 +79,7 @@ class Task(Entity):
             and not markers
             and self.settings.caching is None
             and not self.settings.decks
-            and not self.settings.variables
+            and not self.settings.process_variables
             and not any(secret.env_var for secret in self.settings.secrets)
             and self.mode == "task"
         )

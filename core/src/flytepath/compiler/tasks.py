@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flytepath.authoring.call import task_type_name, task_type_of
 from flytepath.authoring.overrides import NodeOverrides
@@ -14,6 +14,9 @@ from flytepath.errors import NestedTaskError
 from flytepath.model.identity import Tenant
 from flytepath.model.task import Body, CacheSpec, Overrides, RetryPolicy, TaskSpec
 from flytepath.plugin.transformer import BlobSink
+
+if TYPE_CHECKING:
+    from flytepath.authoring.declared.image_spec import ImageSpec
 
 
 def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
@@ -41,7 +44,7 @@ def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
         requests=settings.requests,
         limits=settings.limits,
         environment=_image(settings.image),
-        variables=dict(settings.variables),
+        variables=dict(settings.process_variables),
         secrets=tuple(secret.to_json() for secret in settings.secrets),
         accelerator=None if settings.accelerator is None else settings.accelerator.to_json(),
         pod_template=_pod_template(settings),
@@ -65,13 +68,17 @@ def compile_overrides(task: Task, overrides: NodeOverrides) -> Overrides:
                 given["cache"] = _cache(settings.caching)
             case "image":
                 given["environment"] = _image(settings.image)
+                if settings.process_variables != task.settings.process_variables:
+                    given["variables"] = dict(settings.process_variables)
             case "accelerator" if settings.accelerator is not None:
                 given["accelerator"] = settings.accelerator.to_json()
             case "pod_template" | "pod_template_name":
                 given["pod_template"] = _pod_template(settings)
             case "timeout_seconds":
                 given["timeout_seconds"] = settings.timeout_seconds or 0.0
-            case "labels" | "annotations" | "variables":
+            case "variables":
+                given["variables"] = dict(settings.process_variables)
+            case "labels" | "annotations":
                 given[field] = dict(getattr(settings, field))
             case _:
                 given[field] = getattr(settings, field)
@@ -94,8 +101,8 @@ def _cache(caching: Caching | None) -> CacheSpec:
     )
 
 
-def _image(image: Any) -> Any:
-    return image.to_json() if hasattr(image, "to_json") else image
+def _image(image: str | ImageSpec | None) -> Any:
+    return image if image is None or isinstance(image, str) else image.compiled()
 
 
 def _pod_template(settings: TaskSettings) -> dict[str, Any] | None:

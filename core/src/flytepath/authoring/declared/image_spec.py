@@ -237,6 +237,36 @@ class ImageSpec(Declared):
         digest = _digest(json.dumps(content, sort_keys=True))[:24]
         return self.tag_format.format(spec_hash=digest) if self.tag_format else digest
 
+    def compiled(self) -> dict[str, Any]:
+        """What a compiled task keeps: this as JSON, with the content of the files that its requirements come from.
+
+        So a version that was registered has the same environment later, whatever became of the files.
+
+        Raises:
+            DefinitionError: a file that is named cannot be read.
+        """
+        from flytepath.authoring.declared.requirement_files import RequirementFiles
+
+        data, files = self.to_json(), RequirementFiles()
+        for name in ("packages", "runtime_packages"):
+            if name in data:
+                data[name] = [files.package(line) for line in data[name]]
+        if self.requirements is not None:
+            files.read(Path(self.requirements))
+            data["requirements_text"] = "\n".join(files.requirements)
+            if files.constraints:
+                data["constraints_text"] = "\n".join(files.constraints)
+        if files.local:
+            data["content_digests"] = [_files_digest(str(path), "packages") for path in files.local]
+        if isinstance(self.base_image, ImageSpec):
+            data["base_image"] = self.base_image.compiled()
+        return data
+
+    def variables(self) -> dict[str, str]:
+        """The environment variables of the image, and of the one it builds upon."""
+        below = self.base_image.variables() if isinstance(self.base_image, ImageSpec) else {}
+        return {**below, **(self.env or {})}
+
     def image_name(self) -> str:
         """The whole name: registry, name and tag."""
         name = f"{self.name.lower()}:{self.tag}"
