@@ -5,23 +5,30 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import click
 
 from flytepath.cli.display import show_error, show_seconds
 from flytepath.model.events import (
+    AbortRequested,
     AttemptFailed,
     AttemptLost,
     AttemptStarted,
     BoundaryChecked,
     CallStarted,
+    DeadlinePassed,
     DeckWritten,
     Event,
+    ExecutionContinued,
+    ExecutionPaused,
     GateOpened,
     HandlerStarted,
+    ItemsStarted,
+    ItemsSucceeded,
     NodeExpanded,
     NodeFailed,
     NodeSkipped,
@@ -29,9 +36,15 @@ from flytepath.model.events import (
     SignalReceived,
 )
 
+#: How many failed items of a map get a line of their own.
+FAILED_ITEMS: Final = 20
+
 
 class Progress(Protocol):
     """Listens to an execution between ``__enter__`` and ``__exit__``."""
+
+    def learn(self, event: Event, name: str = "") -> None:
+        """Take in what happened before, without a word."""
 
     def event(self, event: Event, name: str = "") -> None: ...
 
@@ -44,6 +57,96 @@ class Progress(Protocol):
     ) -> None: ...
 
 
+@dataclass(slots=True)
+class ItemCount:
+    """The items of a map in numbers, as their events come."""
+
+    total: int
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    running: set[str] = field(default_factory=set)
+    retrying: set[str] = field(default_factory=set)
+    told: int = 0
+
+    def __str__(self) -> str:
+        parts = [f"{self.succeeded:,} of {self.total:,}"]
+        counts = {"failed": self.failed, "running": len(self.running), "retrying": len(self.retrying)}
+        return ", ".join([*parts, *(f"{count:,} {what}" for what, count in counts.items() if count)])
+
+    def starts(self, item: str) -> None:
+        """An attempt of an item began."""
+        self.running.add(item)
+        self.retrying.discard(item)
+
+    def tries_again(self, item: str) -> None:
+        """An attempt ended, and it was not the last."""
+        self.running.discard(item)
+        self.retrying.add(item)
+
+    def ends(self, item: str) -> None:
+        """An item ended."""
+        self.running.discard(item)
+        self.retrying.discard(item)
+
+    def is_news(self) -> bool:
+        """Whether another tenth of the items has ended since the last yes."""
+        tenths = 10 * (self.succeeded + self.failed) // max(self.total, 1)
+        news, self.told = tenths > self.told, max(tenths, self.told)
+        return news
+
+
+class Maps:
+    """The maps of an execution, and what their items have come to."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, ItemCount] = {}
+
+    def around(self, path: str) -> str:
+        """The map that the node at ``path`` is an item of, or lies in an item of; empty where there is none."""
+        parent = path.rpartition("/")[0]
+        while parent:
+            if parent in self.counts:
+                return parent
+            parent = parent.rpartition("/")[0]
+        return ""
+
+    def count(self, event: Event) -> str:
+        """Count what ``event`` says of a map's items; the path of that map, empty where it says nothing of any."""
+        payload = event.payload
+        match payload:
+            case NodeExpanded(node=path, items=int(items)):
+                self.counts[path] = ItemCount(items)
+                return ""
+            case ItemsStarted(node=path) | ItemsSucceeded(node=path) if path not in self.counts:
+                return ""
+            case ItemsStarted(node=path):
+                for index, _ in payload.items:
+                    self.counts[path].starts(f"{path}/{index}")
+                return path
+            case ItemsSucceeded(node=path):
+                for index, _, _ in payload.items:
+                    self.counts[path].ends(f"{path}/{index}")
+                self.counts[path].succeeded += len(payload.items)
+                return path
+        node = getattr(payload, "node", None) or ""
+        path = node.rpartition("/")[0]
+        counts = self.counts.get(path)
+        if counts is None:
+            return ""
+        match payload:
+            case AttemptStarted() | NodeExpanded():
+                counts.starts(node)
+            case AttemptFailed() | AttemptLost():
+                counts.tries_again(node)
+            case NodeSucceeded() | NodeFailed() | NodeSkipped():
+                counts.ends(node)
+                counts.succeeded += isinstance(payload, NodeSucceeded)
+                counts.failed += isinstance(payload, NodeFailed)
+                counts.skipped += isinstance(payload, NodeSkipped)
+        return path
+
+
 def progress_of(tasks: Mapping[str, str], done: Collection[str] = ()) -> Progress:
     """The progress that suits standard error: live in a terminal, plain lines otherwise.
 
@@ -54,6 +157,12 @@ def progress_of(tasks: Mapping[str, str], done: Collection[str] = ()) -> Progres
     """
     names = {path: task.rpartition(".")[2] for path, task in tasks.items()}
     return LiveProgress(names, done) if sys.stderr.isatty() else PlainProgress(names, done)
+
+
+def caught_up(progress: Progress, events: Iterable[Event]) -> None:
+    """Let ``progress`` know what happened before it listened."""
+    for event in events:
+        progress.learn(event)
 
 
 class LineBuffer:
@@ -101,6 +210,7 @@ class PlainProgress:
         self._done = done
         self._started: dict[str, float] = {}
         self._buffer = LineBuffer()
+        self._maps = Maps()
 
     def __enter__(self) -> PlainProgress:
         if self._done:
@@ -111,6 +221,11 @@ class PlainProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nothing to put back."""
+
+    def learn(self, event: Event, name: str = "") -> None:
+        """Take in what happened before, without a word."""
+        _learn(self._names, event, name)
+        self._line(event)
 
     def event(self, event: Event, name: str = "") -> None:
         """Print what ``event`` means to a person, if anything."""
@@ -126,11 +241,35 @@ class PlainProgress:
 
     def _print(self, node: str, lines: list[str]) -> None:
         for line in lines:
-            click.echo(f"{node} {self._names.get(node, '')} | {line}", err=True)
+            click.echo(f"{node} {self._name(node)} | {line}", err=True)
+
+    def _name(self, node: str) -> str:
+        return self._names.get(node, "") or self._names.get(self._maps.around(node), "")
 
     def _line(self, event: Event) -> str:
         payload = event.payload
-        label = f"{getattr(payload, 'node', '')} {self._names.get(getattr(payload, 'node', ''), '')}".strip()
+        path = self._maps.count(event)
+        if path:
+            return self._item_line(event, path)
+        inside = self._maps.around(getattr(payload, "node", None) or "")
+        if inside and isinstance(payload, AttemptStarted | NodeExpanded | NodeSucceeded | NodeSkipped):
+            return ""  # what lies deeper in an item is counted with it
+        return self._node_line(event)
+
+    def _item_line(self, event: Event, path: str) -> str:
+        """Of a map's items only the steps are told, and failures while they are few."""
+        counts = self._maps.counts[path]
+        few = counts.failed + len(counts.retrying) <= FAILED_ITEMS
+        if isinstance(event.payload, NodeFailed | AttemptFailed | AttemptLost) and few:
+            return self._node_line(event)
+        if not isinstance(event.payload, ItemsSucceeded | NodeSucceeded | NodeFailed) or self._maps.around(path):
+            return ""
+        return f"{path} {self._name(path)}: {counts}" if counts.is_news() else ""
+
+    def _node_line(self, event: Event) -> str:
+        payload = event.payload
+        node = getattr(payload, "node", None) or ""
+        label = f"{node} {self._name(node)}".strip()
         match payload:
             case AttemptStarted():
                 self._started[payload.node] = event.at
@@ -154,6 +293,8 @@ class PlainProgress:
                 return f"{payload.failed} failed; its failure handler runs"
             case NodeSucceeded(cached=key) if key:
                 return f"{label}: cached"
+            case NodeSucceeded(recovered=execution) if execution:
+                return f"{label}: taken over from {execution}"
             case NodeSucceeded():
                 return f"{label}: succeeded in {show_seconds(event.at - self._started.get(payload.node, event.at))}"
             case AttemptFailed():
@@ -169,7 +310,21 @@ class PlainProgress:
                 return f"{label}: wrote deck {payload.name!r}"
             case BoundaryChecked(passed=False):
                 return f"{label}: {payload.variable}: {payload.message}"
-        return ""
+        return _said_of_the_whole(event)
+
+
+def _said_of_the_whole(event: Event) -> str:
+    """What an event says that belongs to no node."""
+    match event.payload:
+        case ExecutionPaused(reason=reason):
+            return f"paused by {event.actor.name}{f': {reason}' if reason else ''}; what runs goes on"
+        case ExecutionContinued():
+            return f"{event.actor.name} let it go on"
+        case AbortRequested(reason=reason):
+            return f"{event.actor.name} asked for its end{f': {reason}' if reason else ''}"
+        case DeadlinePassed(error=error):
+            return error.message
+    return ""
 
 
 class LiveProgress:
@@ -193,6 +348,8 @@ class LiveProgress:
         self._status = {node: "succeeded" if node in done else "waiting" for node in names}
         self._note = dict.fromkeys(names, "")
         self._buffer = LineBuffer()
+        self._maps = Maps()
+        self._whole = ""
         self._started: dict[str, float] = {}
         self._ended: dict[str, float] = {}
         self._console = Console(stderr=True)
@@ -212,45 +369,63 @@ class LiveProgress:
         from rich.text import Text
 
         for line in self._buffer.lines(node, stream, text):
-            self._console.print(Text(f"{self._names.get(node, node)} | {line}", style="dim"))
+            self._console.print(Text(f"{self._names.get(node) or node} | {line}", style="dim"))
+
+    def learn(self, event: Event, name: str = "") -> None:
+        """Take in what happened before."""
+        self.event(event, name)
 
     def event(self, event: Event, name: str = "") -> None:
         """Move a node's row."""
-        _learn(self._names, event, name)
         payload = event.payload
+        said = _said_of_the_whole(event)
+        self._whole = said if not isinstance(payload, ExecutionContinued) and said else self._whole
+        if isinstance(payload, ExecutionContinued):
+            self._whole = ""
+        if path := self._maps.count(event):
+            self._set(path, "running", str(self._maps.counts[path]))
+            return
+        node = getattr(payload, "node", None) or ""
+        if self._maps.around(node) and node not in self._status and not isinstance(payload, GateOpened):
+            return  # what lies deeper in an item is counted with it
+        _learn(self._names, event, name)
         match payload:
             case AttemptStarted():
                 self._set(payload.node, "running", f"attempt {payload.attempt}" if payload.attempt > 1 else "")
-                self._started.setdefault(payload.node, time.time())
+                self._started.setdefault(payload.node, event.at)
             case NodeExpanded():
                 self._set(payload.node, "running", f"{payload.items} items" if payload.items is not None else "")
-                self._started.setdefault(payload.node, time.time())
+                self._started.setdefault(payload.node, event.at)
             case CallStarted():
                 path = f"{payload.node}/{payload.call}"
                 self._names[path] = payload.callee.rpartition(".")[2]
                 self._set(path, "running")
-                self._started.setdefault(path, time.time())
+                self._started.setdefault(path, event.at)
             case GateOpened():
                 self._set(payload.node, "paused", gate_note(event, payload))
-                self._started.setdefault(payload.node, time.time())
+                self._started.setdefault(payload.node, event.at)
             case NodeSucceeded():
-                self._set(payload.node, "succeeded", "cached" if payload.cached else "")
+                note = "cached" if payload.cached else f"from {payload.recovered}" if payload.recovered else ""
+                self._set(payload.node, "succeeded", note or self._items_of(payload.node), event.at)
             case AttemptFailed() | AttemptLost():
                 self._set(payload.node, "retrying", payload.error.message)
             case NodeFailed():
-                self._set(payload.node, "failed", payload.error.message)
+                self._set(payload.node, "failed", payload.error.message, event.at)
             case NodeSkipped():
-                self._set(payload.node, "skipped", payload.reason)
+                self._set(payload.node, "skipped", payload.reason, event.at)
             case DeckWritten():
                 self._note[payload.node] = f"deck {payload.name!r}"
 
-    def _set(self, node: str, status: str, note: str = "") -> None:
+    def _items_of(self, node: str) -> str:
+        return str(self._maps.counts[node]) if node in self._maps.counts else ""
+
+    def _set(self, node: str, status: str, note: str = "", ended: float | None = None) -> None:
         self._names.setdefault(node, "")
         self._status[node] = status
         keeps_note = status == "succeeded" and self._note.get(node, "").startswith("deck")
         self._note[node] = note or (self._note[node] if keeps_note else "")
-        if status in ("succeeded", "failed", "skipped"):
-            self._ended[node] = time.time()
+        if ended is not None:
+            self._ended[node] = ended
 
     def _table(self) -> Any:
         from rich.markup import escape
@@ -260,10 +435,10 @@ class LiveProgress:
         done = sum(status == "succeeded" for status in self._status.values())
         for node in self._shown():
             started = self._started.get(node)
-            spent = "" if started is None else show_seconds(self._ended.get(node, time.time()) - started)
+            spent = "" if started is None else show_seconds(max(0.0, self._ended.get(node, time.time()) - started))
             note = escape(self._note[node].splitlines()[0][:120]) if self._note[node] else ""
             table.add_row(self._MARKS[self._status[node]], node, self._names[node], spent, f"[dim]{note}[/]")
-        table.add_row("", "", f"[bold]{done} of {len(self._status)} nodes[/]", "", "")
+        table.add_row("", "", f"[bold]{done} of {len(self._status)} nodes[/]", "", escape(self._whole))
         return table
 
     def _shown(self) -> list[str]:

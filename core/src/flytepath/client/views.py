@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from flytepath.model.events import BoundaryChecked, ErrorRecord, Event, LogWritten
+from flytepath.model.events import Blob, BoundaryChecked, ErrorRecord, Event, LogWritten
 from flytepath.model.identity import Identity, Tenant
 from flytepath.model.literal import BlobRef, Literal
 from flytepath.model.task import Record
@@ -33,11 +33,28 @@ class Scope:
         return cls(tenant or Tenant(), principal)
 
 
+class ItemsView(Record):
+    """The items of a map in numbers: ``waiting`` are those that have not begun, or wait for a slot or an answer.
+
+    ``failures`` are the first that failed, as ``(index, message)``.
+    """
+
+    total: int
+    succeeded: int = 0
+    failed: int = 0
+    running: int = 0
+    retrying: int = 0
+    waiting: int = 0
+    skipped: int = 0
+    failures: tuple[tuple[int, str], ...] = ()
+
+
 class NodeView(Record):
     """One node, as people see it.
 
     ``kind`` is task, dynamic, eager, graph, map, branch or gate; ``parent`` the node it lies below; ``cached`` says
-    that its outputs were found, not computed.
+    that its outputs were found, not computed, and ``recovered`` names the execution they were taken over from. A map
+    has ``items``, which are no nodes of their own in a list.
     """
 
     path: str
@@ -52,6 +69,26 @@ class NodeView(Record):
     kind: str = "task"
     parent: str = ""
     cached: bool = False
+    recovered: str = ""
+    items: ItemsView | None = None
+
+
+class AttemptView(Record):
+    """One attempt of a node. ``outcome`` is running, succeeded, failed, lost or stopped.
+
+    ``seq`` is the event it began with, ``retry_at`` when the next one was due, where there is one.
+    """
+
+    number: int
+    outcome: str
+    seq: int
+    started_at: float
+    ended_at: float | None = None
+    error: ErrorRecord | None = None
+    retry_at: float | None = None
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    log: Blob | None = None
 
 
 class GateView(Record):
@@ -81,7 +118,16 @@ class DeckView(Record):
 
 
 class ExecutionView(Record):
-    """An execution, as people see it. ``interrupted``: unfinished, and no engine owns it."""
+    """An execution, as people see it, after its event number ``seq``.
+
+    Attributes:
+        interrupted: unfinished, and no engine owns it.
+        paused, paused_reason: whether somebody has asked that nothing new starts, and why.
+        deadline: when the whole has to have ended (seconds since the epoch, UTC).
+        recovers, relaunches: the execution whose successes it took over, or that it repeats.
+        plan, scheduled_at: the launch plan whose schedule asked for it, and for which moment.
+        past: it has gone on since; this is how it was.
+    """
 
     id: str
     project: str
@@ -103,10 +149,39 @@ class ExecutionView(Record):
     gates: tuple[GateView, ...] = ()
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
+    paused: bool = False
+    paused_reason: str = ""
+    deadline: float | None = None
+    recovers: str = ""
+    relaunches: str = ""
+    plan: str = ""
+    scheduled_at: float | None = None
+    seq: int = 0
+    past: bool = False
+
+
+class NodeDetail(Record):
+    """One node with what it was given and gave, its attempts, and the nodes below it.
+
+    ``below`` are the nodes directly below it; of a map the items, ``more`` of which are left out.
+    """
+
+    execution: str
+    node: NodeView
+    inputs: dict[str, Literal]
+    outputs: dict[str, Literal]
+    attempts: tuple[AttemptView, ...] = ()
+    below: tuple[NodeView, ...] = ()
+    more: int = 0
+    gate: GateView | None = None
+    decks: tuple[DeckView, ...] = ()
+    checks: tuple[BoundaryChecked, ...] = ()
+    seq: int = 0
+    past: bool = False
 
 
 class ExecutionSummary(Record):
-    """A line of a list of executions."""
+    """A line of a list of executions. ``cursor`` is where the list goes on after it."""
 
     id: str
     project: str
@@ -117,6 +192,12 @@ class ExecutionSummary(Record):
     interrupted: bool
     created_at: float
     updated_at: float
+    paused: bool = False
+    labels: dict[str, str] = {}
+    plan: str = ""
+    recovers: str = ""
+    relaunches: str = ""
+    cursor: str = ""
 
 
 class SilentListener:
