@@ -55,7 +55,7 @@ class NodeOverrides:
             DefinitionError: a value that cannot be meant.
         """
         read = task_settings(task.name, task.inputs, task.function, changes)
-        changed = {field: getattr(read, field) for name in changes for field in _FIELDS[name]}
+        changed = {field: getattr(read, field) for name, value in changes.items() for field in _changed(name, value)}
         return cls(changed, task_config)
 
     def merged(self, later: NodeOverrides) -> NodeOverrides:
@@ -78,6 +78,18 @@ class NodeOverrides:
         settings = changed.settings
         changed.is_plain = changed.is_plain and settings.caching is None and not settings.process_variables
         return changed  # type: ignore[no-any-return]
+
+
+def _changed(name: str, value: Any) -> tuple[str, ...]:
+    """The fields of the settings an argument changes: of several things that it could say, those that it does."""
+    if name == "retries" and not isinstance(value, int):
+        return ("retries", "retry")
+    if name == "timeout":
+        runtime = getattr(value, "max_runtime", value)
+        queued = getattr(value, "max_queued_time", None)
+        given = {"timeout_seconds": runtime, "queue_timeout_seconds": queued}
+        return tuple(field for field, limit in given.items() if limit is not None)
+    return _FIELDS[name]
 
 
 def apply_overrides(node: GraphNode, changes: dict[str, Any]) -> None:

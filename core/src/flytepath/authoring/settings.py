@@ -11,6 +11,7 @@ from flytepath.errors import DefinitionError
 from flytepath.model.resources import Resources
 
 if TYPE_CHECKING:
+    from flytepath.authoring.declared.attempts import Retry, Timeout
     from flytepath.authoring.declared.caching import Cache
     from flytepath.authoring.declared.documentation import Documentation
     from flytepath.authoring.declared.image_spec import ImageSpec
@@ -35,7 +36,9 @@ class TaskSettings:
     """Everything that decides how a task is run; see :func:`flytepath.task` for the meaning of each field."""
 
     retries: int = 0
+    retry: Retry | None = None
     timeout_seconds: float | None = None
+    queue_timeout_seconds: float | None = None
     requests: Resources = NO_RESOURCES
     limits: Resources = NO_RESOURCES
     caching: Caching | None = None
@@ -111,9 +114,13 @@ class _Reader:
 
     def settings(self, inputs: tuple[str, ...], function: Callable[..., Any] | None) -> TaskSettings:
         requests, limits = self._resources()
+        retries, retry = self.retries()
+        runtime, queued = self.timeout()
         return TaskSettings(
-            retries=self.retries(),
-            timeout_seconds=self.timeout(),
+            retries=retries,
+            retry=retry,
+            timeout_seconds=runtime,
+            queue_timeout_seconds=queued,
             requests=requests,
             limits=limits,
             caching=self.caching(inputs, function),
@@ -143,20 +150,30 @@ class _Reader:
             raise self.wrong(name, kind.__name__)
         return value
 
-    def retries(self) -> int:
+    def retries(self) -> tuple[int, Retry | None]:
         value = self._given.get("retries", 0)
-        if type(value) is not int or value < 0:
-            raise self.wrong("retries", "int >= 0, a whole number of further attempts")
-        return value
+        if type(value) is int and value >= 0:
+            return value, None
+        from flytepath.authoring.declared.attempts import Retry
 
-    def timeout(self) -> float | None:
+        if not isinstance(value, Retry):
+            raise self.wrong("retries", "int >= 0, a whole number of further attempts, or Retry(...)")
+        return value.count, value
+
+    def timeout(self) -> tuple[float | None, float | None]:
+        """The longest run and the longest wait."""
         value = self._given.get("timeout")
-        seconds = value.total_seconds() if isinstance(value, dt.timedelta) else value
-        if seconds is None:
-            return None
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
-            raise self.wrong("timeout", "a timedelta or a number of seconds, zero or None for none")
-        return float(seconds) or None
+        if value is None:
+            return None, None
+        from flytepath.authoring.declared.attempts import Timeout, seconds_of
+
+        if isinstance(value, Timeout):
+            return value.runtime_seconds, value.queued_seconds
+        try:
+            return seconds_of(value, "timeout") or None, None
+        except DefinitionError as error:
+            expected = "a timedelta or a number of seconds, zero or None for none, or Timeout(...)"
+            raise self.wrong("timeout", expected) from error
 
     def _resources(self) -> tuple[Resources, Resources]:
         both = self._of("resources", Resources, None)
@@ -316,8 +333,8 @@ class TaskMetadata:
     cache_ignore_input_vars: tuple[str, ...] = ()
     interruptible: bool | None = None
     deprecated: str = ""
-    retries: int = 0
-    timeout: dt.timedelta | float | None = None
+    retries: int | Retry = 0
+    timeout: dt.timedelta | float | Timeout | None = None
     pod_template_name: str | None = None
     generates_deck: bool = False
     is_eager: bool = False

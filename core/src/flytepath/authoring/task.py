@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 from flytepath.authoring.entity import Entity, Interface
@@ -16,6 +17,7 @@ from flytepath.types.named_types import NamedTypes
 
 if TYPE_CHECKING:
     from flytepath.authoring.decks.deck import DeckField
+    from flytepath.authoring.declared.attempts import Retry, Timeout
     from flytepath.authoring.declared.caching import Cache
     from flytepath.authoring.declared.documentation import Documentation
     from flytepath.authoring.declared.image_spec import ImageSpec
@@ -100,8 +102,8 @@ class Task(Entity):
             cache_ignore_input_vars=caching.ignored if caching else (),
             interruptible=settings.interruptible,
             deprecated=settings.deprecated,
-            retries=settings.retries,
-            timeout=None if settings.timeout_seconds is None else dt.timedelta(seconds=settings.timeout_seconds),
+            retries=settings.retries if settings.retry is None else replace(settings.retry, count=settings.retries),
+            timeout=_timeout_of(settings),
             pod_template_name=settings.pod_template_name or None,
             generates_deck=bool(settings.decks),
             is_eager=self.mode == "eager",
@@ -177,6 +179,15 @@ class Task(Entity):
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
+
+
+def _timeout_of(settings: TaskSettings) -> dt.timedelta | Timeout | None:
+    runtime = None if settings.timeout_seconds is None else dt.timedelta(seconds=settings.timeout_seconds)
+    if settings.queue_timeout_seconds is None:
+        return runtime
+    from flytepath.authoring.declared.attempts import Timeout
+
+    return Timeout(runtime, dt.timedelta(seconds=settings.queue_timeout_seconds))
 
 
 class PythonFunctionTask(Task):
@@ -353,10 +364,10 @@ def task(
     *,
     task_config: Any = None,
     cache: bool | Cache | None = None,
-    retries: int | None = None,
+    retries: int | Retry | None = None,
     interruptible: bool | None = None,
     deprecated: str | None = None,
-    timeout: dt.timedelta | float | None = None,
+    timeout: dt.timedelta | float | Timeout | None = None,
     container_image: str | ImageSpec | None = None,
     environment: Mapping[str, str] | None = None,
     requests: Resources | None = None,
@@ -387,10 +398,12 @@ def task(function: Callable[..., Any] | None = None, /, *, task_config: Any = No
         cache: reuse outputs for equal inputs, a :class:`Cache` or ``True`` with ``cache_version``; also in direct
             calls, unless ``FLYTEPATH_LOCAL_CACHE=0``. ``cache_serialize`` lets one of several equal calls run at a
             time, ``cache_ignore_input_vars`` names inputs that do not matter.
-        retries: how often a failed attempt is tried again in a durable run, on the task's own budget.
-        interruptible: whether it may run on machines that can be taken away.
+        retries: how often a failed attempt is tried again in a durable run, on the task's own budget; :class:`Retry`
+            also says how long to wait in between.
+        interruptible: whether it may run on machines that can be taken away; its last attempt does not.
         deprecated: why it should no longer be used.
-        timeout: the longest one attempt may take, a ``timedelta`` or seconds; none by default.
+        timeout: the longest one attempt may take in a durable run, a ``timedelta`` or seconds; none by default.
+            :class:`Timeout` also says how long it may wait for its turn.
         container_image: the image it needs on backends that run containers, or an :class:`ImageSpec`.
         environment: environment variables of the process that runs it.
         requests, limits: the resources an attempt asks for and may use; ``resources`` gives both at once.

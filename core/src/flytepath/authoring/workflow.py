@@ -14,6 +14,8 @@ from flytepath.authoring.task import full_name, take_names
 from flytepath.errors import CompileError, CycleError, DefinitionError, UnboundOutputError
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from flytepath.authoring.declared.documentation import Documentation
     from flytepath.authoring.declared.options import Options, WorkflowFailurePolicy
 
@@ -27,7 +29,7 @@ class Workflow(Entity):
     Args:
         name: its full name.
         inputs, outputs, defaults, output_tuple: its interface.
-        failure_policy: see :func:`workflow`.
+        failure_policy, timeout: see :func:`workflow`.
         interruptible: the default for its tasks.
         on_failure: what runs when it fails.
         documentation: for people.
@@ -46,11 +48,13 @@ class Workflow(Entity):
         *,
         failure_policy: Any = None,
         interruptible: bool = False,
+        timeout: dt.timedelta | float | None = None,
         on_failure: Entity | None = None,
         documentation: Documentation | str = "",
         options: Options | None = None,
     ) -> None:
         super().__init__(name, inputs, outputs, defaults, output_tuple)
+        self.timeout_seconds = read_timeout(timeout, name)
         self.failure_policy = read_failure_policy(failure_policy, name)
         self.interruptible = interruptible
         self.documentation = documentation
@@ -255,12 +259,29 @@ def read_failure_policy(value: Any, place: str) -> str:
     return str(text)
 
 
+def read_timeout(value: Any, place: str) -> float | None:
+    """How long an execution may take, in seconds; ``None`` for no limit."""
+    if value is None:
+        return None
+    from flytepath.authoring.declared.attempts import Timeout, seconds_of
+
+    if isinstance(value, Timeout):
+        raise DefinitionError(
+            "a workflow as a whole has one limit",
+            place=f"{place}(timeout)",
+            expected="a timedelta or a number of seconds",
+            actual=repr(value),
+            hint="Timeout(...) is for tasks",
+        )
+    return seconds_of(value, f"{place}(timeout)") or None
+
+
 class ImperativeWorkflow(Workflow):
     """A workflow put together by calls, for code that makes workflows. Also importable as ``Workflow``.
 
     Args:
         name: its name.
-        failure_policy, interruptible: as for :func:`workflow`.
+        failure_policy, interruptible, timeout: as for :func:`workflow`.
 
     Example:
         >>> from flytepath import ImperativeWorkflow, task
@@ -276,9 +297,15 @@ class ImperativeWorkflow(Workflow):
     """
 
     def __init__(
-        self, name: str, failure_policy: WorkflowFailurePolicy | str | None = None, interruptible: bool = False
+        self,
+        name: str,
+        failure_policy: WorkflowFailurePolicy | str | None = None,
+        interruptible: bool = False,
+        timeout: dt.timedelta | float | None = None,
     ):
-        super().__init__(name, {}, {}, {}, None, failure_policy=failure_policy, interruptible=interruptible)
+        super().__init__(
+            name, {}, {}, {}, None, failure_policy=failure_policy, interruptible=interruptible, timeout=timeout
+        )
         self._draft = Graph(name)
 
     def add_workflow_input(self, input_name: str, python_type: Any) -> Promise:
@@ -400,6 +427,7 @@ def workflow(
     docs: Documentation | None = None,
     pickle_untyped: bool = False,
     default_options: Options | None = None,
+    timeout: dt.timedelta | float | None = None,
 ) -> Callable[[Callable[..., Any]], PythonFunctionWorkflow]: ...
 def workflow(
     function: Callable[..., Any] | None = None,
@@ -411,6 +439,7 @@ def workflow(
     docs: Documentation | None = None,
     pickle_untyped: bool = False,
     default_options: Options | None = None,
+    timeout: dt.timedelta | float | None = None,
 ) -> PythonFunctionWorkflow | Callable[[Callable[..., Any]], PythonFunctionWorkflow]:
     """Make a workflow of a function that calls tasks and other workflows.
 
@@ -425,6 +454,11 @@ def workflow(
         docs: documentation for people, beside the docstring.
         pickle_untyped: take inputs and outputs without annotation, and pickle them.
         default_options: labels and the like of its default launch plan.
+        timeout: the longest a durable run of it may take from its creation, a ``timedelta`` or seconds; one that takes
+            longer is ended. Called by another workflow, it is under that one's timeout.
+
+    Raises:
+        DefinitionError: an argument that cannot be meant.
 
     Example:
         >>> from flytepath import task, workflow
@@ -438,6 +472,7 @@ def workflow(
         12
     """
     policy = read_failure_policy(failure_policy, "workflow")
+    read_timeout(timeout, "workflow")
 
     def decorate(function: Callable[..., Any]) -> PythonFunctionWorkflow:
         if not hasattr(function, "__code__"):
@@ -446,6 +481,7 @@ def workflow(
             function,
             failure_policy=policy,
             interruptible=interruptible,
+            timeout=timeout,
             on_failure=on_failure,
             documentation=docs or "",
             pickle_untyped=pickle_untyped,

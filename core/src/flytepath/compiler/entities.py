@@ -37,7 +37,9 @@ def compile_entity(entity: Entity, tenant: Tenant, sink: BlobSink, fetch: Fetch 
     compiler = GraphCompiler(tenant, sink, fetch)
     if isinstance(entity, Workflow | LaunchPlan):
         own = compiler.graph_of(entity)
-        return WorkflowSpec(**dict(own), tasks=compiler.tasks, graphs=compiler.graphs)
+        workflow = entity.workflow if isinstance(entity, LaunchPlan) else entity
+        limit = workflow.timeout_seconds if isinstance(workflow, Workflow) else None
+        return WorkflowSpec(**dict(own), timeout_seconds=limit, tasks=compiler.tasks, graphs=compiler.graphs)
     graph = Graph(entity.name, {name: codec.literal_type for name, codec in entity.input_codecs.items()})
     node = graph.add(entity, {name: Promise(None, name) for name in entity.inputs})
     node.line = ""

@@ -37,8 +37,9 @@ def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
         interface=interface_of(task, sink),
         body=Body(kind=task.body, entry=entry_of(task)),
         payload=_payload(task),
-        retry=RetryPolicy(retries=settings.retries),
+        retry=_retry(settings),
         timeout_seconds=settings.timeout_seconds,
+        queue_timeout_seconds=settings.queue_timeout_seconds,
         cache=_cache(settings.caching),
         interruptible=settings.interruptible,
         requests=settings.requests,
@@ -74,8 +75,10 @@ def compile_overrides(task: Task, overrides: NodeOverrides) -> Overrides:
                 given["accelerator"] = settings.accelerator.to_json()
             case "pod_template" | "pod_template_name":
                 given["pod_template"] = _pod_template(settings)
-            case "timeout_seconds":
-                given["timeout_seconds"] = settings.timeout_seconds or 0.0
+            case "timeout_seconds" | "queue_timeout_seconds":
+                given[field] = getattr(settings, field) or 0.0
+            case "retry":
+                given["retry"] = _retry(settings)
             case "variables":
                 given["variables"] = dict(settings.process_variables)
             case "labels" | "annotations":
@@ -91,6 +94,20 @@ def _payload(task: Task) -> Any:
     if task.task_config is None or task.has_own_execute:
         return None
     return task_type_of(task).compile(task.declaration())
+
+
+def _retry(settings: TaskSettings) -> RetryPolicy:
+    retry = settings.retry
+    if retry is None:
+        return RetryPolicy(retries=settings.retries)
+    return RetryPolicy(
+        retries=settings.retries,
+        system=retry.system,
+        backoff_seconds=retry.backoff_seconds,
+        backoff_factor=retry.factor,
+        backoff_limit_seconds=retry.limit_seconds,
+        jitter=retry.jitter,
+    )
 
 
 def _cache(caching: Caching | None) -> CacheSpec:

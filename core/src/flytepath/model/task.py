@@ -43,13 +43,33 @@ class Body(Record):
 
 
 class RetryPolicy(Record):
-    """How often, and how far apart, a failed attempt is tried again. ``retries`` of the user's, ``system`` of ours."""
+    """How often, and how far apart, a failed attempt is tried again. ``retries`` of the user's, ``system`` of ours.
+
+    ``jitter`` is the largest share of a wait that chance adds to it.
+    """
 
     retries: int = Field(default=0, ge=0)
     system: int = Field(default=3, ge=0)
     backoff_seconds: float = Field(default=0.0, ge=0)
     backoff_factor: float = Field(default=2.0, ge=1)
     backoff_limit_seconds: float = Field(default=300.0, ge=0)
+    jitter: float = Field(default=1.0, ge=0, le=1)
+
+    def delay(self, failures: int, chance: float = 0.0) -> float:
+        """The wait in seconds after so many failures, from 1; ``chance`` in [0, 1) spreads it.
+
+        Example:
+            >>> policy = RetryPolicy(backoff_seconds=1)
+            >>> policy.delay(1), policy.delay(4), policy.delay(4, 0.5), policy.delay(5000)
+            (1.0, 8.0, 12.0, 300.0)
+        """
+        if not self.backoff_seconds:
+            return 0.0
+        try:
+            wait = self.backoff_seconds * self.backoff_factor ** (failures - 1)
+        except OverflowError:
+            wait = self.backoff_limit_seconds
+        return min(wait, self.backoff_limit_seconds) * (1 + self.jitter * chance)
 
 
 class CacheSpec(Record):
@@ -67,6 +87,8 @@ class TaskSpec(Record):
 
     Args:
         mode: ``task``, or what its body gives instead of outputs: ``dynamic`` a graph, ``eager`` calls as it runs.
+        timeout_seconds, queue_timeout_seconds: the longest one attempt may run, and the longest it may wait for its
+            turn.
         environment: what the code needs around it: an image's name, or an image's description as data.
         variables: environment variables of the process that runs it.
         secrets: references to the secrets it may ask for, never their values.
@@ -84,6 +106,7 @@ class TaskSpec(Record):
     payload: Any = None
     retry: RetryPolicy = RetryPolicy()
     timeout_seconds: float | None = None
+    queue_timeout_seconds: float | None = None
     cache: CacheSpec = CacheSpec()
     interruptible: bool | None = None
     requests: Resources = Resources()
@@ -103,11 +126,16 @@ class TaskSpec(Record):
 
 
 class Overrides(Record):
-    """What one node changes of its task; ``None`` keeps the task's own. ``retries`` is the user's budget."""
+    """What one node changes of its task; ``None`` keeps the task's own.
+
+    ``retry`` is the whole policy, ``retries`` only the user's budget; a timeout of 0 takes the task's own away.
+    """
 
     payload: Any = None
+    retry: RetryPolicy | None = None
     retries: int | None = Field(default=None, ge=0)
     timeout_seconds: float | None = Field(default=None, ge=0)
+    queue_timeout_seconds: float | None = Field(default=None, ge=0)
     cache: CacheSpec | None = None
     interruptible: bool | None = None
     requests: Resources | None = None
@@ -128,7 +156,8 @@ class Overrides(Record):
             if name != "retries" and (value := getattr(self, name)) is not None
         }
         if self.retries is not None:
-            changed["retry"] = task.retry.model_copy(update={"retries": self.retries})
-        if self.timeout_seconds == 0:
-            changed["timeout_seconds"] = None
+            changed["retry"] = (self.retry or task.retry).model_copy(update={"retries": self.retries})
+        for limit in ("timeout_seconds", "queue_timeout_seconds"):
+            if getattr(self, limit) == 0:
+                changed[limit] = None
         return task.model_copy(update=changed)

@@ -191,9 +191,13 @@ class GraphSpec(Record):
 
 
 class WorkflowSpec(GraphSpec):
-    """A compiled workflow with every task and graph it calls. ``digest`` names its content."""
+    """A compiled workflow with every task and graph it calls. ``digest`` names its content.
+
+    ``timeout_seconds`` is how long an execution of it may take as a whole.
+    """
 
     format: int = SPEC_FORMAT
+    timeout_seconds: float | None = Field(default=None, gt=0)
     tasks: dict[str, TaskSpec] = {}
     graphs: dict[str, GraphSpec] = {}
 
