@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from flytepath.engine.dispatch import AttemptResult, OnOutput, OnReport
 from flytepath.engine.fold import fold
 from flytepath.engine.places import Places
+from flytepath.engine.ports import AttemptResult, OnReport
 from flytepath.engine.reuse import Reuses
 from flytepath.engine.scheduler import Scheduler
+from flytepath.engine.slots import Slots
 from flytepath.engine.state import ExecutionState
 from flytepath.errors import StoreError
 from flytepath.model.events import Actor, Blob, ErrorRecord, Event, ExecutionCreated
@@ -98,16 +100,14 @@ class FakePool:
         self.now: set[str] = set()
         self.most = 0
 
-    async def run(
-        self, request: RunAttempt, timeout: float | None, on_report: OnReport, on_output: OnOutput | None
-    ) -> AttemptResult:
+    async def run(self, request: RunAttempt, on_report: OnReport) -> AttemptResult:
         self.ran.append(request.node)
         if request.task.mode != "eager":
             self.now.add(request.node)
         self.most = max(self.most, len(self.now))
         try:
             await asyncio.sleep(0)
-            return AttemptResult(await self._outcome(request, on_report), b"")
+            return AttemptResult(await self._outcome(request, on_report))
         finally:
             self.now.discard(request.node)
 
@@ -131,7 +131,7 @@ class FakePool:
         outputs = {variable.name: number(result) for variable in request.task.interface.outputs}
         return AttemptSucceeded(outputs=outputs)
 
-    async def tell(self, node: str, attempt: int, message: CallEnded) -> None:
+    async def tell(self, execution: str, node: str, attempt: int, message: CallEnded) -> None:
         future = self._callers[node, attempt].open[message.ordinal]
         if not future.done():
             future.set_result(message)
@@ -143,6 +143,7 @@ class FakePool:
 class Posted:
     def __init__(self, id: int, command: Mapping[str, Any]) -> None:
         self.id = id
+        self.execution = "x"
         self.command = command
 
 
@@ -176,11 +177,10 @@ class MemoryLog:
     def literals(self, execution: str, digests: Iterable[str]) -> dict[str, Literal]:
         return {digest: self.kept[digest] for digest in digests}
 
-    def heartbeat(self, execution: str, owner: str, epoch: int, ttl: float) -> bool:
-        return True
-
-    def inbox(self, execution: str) -> list[Posted]:
-        return list(self.posted)
+    def put_snapshot(self, execution: str, seq: int, format: str, body: bytes) -> Future[None]:
+        future: Future[None] = Future()
+        future.set_result(None)
+        return future
 
     def take(self, ids: Iterable[int]) -> None:
         gone = set(ids)
@@ -231,23 +231,34 @@ class Machine:
         self.log.appends_left = crash_after
         self.epoch += 1
         pool = FakePool(self.bodies, self.blobs)
-        state = self.state()
-        scheduler = Scheduler(
-            "x",
-            state,
-            self.log,
-            self.blobs,
-            pool,
-            slots=self.slots,
-            places=Places(self.folder, "x"),
-            reuses=Reuses(self.cache, self.blobs, "x"),
-            listener=self.listener,
-        )
         try:
-            return asyncio.run(asyncio.wait_for(scheduler.run(f"engine {self.epoch}", self.epoch), 20))
+            return asyncio.run(asyncio.wait_for(self._drive(pool), 20))
         finally:
             self.ran += pool.ran
             self.most = max(self.most, pool.most)
+
+    async def _drive(self, pool: FakePool) -> ExecutionState:
+        scheduler = Scheduler(
+            "x",
+            self.state(),
+            self.log,
+            self.blobs,
+            pool,
+            slots=Slots(self.slots),
+            places=Places(self.folder, "x"),
+            reuses=Reuses(self.cache, self.blobs, "x", holder=f"engine {self.epoch}"),
+            listener=self.listener,
+            clock=time.time,
+            code_path_of=lambda bundle: bundle,
+        )
+        run = asyncio.create_task(scheduler.run(f"engine {self.epoch}", self.epoch, self.log.posted))
+        seen = {item.id for item in self.log.posted}
+        while not run.done():
+            await asyncio.wait([run], timeout=0.01)
+            new = [item for item in self.log.posted if item.id not in seen]
+            seen.update(item.id for item in new)
+            scheduler.inform(new)
+        return await run
 
     def outputs(self) -> dict[str, Any]:
         return {name: self.log.kept[digest].data for name, digest in self.state().outputs.items()}

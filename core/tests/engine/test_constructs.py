@@ -32,6 +32,7 @@ from flytepath.model.workflow import (
     OutputBinding,
     WorkflowSpec,
 )
+from flytepath.store.output_cache import CACHE_NAME, OutputCache
 
 INC = task_spec("inc", "x")
 ADD = task_spec("add", "x", "y")
@@ -636,19 +637,11 @@ def test_a_retry_that_waits_for_a_slot_burns_no_time(tmp_path: Path) -> None:
 # --- reuse -------------------------------------------------------------------------------------------------------
 
 
-class Shelf(dict[str, dict[str, Literal]]):
-    def put(self, key: str, outputs: Any, facts: Any = None) -> None:
-        self[key] = dict(outputs)
-
-    def forget(self, key: str) -> None:
-        self.pop(key, None)
-
-
 def test_a_result_is_found_again_and_not_computed(tmp_path: Path) -> None:
     tasks = {"inc": INC.model_copy(update={"cache": cached()})}
     spec = flow(node("n0", "inc", x=InputBinding(name="x")), node("n1", "inc", x=out("n0")), output=out("n1"))
     spec = spec.model_copy(update={"tasks": tasks})
-    shelf = Shelf()
+    shelf = OutputCache(tmp_path / CACHE_NAME)
     first = Machine(spec, BODIES, tmp_path, cache=shelf, x=1)
     first.run()
     again = Machine(spec, BODIES, tmp_path, cache=shelf, x=2)
@@ -656,25 +649,25 @@ def test_a_result_is_found_again_and_not_computed(tmp_path: Path) -> None:
     assert (first.ran, again.ran) == (["n0", "n1"], ["n1"])
     assert again.outputs() == {"o0": 4}
     keys = [event.payload.cached for event in again.log.events if isinstance(event.payload, NodeSucceeded)]
-    assert keys[0] in shelf
+    assert shelf.get(keys[0]) is not None
     assert keys[1] == ""
 
 
 def test_overwriting_looks_nothing_up_and_keeps_what_came_out(tmp_path: Path) -> None:
     tasks = {"inc": INC.model_copy(update={"cache": cached(overwrite=True)})}
     spec = flow(node("n0", "inc", x=InputBinding(name="x")), output=out("n0")).model_copy(update={"tasks": tasks})
-    shelf = Shelf()
+    shelf = OutputCache(tmp_path / CACHE_NAME)
     for _ in range(2):
         machine = Machine(spec, BODIES, tmp_path, cache=shelf, x=1)
         machine.run()
         assert machine.ran == ["n0"]
-    assert len(shelf) == 1
+    assert len(shelf.entries()) == 1
 
 
 def test_a_serialized_cache_computes_a_result_once(tmp_path: Path) -> None:
     tasks = {"inc": INC.model_copy(update={"cache": cached(serialize=True)})}
     spec = mapping([1, 1, 2, 1, 2]).model_copy(update={"tasks": tasks})
-    machine = Machine(spec, BODIES, tmp_path, cache=Shelf(), slots=5)
+    machine = Machine(spec, BODIES, tmp_path, cache=OutputCache(tmp_path / CACHE_NAME), slots=5)
     machine.run()
     assert machine.outputs() == {"o0": [2, 2, 3, 2, 3]}
     assert sorted(machine.ran) == ["n0/0", "n0/2"]

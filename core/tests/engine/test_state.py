@@ -16,7 +16,7 @@ from flytepath.engine.commands import (
     Stop,
     Succeed,
 )
-from flytepath.engine.decisions import decide
+from flytepath.engine.decisions import ENGINE_LOSSES, decide
 from flytepath.engine.fold import apply, fold
 from flytepath.engine.state import ExecutionState, ExecutionStatus, NodeStatus
 from flytepath.errors import ExecutionStateError
@@ -154,12 +154,21 @@ def test_a_new_owner_starts_lost_attempts_again_and_spares_what_succeeded() -> N
     assert log.state.nodes["a"].status is NodeStatus.SUCCEEDED
 
 
-def test_a_task_that_kills_its_engine_every_time_ends_on_the_system_budget() -> None:
-    log = Log(graph({"a": []}, system=1))
+def test_an_engine_that_is_lost_is_charged_to_no_budget() -> None:
+    log = Log(graph({"a": []}, system=0))
+    for epoch in range(2, 12):
+        log.start("a")
+        assert log.do(Own("next", epoch)) == ["execution_owned", "attempt_lost"]
+    assert log.state.nodes["a"].status is NodeStatus.READY
+
+
+def test_a_task_that_kills_its_engine_every_time_fails_in_the_end() -> None:
+    log = Log(graph({"a": []}))
+    for epoch in range(2, 2 + ENGINE_LOSSES):
+        log.start("a")
+        log.do(Own("next", epoch))
     log.start("a")
-    log.do(Own("two", 2))
-    log.start("a")
-    assert log.do(Own("three", 3)) == ["execution_owned", "attempt_lost", "node_failed"]
+    assert log.do(Own("last", 99)) == ["execution_owned", "attempt_lost", "node_failed"]
 
 
 def test_a_report_of_an_attempt_that_is_no_longer_current_changes_nothing() -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import TYPE_CHECKING
 
 from flytepath.model.events import ErrorRecord
 from flytepath.model.literal import JSON_FORMAT, Literal
+
+if TYPE_CHECKING:
+    from flytepath.client.views import ItemsView
 
 WIDTH_LIMIT = 2000
 
@@ -28,6 +32,31 @@ def show_literal(literal: Literal) -> str:
         return "None"
     text = show_value(literal.data, literal.type, literal.refs)
     return text if len(text) <= WIDTH_LIMIT else f"{text[:WIDTH_LIMIT]}... ({len(text)} characters)"
+
+
+def show_status(status: str, *, paused: bool = False, interrupted: bool = False) -> str:
+    """Where an execution is, in a word: one that runs may be paused, or be driven by nobody.
+
+    Example:
+        >>> show_status("running", paused=True)
+        'paused'
+    """
+    if status != "running":
+        return status
+    return "interrupted" if interrupted else "paused" if paused else status
+
+
+def show_items(items: ItemsView) -> str:
+    """The items of a map in a line.
+
+    Example:
+        >>> from flytepath.client.views import ItemsView
+        >>> show_items(ItemsView(total=10_000, succeeded=8213, failed=3, running=4, waiting=1780))
+        '8,213 of 10,000, 3 failed, 4 running, 1,780 waiting'
+    """
+    counts = [(getattr(items, name), name) for name in ("failed", "running", "retrying", "waiting", "skipped")]
+    parts = [f"{items.succeeded:,} of {items.total:,}", *(f"{count:,} {name}" for count, name in counts if count)]
+    return ", ".join(parts)
 
 
 def show_time(at: float | None) -> str:

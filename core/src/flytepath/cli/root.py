@@ -18,12 +18,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("flytepath.cli.completion:completion", "Print the completion script of a shell."),
     "executions": ("flytepath.cli.executions:executions", "List, show, resume and abort executions."),
     "graph": ("flytepath.cli.graph:graph", "Draw a workflow as a tree, SVG, Mermaid or DOT."),
-    "launchplans": ("flytepath.cli.launchplans:launchplans", "List and show registered launch plans."),
+    "launchplans": ("flytepath.cli.launchplans:launchplans", "List, show, activate and deactivate launch plans."),
     "migrate": ("flytepath.cli.migrate:migrate", "Rewrite a code base of flytekit for FlytePath."),
     "package": ("flytepath.cli.package:package", "Write code and compiled workflows into an archive."),
     "plugins": ("flytepath.cli.plugins:plugins", "List, check, enable and create plugins."),
     "register": ("flytepath.cli.register:register", "Register all tasks, workflows and launch plans of files."),
     "run": ("flytepath.cli.run:run", "Run a workflow or task of a file or module, durably."),
+    "versions": ("flytepath.cli.versions:versions", "List versions; activate and roll back those of launch plans."),
 }
 
 

@@ -6,7 +6,8 @@ service will answer the same calls.
 
 from __future__ import annotations
 
-from flytepath.client.local import LocalClient, new_execution_id
+from flytepath.client.commands import new_execution_id
+from flytepath.client.local import LocalClient
 from flytepath.client.protocol import Client
 from flytepath.client.views import (
     DeckView,

@@ -5,128 +5,141 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
-from flytepath.bundle import unpacked
-from flytepath.engine.dispatch import AttemptPool, WorkerPool, WorkerSetting
-from flytepath.engine.places import Places
-from flytepath.engine.ports import Listener
-from flytepath.engine.reuse import Reuses
-from flytepath.engine.scheduler import Scheduler
-from flytepath.engine.state import ExecutionState, ExecutionStatus
-from flytepath.errors import StoreError
+from flytepath.engine.engine import Engine
+from flytepath.engine.ports import AttemptPool, Listener
+from flytepath.engine.reuse import Outputs
+from flytepath.engine.state import ExecutionState
 from flytepath.model.identity import Tenant
 from flytepath.store.blobs import BlobFolder
 from flytepath.store.events import Store
 from flytepath.store.output_cache import CACHE_NAME, OutputCache
 
 
-class Driver:
-    """One execution that this process owns.
+def local_engine(home: Path, store: Store, slots: int, pool: AttemptPool | None = None) -> Engine:
+    """An engine with workers of its own on this machine.
 
     Args:
         home: where code, blobs and folders of attempts lie.
         store: the event store.
-        execution: its id.
-        state: the state folded from its log.
-        listener: told what happens.
+        slots: how many attempts run at once.
+        pool: runs attempts in place of worker processes.
+    """
+    return Engine(home, store, pool or worker_pool(home, slots), slots=slots, outputs_of=lambda t: outputs_of(home, t))
+
+
+def outputs_of(home: Path, tenant: Tenant) -> Outputs:
+    """The outputs that the tasks of a tenant share."""
+    return OutputCache(home / CACHE_NAME, tenant.project, tenant.domain)
+
+
+def drive(home: Path, store: Store, execution: str, listener: Listener, slots: int) -> ExecutionState:
+    """Drive an execution to its end, on at most ``slots`` workers.
+
+    Raises:
+        KeyboardInterrupt: SIGINT or SIGTERM came; the execution can be resumed.
     """
 
-    def __init__(self, home: Path, store: Store, execution: str, state: ExecutionState, listener: Listener) -> None:
-        if state.created is None:
-            raise StoreError("the log does not begin with the execution's creation", place=execution)
-        self._home = home
-        self._store = store
-        self._execution = execution
-        self._state = state
-        self._listener = listener
-        self._created = state.created
-        self._tenant = Tenant(state.created.project, state.created.domain)
-        self._blobs = BlobFolder(str(home / "blobs"), self._tenant.project, self._tenant.domain)
+    async def run() -> ExecutionState:
+        async with local_engine(home, store, slots) as engine:
+            return await engine.drive(execution, listener)
 
-    def drive(self, owner: str, epoch: int, slots: int) -> None:
-        """Drive it to its end, on at most ``slots`` workers.
+    return asyncio.run(interruptible(run()))
 
-        Raises:
-            KeyboardInterrupt: SIGINT or SIGTERM came; the execution can be resumed.
-        """
-        setting = WorkerSetting(
-            self._tenant.project,
-            self._tenant.domain,
-            self._code_path(self._created.bundle),
-            str(self._home / "blobs"),
-            str(self._home),
-        )
-        asyncio.run(self._run(owner, epoch, WorkerPool(setting, slots, self._code_path), slots))
 
-    def _code_path(self, bundle: str) -> str:
-        return str(unpacked(bundle, self._home))
+async def interruptible(work: Awaitable[ExecutionState]) -> ExecutionState:
+    """Do ``work``, and end it when SIGINT or SIGTERM comes to this process."""
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+    handled = threading.current_thread() is threading.main_thread()
+    for number in (signal.SIGINT, signal.SIGTERM) if handled else ():
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM) if handled else ():
+            loop.remove_signal_handler(number)
 
-    def drive_here(self, owner: str, epoch: int) -> None:
-        """Drive it in a thread beside, so that this one is free to run tasks, and a debugger in them."""
-        from flytepath.worker import InProcessPool
 
-        pool = InProcessPool(self._blobs, self._tenant, str(self._home))
-        failures: list[BaseException] = []
-        ends: list[Callable[[], object]] = []
+def drive_here(home: Path, store: Store, execution: str, listener: Listener, tenant: Tenant) -> ExecutionState:
+    """Drive it in a thread beside, so that this one is free to run tasks, and a debugger in them."""
+    from flytepath.worker import InProcessPool
 
-        async def run() -> None:
-            task, loop = asyncio.current_task(), asyncio.get_running_loop()
-            if task is not None:
-                ends.append(lambda: loop.call_soon_threadsafe(task.cancel))
-            await self._run(owner, epoch, pool, 1)
+    pool = InProcessPool(BlobFolder(str(home / "blobs"), tenant.project, tenant.domain), tenant, str(home))
+    outcome: list[ExecutionState | BaseException] = []
+    ends: list[Callable[[], object]] = []
 
-        def engine() -> None:
-            try:
-                asyncio.run(run())
-            except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
-                failures.append(error)
-            finally:
-                pool.jobs.put(None)
+    async def run() -> ExecutionState:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        if task is not None:
+            ends.append(lambda: loop.call_soon_threadsafe(task.cancel))
+        async with local_engine(home, store, 1, pool) as engine:
+            return await engine.drive(execution, listener)
 
-        thread = threading.Thread(target=engine, name="flytepath engine")
-        thread.start()
+    def engine() -> None:
         try:
-            while (job := pool.jobs.get()) is not None:
-                job()
-        except BaseException:
-            for end in ends:
-                end()
-            raise
+            outcome.append(asyncio.run(run()))
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            outcome.append(error)
         finally:
-            thread.join()
-        if failures:
-            raise failures[0]
+            pool.jobs.put(None)
 
-    async def _run(self, owner: str, epoch: int, pool: AttemptPool, slots: int) -> None:
-        cache = OutputCache(self._home / CACHE_NAME, self._tenant.project, self._tenant.domain)
-        places = Places(self._home, self._execution)
-        scheduler = Scheduler(
-            self._execution,
-            self._state,
-            self._store,
-            self._blobs,
-            pool,
-            slots=slots,
-            places=places,
-            reuses=Reuses(cache, self._blobs, self._execution, overwrite=self._created.overwrite_cache),
-            listener=self._listener,
-        )
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        handled = threading.current_thread() is threading.main_thread() and task is not None
-        if handled:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, task.cancel)  # type: ignore[union-attr]
-        try:
-            await scheduler.run(owner, epoch)
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
-        finally:
-            if handled:
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    loop.remove_signal_handler(number)
+    thread = threading.Thread(target=engine, name="flytepath engine")
+    thread.start()
+    try:
+        while (job := pool.jobs.get()) is not None:
+            job()
+    except BaseException:
+        for end in ends:
+            end()
+        raise
+    finally:
+        thread.join()
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
+
+
+def worker_pool(home: Path, slots: int) -> Any:
+    """Worker processes of this machine."""
+    return _Pool(home, slots)
+
+
+class _Pool:
+    """The present workers behind the interface of the scheduler."""
+
+    def __init__(self, home: Path, slots: int) -> None:
+        self.home, self.slots, self.pools = home, slots, {}
+
+    def of(self, request):
+        from flytepath.engine.dispatch import WorkerPool, WorkerSetting
+
+        key = request.project, request.domain, request.code_path
+        if key not in self.pools:
+            setting = WorkerSetting(*key, str(self.home / "blobs"), str(self.home))
+            self.pools[key] = WorkerPool(setting, self.slots)
+        return self.pools[key]
+
+    async def run(self, request, on_report):
+        from flytepath.engine.ports import AttemptResult
+
+        task = request.task.model_copy(update={"bundle": ""})
+        sent = request.model_copy(update={"task": task})
+        result = await self.of(request).run(sent, task.timeout_seconds, on_report, None)
+        path = Path(request.log_path)
+        if result.log:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(result.log)
+        return AttemptResult(result.message, len(result.log))
+
+    async def tell(self, execution, node, attempt, message):
+        for pool in self.pools.values():
+            await pool.tell(node, attempt, message)
+
+    async def close(self):
+        for pool in self.pools.values():
             await pool.close()
-            cache.close()
-            places.sweep(ended_well=self._state.status is ExecutionStatus.SUCCEEDED)

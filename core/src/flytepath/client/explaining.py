@@ -319,7 +319,7 @@ class Explainer:
         causes: list[Explanation] = []
         if state.status is ExecutionStatus.SUCCEEDED:
             longest = sorted(
-                (node for node in listed(state) if node.started_at and node.ended_at and node.is_attempted),
+                (node for node in listed(state) if node.started_at and node.ended_at and (node.is_attempted or node.spec.map)),
                 key=lambda node: (node.started_at or 0) - (node.ended_at or 0),
             )
             for node in longest[:3]:

@@ -20,13 +20,16 @@ from flytepath.model.events import Actor, Event, ExecutionCreated, ValueErased
 from flytepath.model.literal import BlobRef
 from flytepath.model.task import Record
 from flytepath.store import claims, erasure, garbage, retention
-from flytepath.store.blobs import local_path_of
+from flytepath.store.blobs import local_path_of, storage_errors
 from flytepath.store.events import DATABASE_NAME, Store, open_store
 from flytepath.store.retention import Choice
+from flytepath.store.sqlite import SQLite
 
 if TYPE_CHECKING:
     from flytepath.store.claims import Unmentioned
 
+#: The file in a home that says for which database it is kept in order.
+_NOTE = "kept-for"
 #: How long the lease is held under which the erasure of a value is recorded.
 _LEASE_SECONDS = 30.0
 _DAY = 86400.0
@@ -160,7 +163,7 @@ class Keeper:
         if apply:
             for execution in finished:
                 retention.remove_values(self._database, execution)
-            retention.give_back(self._database, self._home / DATABASE_NAME, whole=vacuum)
+            retention.give_back(self._database, whole=vacuum)
         return found.model_copy(
             update={
                 "before": choice.before,
@@ -215,7 +218,7 @@ class Keeper:
         refs = self._erase(scope, execution, told, created)
         kept = self._store.literal(execution, digest)
         removed, left = self._forget(f"{created.project}/{created.domain}", refs)
-        retention.give_back(self._database, self._home / DATABASE_NAME, whole=False)
+        retention.give_back(self._database, whole=False)
         return ErasureReport(
             execution=execution,
             digest=digest,
@@ -287,7 +290,7 @@ class _Sweep:
 
     def run(self, *, apply: bool) -> PruneReport:
         """What was found, and removed with ``apply``."""
-        why = self._why_not()
+        why = self._why_not(apply=apply)
         folders = [path for execution in self._gone for path in self._home.folders_of(execution)]
         graphs: dict[str, int] = {}
         unmentioned = None
@@ -323,13 +326,24 @@ class _Sweep:
             blobs_kept_because=why,
         )
 
-    def _why_not(self) -> str:
-        """Why this database cannot say what its home does not need, if it cannot."""
+    def _why_not(self, *, apply: bool) -> str:
+        """Why this database cannot say what its home does not need, if it cannot.
+
+        A prune with the wrong database would find that nobody needs anything.
+        """
         if self._database.read(retention.knows_nothing):
             return "the database knows of no execution and nothing registered, so it may not be the one of this home"
-        dialect = self._database.read(lambda connection: connection.dialect.name)
-        if dialect != "sqlite" and (self._path / DATABASE_NAME).exists():
+        dialect = self._database.dialect
+        ours = DATABASE_NAME if isinstance(dialect, SQLite) else dialect.place
+        if ours != DATABASE_NAME and (self._path / DATABASE_NAME).exists():
             return f"another database lies in this home, {DATABASE_NAME}, and may need them; move it away first"
+        note = self._path / _NOTE
+        with storage_errors(note):
+            theirs = note.read_text("utf-8").strip() if note.exists() else ours
+            if theirs != ours:
+                return f"this home was kept in order for another database, {theirs}; if that is gone, remove {note}"
+            if apply and not note.exists():
+                note.write_text(f"{ours}\n", "utf-8")
         return ""
 
     def _old_folders(self) -> list[Path]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from flytepath.engine.dispatch import AttemptPool
+from flytepath.engine.ports import AttemptPool
 from flytepath.engine.state import ExecutionState, NodeState, NodeStatus
 from flytepath.engine.values import Blobs, Values
 from flytepath.model.events import Blob, ErrorRecord
@@ -37,7 +38,10 @@ class Offered:
 class CallDesk:
     """The open calls of all attempts of one execution."""
 
-    def __init__(self, state: ExecutionState, keeper: SpecKeeper, blobs: Blobs, pool: AttemptPool) -> None:
+    def __init__(
+        self, execution: str, state: ExecutionState, keeper: SpecKeeper, blobs: Blobs, pool: AttemptPool
+    ) -> None:
+        self._execution = execution
         self._state = state
         self._keeper = keeper
         self._blobs = blobs
@@ -45,11 +49,6 @@ class CallDesk:
         self._open: dict[str, dict[str, int]] = {}
         self._attempts: dict[str, int] = {}
         self._digests: dict[str, str] = {}
-
-    @property
-    def waiting(self) -> int:
-        """How many attempts only wait for what they called."""
-        return len(self._open)
 
     def kept(self, blob: Blob) -> str:
         """Keep a graph that a worker produced; its digest. Called in a thread of its own."""
@@ -71,15 +70,16 @@ class CallDesk:
         """The attempt has ended; nobody waits for its calls."""
         self._open.pop(node, None)
 
-    async def answer(self, values: Values) -> None:
-        """Tell the attempts what has become of their calls, as far as that is durable."""
+    async def answer(self, values: Values, wakes: Callable[[str], None]) -> None:
+        """Tell the attempts what has become of their calls, as far as that is durable; ``wakes`` is told who goes on."""
         for node, calls in list(self._open.items()):
             ended = [path for path in calls if self._state.nodes[path].status.is_final]
             for path in ended:
                 message = _answer(self._state.nodes[path], calls.pop(path), values)
-                await self._pool.tell(node, self._attempts[node], message)
+                await self._pool.tell(self._execution, node, self._attempts[node], message)
             if not calls:
                 self._open.pop(node, None)
+                wakes(node)
 
 
 def _answer(call: NodeState, ordinal: int, values: Values) -> CallEnded:

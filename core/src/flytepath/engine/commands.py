@@ -24,12 +24,21 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class StartItems:
+    """Start the next attempts of several ready items of the map ``node``."""
+
+    node: str
+    items: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Reuse:
-    """A ready node's outputs are known already, under the cache key ``key``."""
+    """A ready node's outputs are known already: under the cache ``key``, or in the execution ``recovered``."""
 
     node: str
     outputs: LiteralDigests
-    key: str
+    key: str = ""
+    recovered: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,19 @@ class Succeed:
     attempt: int
     outputs: LiteralDigests
     usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True)
+class SucceedItems:
+    """Workers returned the outputs of attempts of several items of the map ``node``.
+
+    For each ``(index, attempt, digests)`` with the digests in the order of ``names``, and what it used.
+    """
+
+    node: str
+    names: tuple[str, ...]
+    items: tuple[tuple[int, int, tuple[str, ...]], ...]
+    usage: tuple[Usage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +93,16 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Expand:
-    """A ready node becomes nodes: a graph, the ``case`` of a branch, the ``items`` of a map."""
+    """A ready node becomes nodes: a graph, the ``case`` of a branch, the ``items`` of a map.
+
+    ``spec`` is the graph that a dynamic task gave in the execution that this one recovers.
+    """
 
     node: str
     inputs: LiteralDigests = field(default_factory=dict)
     case: int | None = None
     items: int | None = None
+    spec: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +152,13 @@ class Ring:
 
 
 @dataclass(frozen=True, slots=True)
+class Expire:
+    """A node has waited for its turn as long as it may."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """What lies below a node has ended: end it too, with ``outputs`` or the ``error`` of putting them together."""
 
@@ -142,6 +175,23 @@ class Abort:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Somebody wants that nothing new starts."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Somebody wants a paused execution to go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeOut:
+    """The time of the whole execution is over."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """Every node has ended and no attempt runs: end the execution, with ``outputs`` if it succeeded."""
 
@@ -152,8 +202,10 @@ class Finish:
 Command = (
     Own
     | Start
+    | StartItems
     | Reuse
     | Succeed
+    | SucceedItems
     | Fail
     | Stop
     | Refuse
@@ -163,7 +215,11 @@ Command = (
     | Open
     | Signal
     | Ring
+    | Expire
     | Settle
     | Abort
+    | Pause
+    | Continue
+    | TimeOut
     | Finish
 )

@@ -6,15 +6,20 @@ does not fit the state at all is an error.
 
 from __future__ import annotations
 
+from typing import Final
+
 from flytepath.engine.commands import (
     Abort,
     Call,
     Command,
+    Continue,
     Expand,
+    Expire,
     Fail,
     Finish,
     Open,
     Own,
+    Pause,
     Produce,
     Refuse,
     Reuse,
@@ -22,8 +27,11 @@ from flytepath.engine.commands import (
     Settle,
     Signal,
     Start,
+    StartItems,
     Stop,
     Succeed,
+    SucceedItems,
+    TimeOut,
 )
 from flytepath.engine.expansion import needed, upstream_of
 from flytepath.engine.fold import children_of
@@ -35,13 +43,18 @@ from flytepath.model.events import (
     AttemptLost,
     AttemptStarted,
     CallStarted,
+    DeadlinePassed,
     ErrorRecord,
     ExecutionAborted,
+    ExecutionContinued,
     ExecutionFailed,
     ExecutionOwned,
+    ExecutionPaused,
     ExecutionSucceeded,
     GateOpened,
     HandlerStarted,
+    ItemsStarted,
+    ItemsSucceeded,
     LiteralDigests,
     NodeExpanded,
     NodeFailed,
@@ -51,6 +64,9 @@ from flytepath.model.events import (
     SignalReceived,
 )
 
+#: How often a node may be lost with its engine before it is taken to be what ends the engines.
+ENGINE_LOSSES: Final = 20
+
 
 def decide(state: ExecutionState, command: Command, now: float) -> list[Payload]:
     """The events that ``command`` leads to; none where it came too late to matter.
@@ -59,7 +75,7 @@ def decide(state: ExecutionState, command: Command, now: float) -> list[Payload]
         ExecutionStateError: the command does not fit the state at all.
     """
     if state.status.is_final:
-        if isinstance(command, Succeed | Fail | Stop | Produce | Call | Signal | Ring | Settle):
+        if isinstance(command, _LATE):
             return []
         raise ExecutionStateError(f"the execution has already {state.status}", actual=type(command).__name__)
     match command:
@@ -67,24 +83,34 @@ def decide(state: ExecutionState, command: Command, now: float) -> list[Payload]
             return [ExecutionOwned(owner=owner, epoch=epoch), *_lost_attempts(state)]
         case Start(path, inputs):
             _check_due(state, path, now)
-            return [AttemptStarted(node=path, attempt=state.nodes[path].attempt + 1, inputs=inputs)]
-        case Reuse(path, outputs, key):
+            node = state.nodes[path]
+            flag = node.is_interruptible
+            return [AttemptStarted(node=path, attempt=node.attempt + 1, inputs=inputs, interruptible=flag)]
+        case StartItems(path, indices):
+            for index in indices:
+                _check_due(state, f"{path}/{index}", now)
+            started = tuple((index, state.nodes[f"{path}/{index}"].attempt + 1) for index in indices)
+            return [ItemsStarted(node=path, items=started)] if started else []
+        case Reuse(path, outputs, key, recovered):
             _check_due(state, path, now)
-            return [NodeSucceeded(node=path, attempt=state.nodes[path].attempt, outputs=outputs, cached=key)]
+            attempt = state.nodes[path].attempt
+            return [NodeSucceeded(node=path, attempt=attempt, outputs=outputs, cached=key, recovered=recovered)]
         case Succeed(path, attempt, outputs, usage):
             if not _is_current(state, path, attempt):
                 return []
             done = NodeSucceeded(node=path, attempt=attempt, outputs=outputs, usage=usage)
             return [done, *_abandoned(state, path, f"{path} ended without it")]
+        case SucceedItems():
+            return _succeed_items(state, command)
         case Fail():
             return _fail(state, command, now)
         case Stop(path, attempt):
             return _stop(state, path, attempt)
         case Refuse(path, error):
             return _failed(state, path, error)
-        case Expand(path, inputs, number, items):
+        case Expand(path, inputs, number, items, spec):
             _check_due(state, path, now)
-            return _expand(state, NodeExpanded(node=path, inputs=inputs, case=number, items=items))
+            return _expand(state, NodeExpanded(node=path, inputs=inputs, case=number, items=items, spec=spec))
         case Produce(path, attempt, spec, usage):
             if not _is_current(state, path, attempt):
                 return []
@@ -98,12 +124,26 @@ def decide(state: ExecutionState, command: Command, now: float) -> list[Payload]
             return _signal(state, command)
         case Ring(path):
             return _ring(state, path, now)
+        case Expire(path):
+            return _expire(state, path, now)
         case Settle(path, outputs, error):
             return _settle(state, path, outputs, error)
+        case Pause(reason):
+            return [] if state.paused is not None else [ExecutionPaused(reason=reason)]
+        case Continue():
+            return [] if state.paused is None else [ExecutionContinued()]
+        case TimeOut():
+            return _time_out(state, now)
         case Abort(reason):
             return [] if state.abort_reason is not None else [AbortRequested(reason=reason)]
         case Finish(outputs, error):
             return _finish(state, outputs, error)
+
+
+#: What comes too late once the execution has ended, and then means nothing.
+_LATE = (
+    Succeed | SucceedItems | Fail | Stop | Produce | Call | Signal | Ring | Expire | Settle | Pause | Continue | TimeOut
+)
 
 
 # --- attempts ----------------------------------------------------------------------------------------------------
@@ -118,20 +158,49 @@ def _lost_attempts(state: ExecutionState) -> list[Payload]:
     for path, attempt in state.running.items():
         lost.append(AttemptLost(node=path, attempt=attempt, error=error))
         node = state.nodes[path]
-        if node.system_failures + 1 > state.retry_policy(node).system:
+        if node.losses + 1 > ENGINE_LOSSES:
             failed += _failed(state, path, error)
     return lost + failed
 
 
 def _check_due(state: ExecutionState, path: str, now: float) -> None:
-    node = state.nodes[path]
+    node = state.at(path)
     due = node.status is NodeStatus.READY or (node.status is NodeStatus.RETRYING and (node.retry_at or 0) <= now)
-    if not due or state.why_stopped(path) is not None:
+    if not due or state.paused is not None or state.why_stopped(path) is not None:
         raise ExecutionStateError(f"node {path} cannot start", actual=node.status)
 
 
 def _is_current(state: ExecutionState, path: str, attempt: int) -> bool:
     return state.running.get(path) == attempt
+
+
+def _succeed_items(state: ExecutionState, command: SucceedItems) -> list[Payload]:
+    current = [
+        (item, usage)
+        for item, usage in zip(command.items, command.usage, strict=True)
+        if _is_current(state, f"{command.node}/{item[0]}", item[1])
+    ]
+    if not current:
+        return []
+    used = tuple((usage.wall_seconds, usage.cpu_seconds, usage.peak_memory_bytes) for _, usage in current)
+    return [ItemsSucceeded(node=command.node, names=command.names, items=tuple(i for i, _ in current), usage=used)]
+
+
+def _expire(state: ExecutionState, path: str, now: float) -> list[Payload]:
+    at = state.queued.get(path)
+    if at is None or at > now:
+        return []
+    node = state.nodes[path]
+    waited = now - (node.ready_at or now)
+    error = ErrorRecord(
+        kind="timeout",
+        code="FP-QUEUE-TIMEOUT",
+        message=f"{node.name} waited {waited:.1f} s for its turn, longer than it may",
+        place=path,
+        hint="raise max_queued_time= of its Timeout, or give the engine more slots",
+        recoverable=False,
+    )
+    return _failed(state, path, error)
 
 
 def _fail(state: ExecutionState, command: Fail, now: float) -> list[Payload]:
@@ -184,8 +253,13 @@ def _abandoned(state: ExecutionState, path: str, reason: str) -> list[Payload]:
     return [
         NodeSkipped(node=node.path, reason=reason)
         for node in state.below(path)
-        if not node.status.is_final and node.path not in state.running
+        if not node.status.is_final and node.path not in state.running and not _goes_without_saying(state, node)
     ]
+
+
+def _goes_without_saying(state: ExecutionState, node: NodeState) -> bool:
+    """Items of a map that have not begun end with it."""
+    return node.frame is None and state.frame_around(node).items is not None
 
 
 def _skipped(state: ExecutionState, failed: str, reason: str = "") -> list[Payload]:
@@ -275,12 +349,13 @@ def _settle(state: ExecutionState, path: str, outputs: LiteralDigests, error: Er
 
 def _error_of(state: ExecutionState, node: NodeState, frame: Frame, first: ErrorRecord) -> ErrorRecord:
     """Why a node failed by what lies below it: the first failure, or for a map that tolerates some, what they were."""
-    size = len(frame.children)
+    size = frame.items.size if frame.items is not None else len(frame.children)
     if node.spec.map is None or needed(node.spec.map, size) == size:
         return first
     shown = []
     for path in frame.failures[:3]:
-        error = state.nodes[path].error
+        item = state.find(path)
+        error = item.error if item is not None else None
         shown.append(f"item {path.rpartition('/')[2]}: {error.message if error is not None else 'failed'}")
     return first.model_copy(
         update={
@@ -371,6 +446,11 @@ def _finish(state: ExecutionState, outputs: LiteralDigests, error: ErrorRecord |
         return [*_rest(state, "the execution was aborted"), ExecutionAborted(reason=state.abort_reason)]
     if root.unfinished and not state.is_stopping:
         raise ExecutionStateError("nodes can still run", actual=_unfinished(state, root))
+    if state.overdue is not None:
+        rest = _rest(state, "the execution took too long")
+        if root.handler is not None and not root.handled:
+            return [*rest, HandlerStarted(failed="", error=state.overdue)]
+        return [*rest, ExecutionFailed(node=None, error=state.overdue)]
     if root.first_failed is not None and root.error is not None:
         first = ErrorRecord.model_validate(error or root.error)
         rest = _rest(state, f"{root.first_failed} failed")
@@ -382,9 +462,28 @@ def _finish(state: ExecutionState, outputs: LiteralDigests, error: ErrorRecord |
     return [*_rest(state, "nothing needs it any more"), ExecutionSucceeded(outputs=outputs)]
 
 
+def _time_out(state: ExecutionState, now: float) -> list[Payload]:
+    deadline = state.deadline
+    if deadline is None or deadline > now or state.overdue is not None or state.is_stopping or state.root.handled:
+        return []
+    error = ErrorRecord(
+        kind="timeout",
+        code="FP-EXECUTION-TIMEOUT",
+        message=f"the execution took longer than its {deadline - state.created_at:g} s and was ended",
+        place=state.spec.name,
+        hint="raise the timeout of the workflow or of the run",
+        recoverable=False,
+    )
+    return [DeadlinePassed(error=error)]
+
+
 def _unfinished(state: ExecutionState, frame: Frame) -> str:
     return ", ".join(path for path in frame.children if not state.nodes[path].status.is_final)
 
 
 def _rest(state: ExecutionState, reason: str) -> list[Payload]:
-    return [NodeSkipped(node=p, reason=reason) for p, n in state.nodes.items() if not n.status.is_final]
+    return [
+        NodeSkipped(node=path, reason=reason)
+        for path, node in state.nodes.items()
+        if not node.status.is_final and not _goes_without_saying(state, node)
+    ]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flytepath.engine.expansion import bound_below, instantiated, map_item, needed
+from flytepath.engine.expansion import bound_below, instantiated, needed
+from flytepath.engine.items import Items
 from flytepath.engine.state import ExecutionState, ExecutionStatus, Frame, NodeState, NodeStatus, Specs
 from flytepath.errors import ExecutionStateError
 from flytepath.model.events import (
@@ -16,15 +17,20 @@ from flytepath.model.events import (
     AttemptLost,
     AttemptStarted,
     CallStarted,
+    DeadlinePassed,
     ErrorRecord,
     Event,
     ExecutionAborted,
+    ExecutionContinued,
     ExecutionCreated,
     ExecutionFailed,
     ExecutionOwned,
+    ExecutionPaused,
     ExecutionSucceeded,
     GateOpened,
     HandlerStarted,
+    ItemsStarted,
+    ItemsSucceeded,
     NodeExpanded,
     NodeFailed,
     NodeSkipped,
@@ -51,7 +57,7 @@ def apply(state: ExecutionState, event: Event) -> None:
         raise ExecutionStateError(
             "an event is missing or comes twice", expected=str(state.seq + 1), actual=str(event.seq)
         )
-    state.seq = event.seq
+    state.seq, state.changed_at = event.seq, event.at
     payload = event.payload
     match payload:
         case ExecutionCreated():
@@ -60,11 +66,19 @@ def apply(state: ExecutionState, event: Event) -> None:
         case ExecutionOwned():
             state.owner, state.epoch = payload.owner, payload.epoch
         case AttemptStarted():
-            _started(state, payload, event.at)
+            state.at(payload.node).inputs = payload.inputs
+            _started(state, payload.node, payload.attempt, event.at)
+        case ItemsStarted():
+            for index, attempt in payload.items:
+                _started(state, f"{payload.node}/{index}", attempt, event.at)
+        case ItemsSucceeded():
+            for index, attempt, digests in payload.items:
+                outputs = dict(zip(payload.names, digests, strict=True))
+                _succeeded(
+                    state, NodeSucceeded(node=f"{payload.node}/{index}", attempt=attempt, outputs=outputs), event.at
+                )
         case AttemptLost():
-            _attempt_failed(state, payload.node, payload.error, None)
-            if not state.nodes[payload.node].status.is_final:
-                state.make_ready(state.nodes[payload.node])
+            _attempt_lost(state, payload)
         case AttemptFailed():
             _attempt_failed(state, payload.node, payload.error, payload.retry_at)
         case NodeExpanded():
@@ -74,7 +88,7 @@ def apply(state: ExecutionState, event: Event) -> None:
         case GateOpened():
             _opened(state, payload, event.at)
         case SignalReceived():
-            state.nodes[payload.node].answer = (payload.approved, payload.value)
+            state.at(payload.node).answer = (payload.approved, payload.value)
         case HandlerStarted():
             _handled(state, payload)
         case NodeSucceeded():
@@ -85,6 +99,12 @@ def apply(state: ExecutionState, event: Event) -> None:
             _skipped(state, payload, event.at)
         case AbortRequested():
             state.abort_reason = payload.reason
+        case ExecutionPaused():
+            state.paused = payload.reason
+        case ExecutionContinued():
+            state.paused = None
+        case DeadlinePassed():
+            state.overdue = payload.error
         case ExecutionSucceeded():
             state.status, state.outputs, state.ended_at = ExecutionStatus.SUCCEEDED, payload.outputs, event.at
         case ExecutionFailed():
@@ -99,16 +119,15 @@ def apply(state: ExecutionState, event: Event) -> None:
 # --- attempts ----------------------------------------------------------------------------------------------------
 
 
-def _started(state: ExecutionState, payload: AttemptStarted, at: float) -> None:
-    node = state.nodes[payload.node]
-    _leave_queues(state, payload.node)
-    node.status, node.attempt, node.retry_at = NodeStatus.RUNNING, payload.attempt, None
-    node.inputs = payload.inputs
+def _started(state: ExecutionState, path: str, attempt: int, at: float) -> None:
+    node = state.at(path)
+    _leave_queues(state, path)
+    node.status, node.attempt, node.retry_at = NodeStatus.RUNNING, attempt, None
     if node.started_at is None:
         node.started_at = at
-    state.running[payload.node] = payload.attempt
+    state.running[path] = attempt
     state.root.active += 1
-    for around in state.around(payload.node):
+    for around in state.around(path):
         if around.frame is not None:
             around.frame.active += 1
 
@@ -123,8 +142,17 @@ def _attempt_ended(state: ExecutionState, path: str) -> None:
             _look(state, around)
 
 
+def _attempt_lost(state: ExecutionState, payload: AttemptLost) -> None:
+    node = state.at(payload.node)
+    _attempt_ended(state, payload.node)
+    if not node.status.is_final:
+        node.error, node.retry_at = payload.error, None
+        node.losses += 1
+        state.make_ready(node)
+
+
 def _attempt_failed(state: ExecutionState, path: str, error: ErrorRecord, retry_at: float | None) -> None:
-    node = state.nodes[path]
+    node = state.at(path)
     _attempt_ended(state, path)
     if node.status.is_final:
         return
@@ -147,7 +175,7 @@ def children_of(
     """What an expansion puts below ``node``: the frame, the nodes, and the compiled graph their names are in."""
     path, tables = node.path, node.tables
     if payload.spec:
-        tables = state.specs(payload.spec)
+        tables = state.graph(payload.spec)
         return Frame.of(tables, path, bound_below(tables.outputs, path)), _nodes(tables.nodes, path), tables
     if payload.case is not None:
         case = node.spec.cases[payload.case]
@@ -156,8 +184,8 @@ def children_of(
         return Frame(path, policy, case.outputs, variables), list(case.nodes), tables
     if payload.items is not None and node.spec.map is not None:
         tolerated = payload.items - needed(node.spec.map, payload.items)
-        frame = Frame(path, "fail_immediately", tolerated=tolerated)
-        return frame, [map_item(node.spec, index) for index in range(payload.items)], tables
+        items = Items.of(payload.items, node.spec.map.concurrency)
+        return Frame(path, "fail_immediately", items=items, unfinished=payload.items, tolerated=tolerated), [], tables
     graph = node.graph
     return Frame.of(graph, path, bound_below(graph.outputs, path)), _nodes(graph.nodes, path), tables
 
@@ -167,18 +195,18 @@ def _nodes(nodes: Sequence[NodeSpec], prefix: str) -> list[NodeSpec]:
 
 
 def _expanded(state: ExecutionState, payload: NodeExpanded, at: float) -> None:
-    node = state.nodes[payload.node]
+    node = state.at(payload.node)
     _attempt_ended(state, payload.node)
     _leave_queues(state, payload.node)
-    node.status = NodeStatus.RUNNING
+    node.status, node.produced = NodeStatus.RUNNING, payload.spec
     if payload.inputs or not payload.attempt:
         node.inputs = payload.inputs
     if node.started_at is None:
         node.started_at = at
     frame, children, tables = children_of(state, node, payload)
     node.frame = frame
-    concurrency = node.spec.map.concurrency if node.spec.map is not None else None
-    state.add(frame, children, tables, concurrency=concurrency)
+    state.add(frame, children, tables)
+    state.begin_items(frame)
     _look(state, node)
 
 
@@ -186,7 +214,7 @@ def _called(state: ExecutionState, payload: CallStarted, at: float) -> None:
     caller = state.nodes[payload.node]
     if caller.frame is None:
         caller.frame = Frame(payload.node, "fail_after_executable_nodes_complete", tolerated=None)
-    tables = state.specs(payload.spec)
+    tables = state.graph(payload.spec)
     path = f"{payload.node}/{payload.call}"
     call = NodeState(NodeSpec(path=path, graph=payload.callee), tables, payload.node, True, None, NodeStatus.RUNNING)
     call.inputs, call.started_at, call.cached = payload.inputs, at, ""
@@ -203,7 +231,7 @@ def _handled(state: ExecutionState, payload: HandlerStarted) -> None:
     frame = state.root if node is None else node.frame
     if frame is None or frame.handler is None:
         raise ExecutionStateError("there is no failure handler here", place=payload.node)
-    frame.handled = True
+    frame.handled, frame.error = True, frame.error or payload.error
     tables = state.spec
     if node is not None:
         # What a dynamic task or a call produced brought its own names along.
@@ -213,7 +241,7 @@ def _handled(state: ExecutionState, payload: HandlerStarted) -> None:
 
 
 def _opened(state: ExecutionState, payload: GateOpened, at: float) -> None:
-    node = state.nodes[payload.node]
+    node = state.at(payload.node)
     _leave_queues(state, payload.node)
     node.status, node.inputs, node.started_at = NodeStatus.PAUSED, payload.inputs, at
     node.due, node.expires = payload.due, payload.expires
@@ -224,10 +252,11 @@ def _opened(state: ExecutionState, payload: GateOpened, at: float) -> None:
 
 
 def _succeeded(state: ExecutionState, payload: NodeSucceeded, at: float) -> None:
-    node = state.nodes[payload.node]
+    node = state.at(payload.node)
     if not _end(state, node, NodeStatus.SUCCEEDED, at):
         return
-    node.outputs, node.error, node.cached = payload.outputs, None, payload.cached
+    node.outputs, node.error = payload.outputs, None
+    node.cached, node.recovered = payload.cached, payload.recovered
     _leave_frame(state, node)
     for path in state.downstream.get(payload.node, ()):
         following = state.nodes[path]
@@ -237,7 +266,7 @@ def _succeeded(state: ExecutionState, payload: NodeSucceeded, at: float) -> None
 
 
 def _failed(state: ExecutionState, payload: NodeFailed, at: float) -> None:
-    node = state.nodes[payload.node]
+    node = state.at(payload.node)
     if not _end(state, node, NodeStatus.FAILED, at):
         return
     node.error, node.origin = payload.error, payload.origin or payload.node
@@ -249,14 +278,14 @@ def _failed(state: ExecutionState, payload: NodeFailed, at: float) -> None:
     if len(frame.failures) < REMEMBERED:
         frame.failures.append(node.path)
     if frame.tolerated is not None and frame.failed > frame.tolerated and frame.first_failed is None:
-        first = state.nodes[frame.failures[0]]
+        first = state.find(frame.failures[0]) or node
         frame.first_failed, frame.origin, frame.error = first.path, first.origin, first.error
         frame.stopping = frame.policy == "fail_immediately"
     _leave_frame(state, node)
 
 
 def _skipped(state: ExecutionState, payload: NodeSkipped, at: float) -> None:
-    node = state.nodes[payload.node]
+    node = state.at(payload.node)
     if not _end(state, node, NodeStatus.SKIPPED, at):
         return
     node.reason = payload.reason
@@ -273,18 +302,35 @@ def _end(state: ExecutionState, node: NodeState, status: NodeStatus, at: float) 
     _leave_queues(state, node.path)
     state.settled.pop(node.path, None)
     node.status, node.ended_at = status, at
+    if node.frame is not None and node.frame.items is not None:
+        _give_up(state, node.frame.items)
     return True
+
+
+def _give_up(state: ExecutionState, items: Items) -> None:
+    """A map has ended: what has not begun never will, and needs no event to say so."""
+    items.limit = 0
+    for item in list(items.under_way()):
+        if item.path not in state.running and item.frame is None:
+            _leave_queues(state, item.path)
+            item.status, item.ended_at, item.reason = NodeStatus.SKIPPED, state.changed_at, "the map ended without it"
+            _keep(state, items, item)
+
+
+def _keep(state: ExecutionState, items: Items, item: NodeState) -> None:
+    items.keep(int(item.path.rpartition("/")[2]), item)
+    if item.frame is None:
+        del state.nodes[item.path]
 
 
 def _leave_frame(state: ExecutionState, node: NodeState) -> None:
     """Count the end of ``node`` where it lies, and let the next item of a map begin."""
     frame = state.frame_around(node)
     frame.unfinished -= 1
-    while frame.held:
-        following = state.nodes[frame.held.popleft()]
-        if not following.status.is_final:
-            state.make_ready(following)
-            break
+    if frame.items is not None:
+        _keep(state, frame.items, node)
+        if not frame.stopping:
+            state.begin_items(frame)
     if node.parent:
         _look(state, state.nodes[node.parent])
 
@@ -296,5 +342,5 @@ def _look(state: ExecutionState, node: NodeState) -> None:
 
 
 def _leave_queues(state: ExecutionState, path: str) -> None:
-    for queue in (state.instant, state.urgent, state.ready, state.retrying, state.timers):
+    for queue in (state.instant, state.urgent, state.ready, state.retrying, state.timers, state.queued):
         queue.pop(path, None)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import socket
+from itertools import count
 from pathlib import Path
+from typing import Final
+
+_NUMBERS: Final = count(1)
 
 
 def this_process() -> str:
     """``host/boot/pid/start``: never the same for two processes."""
     pid = os.getpid()
     return f"{socket.gethostname()}/{_boot()}/{pid}/{_start_of(pid)}"
+
+
+def this_engine() -> str:
+    """``host/boot/pid/start/number``: a process may hold several engines."""
+    return f"{this_process()}/{next(_NUMBERS)}"
 
 
 def is_dead(owner: str) -> bool:
@@ -24,9 +33,7 @@ def is_dead(owner: str) -> bool:
         >>> is_dead("elsewhere/boot/1/1")
         False
     """
-    host, _, rest = owner.partition("/")
-    boot, _, process = rest.partition("/")
-    pid, _, start = process.partition("/")
+    host, boot, pid, start, *_ = [*owner.split("/"), "", "", ""]
     if host != socket.gethostname() or not pid.isdigit():
         return False
     if boot != _boot():

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
-import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, Final
 
 from flytepath.engine.calls import CallDesk, Offered
 from flytepath.engine.commands import (
     Abort,
     Call,
     Command,
+    Continue,
     Expand,
+    Expire,
     Fail,
     Finish,
     Open,
     Own,
+    Pause,
     Produce,
     Refuse,
     Reuse,
@@ -28,20 +30,37 @@ from flytepath.engine.commands import (
     Settle,
     Signal,
     Start,
+    StartItems,
     Stop,
     Succeed,
+    SucceedItems,
+    TimeOut,
 )
 from flytepath.engine.conditions import taken
 from flytepath.engine.decisions import decide
-from flytepath.engine.dispatch import AttemptPool, AttemptResult
 from flytepath.engine.fold import apply
+from flytepath.engine.launches import Ended, Killed, Launches, kept_log
 from flytepath.engine.places import Places
-from flytepath.engine.ports import Listener, Log, Posted
-from flytepath.engine.reuse import Reuses
+from flytepath.engine.ports import AttemptPool, Listener, Log, Posted
+from flytepath.engine.recovery import Former
+from flytepath.engine.reuse import Found, Reuses
+from flytepath.engine.slots import Slots
+from flytepath.engine.snapshots import SnapshotKeeper
 from flytepath.engine.state import ExecutionState, NodeState
 from flytepath.engine.values import Blobs, Values
-from flytepath.errors import BranchFailedError, FlytePathError, SequenceConflictError
-from flytepath.model.events import Actor, Blob, BoundaryChecked, DeckWritten, ErrorRecord, Event, LogWritten, Payload
+from flytepath.errors import BranchFailedError, FlytePathError, StoreUnavailableError
+from flytepath.model.events import (
+    Actor,
+    AttemptLost,
+    Blob,
+    BoundaryChecked,
+    DeckWritten,
+    ErrorRecord,
+    Event,
+    LogWritten,
+    Payload,
+    Usage,
+)
 from flytepath.model.literal import Literal
 from flytepath.model.messages import (
     AttemptSucceeded,
@@ -52,21 +71,15 @@ from flytepath.model.messages import (
     RunAttempt,
 )
 
-LEASE_SECONDS = 30.0
-#: How often the inbox is looked at for commands of other processes.
-INBOX_SECONDS = 0.5
+log = logging.getLogger("flytepath")
 
+#: While the slots have work, ends of attempts are gathered for so long and recorded together.
+GATHER_SECONDS: Final = 0.01
+#: How long a store that cannot be reached is asked again, and the longest pause between.
+STORE_PATIENCE_SECONDS: Final = 120.0
+STORE_PAUSE_SECONDS: Final = 2.0
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """An attempt's end, with its log already kept; ``spec`` is the digest of the graph it produced."""
-
-    result: AttemptResult
-    log: Blob | None
-    spec: str = ""
-
-
-_Report = _Ended | DeckReport | BoundaryResult | Offered
+_Report = Ended | Killed | DeckReport | BoundaryResult | CallRequested | Offered | Found | FlytePathError | None
 
 
 class Scheduler:
@@ -77,12 +90,14 @@ class Scheduler:
         state: the state folded from its log.
         log: the event store.
         blobs: the blobs of its tenant.
-        pool: local workers set up for its tenant and bundle.
-        slots: how many attempts run at once. One that waits for what it called leaves its slot to that.
+        pool: local workers.
+        slots: how many attempts run at once, shared with other executions of this process.
         places: the folders of its attempts.
         reuses: earlier outputs by cache key.
         listener: told of events and printed text.
-        clock: seconds since the epoch.
+        clock: seconds since the epoch; never goes back.
+        code_path_of: where the code of a bundle lies.
+        former: the execution that this one recovers.
     """
 
     def __init__(
@@ -93,91 +108,142 @@ class Scheduler:
         blobs: Blobs,
         pool: AttemptPool,
         *,
-        slots: int,
+        slots: Slots,
         places: Places,
         reuses: Reuses,
         listener: Listener,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
+        code_path_of: Callable[[str], str],
+        former: Former | None = None,
     ) -> None:
         self._execution = execution
         self._state = state
         self._log = log
         self._blobs = blobs
-        self._pool = pool
-        self._slots = slots
         self._places = places
         self._reuses = reuses
         self._listener = listener
         self._clock = clock
+        self._former = former
         self._actor = Actor(kind="engine", name=f"{os.getpid()}")
         self._values = Values(execution, state, log, blobs)
-        self._calls = CallDesk(state, log, blobs, pool)
+        self._calls = CallDesk(execution, state, log, blobs, pool)
+        self._snapshots = SnapshotKeeper(execution, state, log)
+        self._launches = Launches(
+            pool,
+            slots,
+            blobs,
+            code_path_of=code_path_of,
+            keep_graph=self._calls.kept,
+            report=self._report,
+            wake=self._woken,
+            listener=listener,
+        )
+        self._code_path_of = code_path_of
+        self._code_path = ""
         self._events: list[Event] = []
-        self._running: dict[str, asyncio.Task[None]] = {}
-        self._offering: set[asyncio.Task[None]] = set()
-        self._reports: asyncio.Queue[tuple[str, int, _Report]] = asyncio.Queue()
-        self._wake = asyncio.Event()
-        self._fault: Exception | None = None
-        self._looked_at = 0.0
-        self._seen: set[int] = set()
+        self._kept: list[tuple[NodeState, dict[str, Literal]]] = []
         self._handled: list[int] = []
+        self._reports: list[tuple[str, int, _Report]] = []
+        self._wake = asyncio.Event()
+        self._lookups: dict[str, asyncio.Task[None]] = {}
+        self._resolved: set[str] = set()
+        self._offering: set[asyncio.Task[None]] = set()
+        self._fault: BaseException | None = None
+        self._draining = False
+        self._looked_at = 0.0
 
-    async def run(self, owner: str, epoch: int) -> ExecutionState:
+    async def run(self, owner: str, epoch: int, posted: Sequence[Posted] = ()) -> ExecutionState:
         """Own the execution and drive it to its end.
+
+        Args:
+            owner: who holds the lease.
+            epoch: of the lease.
+            posted: commands that waited for an owner.
 
         Raises:
             SequenceConflictError: the lease has passed to another engine; nothing more is written.
             StoreError: the log cannot be written; the execution can be resumed.
         """
-        heart = asyncio.create_task(self._beat(owner, epoch))
-        watch = asyncio.create_task(self._watch_inbox())
+        created = self._state.created
         try:
+            if created is not None:
+                self._code_path = await asyncio.to_thread(self._code_path_of, created.bundle)
             self._do(Own(owner, epoch), Actor(kind="engine", name=owner))
-            self._read_inbox(await asyncio.to_thread(self._log.inbox, self._execution))
-            await self._commit(epoch)
+            await self._keep_logs_of_lost()
+            self.inform(posted)
             while not self._state.status.is_final:
                 started = self._advance()
                 await self._commit(epoch)
-                await self._calls.answer(self._values)
-                for request in started:
-                    self._running[request.node] = asyncio.create_task(self._attempt(request))
+                await self._calls.answer(self._values, self._launches.wakes)
+                self._launches.launch(started)
+                if self._draining and self._launches.is_idle:
+                    break
                 if not self._state.status.is_final:
-                    await self._next_report(heart, watch)
+                    await self._next_reports()
+            await self._commit(epoch)
         finally:
-            heart.cancel()
-            watch.cancel()
-            others = [*self._running.values(), *self._offering]
+            others = [*self._lookups.values(), *self._offering]
             for task in others:
                 task.cancel()
-            await asyncio.gather(heart, watch, *others, return_exceptions=True)
+            await self._launches.close()
+            await asyncio.gather(*others, return_exceptions=True)
+            await self._reuses.close()
         return self._state
 
-    # --- commands of others ---
+    # --- what others say ---
 
-    async def _watch_inbox(self) -> None:
-        while True:
-            await asyncio.sleep(INBOX_SECONDS)
-            posted = await asyncio.to_thread(self._log.inbox, self._execution)
-            if posted:
-                self._read_inbox(posted)
-                self._wake.set()
-
-    def _read_inbox(self, posted: Sequence[Posted]) -> None:
-        """Turn commands into events; they are taken out of the inbox once those are durable."""
+    def inform(self, posted: Sequence[Posted]) -> None:
+        """Turn commands of others into events; they are taken out of the inbox once those are durable."""
         for item in posted:
-            if item.id in self._seen:
-                continue
-            self._seen.add(item.id)
             self._handled.append(item.id)
             if self._state.status.is_final:
                 continue
-            actor = Actor(kind="user", name=str(item.command.get("principal", "")))
-            if item.command.get("type") == "abort":
-                self._do(Abort(str(item.command.get("reason", ""))), actor)
-            elif item.command.get("type") == "signal":
-                value = item.command.get("value")
+            try:
+                command = self._command(item.command)
+            except FlytePathError as error:  # whoever posted it was told; it must not stop what runs
+                log.warning("a command for execution %s cannot be read: %s", self._execution, error)
+                continue
+            if command is not None:
+                self._do(command, Actor(kind="user", name=str(item.command.get("principal", ""))))
+        if posted:
+            self._wake.set()
+
+    def _command(self, posted: Mapping[str, Any]) -> Command | None:
+        match posted.get("type"):
+            case "abort":
+                return Abort(str(posted.get("reason", "")))
+            case "pause":
+                return Pause(str(posted.get("reason", "")))
+            case "continue":
+                return Continue()
+            case "signal":
+                value = posted.get("value")
                 digest = "" if value is None else self._values.keep(Literal.from_json(value))
-                self._do(Signal(str(item.command.get("node")), item.command.get("approved"), digest), actor)
+                return Signal(str(posted.get("node")), posted.get("approved"), digest)
+        return None
+
+    def give_up(self, error: BaseException) -> None:
+        """Stop driving: the lease is lost, or the process is to end."""
+        self._fault = error
+        self._wake.set()
+
+    def drain(self) -> None:
+        """Start nothing more; :meth:`run` returns when what runs has ended."""
+        self._draining = True
+        self._wake.set()
+
+    def _woken(self) -> None:
+        self._wake.set()
+
+    def _report(self, node: str, attempt: int, report: _Report) -> None:
+        if isinstance(report, CallRequested):
+            offering = asyncio.create_task(self._offer(node, attempt, report))
+            self._offering.add(offering)
+            offering.add_done_callback(self._offering.discard)
+            return
+        self._reports.append((node, attempt, report))
+        self._wake.set()
 
     # --- decisions ---
 
@@ -204,20 +270,30 @@ class Scheduler:
         started: list[RunAttempt] = []
         while not state.status.is_final:
             before, self._looked_at = state.seq, self._clock()
-            for path, at in list(state.timers.items()):
-                if at is not None and at <= self._looked_at:
-                    self._do(Ring(path))
+            self._look_at_clock()
             for path in list(state.settled):
                 self._settle(path)
-            for path in [path for path in state.instant if state.why_stopped(path) is None]:
-                self._enter(state.nodes[path])
-            started += self._start_ready()
+            if state.paused is None and not self._draining:
+                for path in [path for path in state.instant if state.why_stopped(path) is None]:
+                    self._enter(state.nodes[path])
+                started += self._start_ready()
             self._stop_running()
             if self._is_over():
                 self._do(self._finish())
             if state.seq == before:
                 break
         return started
+
+    def _look_at_clock(self) -> None:
+        state, now = self._state, self._looked_at
+        if state.deadline is not None and state.deadline <= now:
+            self._do(TimeOut())
+        for path, at in list(state.timers.items()):
+            if at is not None and at <= now:
+                self._do(Ring(path))
+        for path, at in list(state.queued.items()):
+            if at <= now:
+                self._do(Expire(path))
 
     def _settle(self, path: str) -> None:
         node = self._state.nodes[path]
@@ -232,8 +308,8 @@ class Scheduler:
             self._do(Settle(path, error=_record_of(error, f"{node.name} at {path}")))
             return
         self._do(Settle(path, outputs))
-        if node.task is not None:
-            self._reuses.keep(node, self._values)
+        if node.task is not None and self._reuses.applies_to(node):
+            self._kept.append((node, self._values.named(node.outputs)))
 
     def _enter(self, node: NodeState) -> None:
         """A node that needs no worker is due: it opens, or becomes the nodes below it."""
@@ -248,6 +324,11 @@ class Scheduler:
             self._do(Refuse(path, _record_of(error, f"{node.name} at {path}")))
             return
         digests = {name: self._values.keep(literal) for name, literal in inputs.items()}
+        former = self._former
+        known = former.outputs_of(node, digests) if former is not None else None
+        if former is not None and known is not None:
+            self._do(Reuse(path, known, recovered=former.execution))
+            return
         self._do(Open(path, digests) if node.kind == "gate" else Expand(path, digests, items=items))
 
     def _case(self, node: NodeState) -> int:
@@ -259,66 +340,133 @@ class Scheduler:
             raise BranchFailedError(message, place=node.spec.name or node.path)
         return index
 
+    # --- starting ---
+
     def _start_ready(self) -> list[RunAttempt]:
         started: list[RunAttempt] = []
-        free = max(0, self._slots - len(self._state.running) + self._calls.waiting)
-        for path in list(islice(self._due(), free)):
-            request = self._prepared(self._state.nodes[path])
-            if request is not None:
+        items: dict[str, list[tuple[int, RunAttempt]]] = {}
+        for path in list(self._due()):
+            node = self._state.nodes[path]
+            inputs = self._inputs_of(node)
+            if inputs is None or self._is_known(node, inputs) or self._is_looked_up(node, inputs):
+                continue
+            if not self._launches.reserve():
+                break
+            self._resolved.discard(path)
+            request = self._request(node, inputs)
+            parent = self._state.nodes[node.parent] if node.parent else None
+            if parent is not None and parent.kind == "map":
+                items.setdefault(node.parent, []).append((int(path.rpartition("/")[2]), request))
+            else:
+                self._do(Start(path, {name: self._values.keep(literal) for name, literal in inputs.items()}))
                 started.append(request)
+        for map_path, requests in items.items():
+            self._do(StartItems(map_path, tuple(index for index, _ in requests)))
+            started += [request for _, request in requests]
         return started
 
     def _due(self) -> Iterator[str]:
         """Nodes whose next attempt can start, what others wait for first."""
         again = (path for path, at in self._state.retrying.items() if at <= self._looked_at)
         for path in chain(again, self._state.urgent, self._state.ready):
-            if self._state.why_stopped(path) is None and not self._reuses.is_awaited(path):
+            if path not in self._lookups and self._state.why_stopped(path) is None:
                 yield path
 
-    def _prepared(self, node: NodeState) -> RunAttempt | None:
-        """The attempt to launch; none where the outputs are known, or the inputs cannot be put together."""
-        task, path = node.task, node.path
-        if task is None:
-            return None
-        created = self._state.created
+    def _inputs_of(self, node: NodeState) -> dict[str, Literal] | None:
+        """What a node is given; none where that cannot be put together, and it fails."""
         try:
-            inputs = self._values.inputs_of(node)
-            found = self._reuses.find(node, inputs)
+            return self._values.inputs_of(node)
         except FlytePathError as error:
-            self._do(Refuse(path, _record_of(error, f"{task.name} at {path}")))
+            self._do(Refuse(node.path, _record_of(error, f"{node.name} at {node.path}")))
             return None
-        if found is not None:
-            outputs = {name: self._values.keep(literal) for name, literal in found.outputs.items()}
-            self._do(Reuse(path, outputs, found.key))
-            return None
-        if self._reuses.is_awaited(path):
-            return None
-        self._do(Start(path, {name: self._values.keep(literal) for name, literal in inputs.items()}))
-        variables = {**(created.variables if created is not None else {}), **task.variables}
+
+    def _is_known(self, node: NodeState, inputs: dict[str, Literal]) -> bool:
+        """Take over what the execution that is recovered has of this node."""
+        former = self._former
+        if former is None or node.attempt:
+            return False
+        parent = self._state.nodes[node.parent] if node.parent else None
+        if parent is not None and parent.kind == "map" and not former.is_same_map(parent.path, parent.inputs):
+            return False
+        digests = {name: self._values.keep(literal) for name, literal in inputs.items()}
+        outputs = former.outputs_of(node, digests)
+        if outputs is not None:
+            self._do(Reuse(node.path, outputs, recovered=former.execution))
+            return True
+        graph = former.graph_of(node, digests)
+        if graph:
+            self._do(Expand(node.path, digests, spec=graph))
+        return bool(graph)
+
+    def _is_looked_up(self, node: NodeState, inputs: dict[str, Literal]) -> bool:
+        """Begin to look for earlier outputs, before any slot is asked for; false where the node is to compute them."""
+        path = node.path
+        if path in self._resolved or not self._reuses.applies_to(node):
+            return False
+        self._lookups[path] = asyncio.create_task(self._look_up(node, inputs))
+        return True
+
+    async def _look_up(self, node: NodeState, inputs: dict[str, Literal]) -> None:
+        report: _Report = None
+        try:
+            report = await self._reuses.resolve(node, inputs)
+        except FlytePathError as error:
+            report = error
+        except Exception as error:  # noqa: BLE001 - a fault of ours must surface, not hang
+            self._fault = error
+        self._reports.append((node.path, -1, report))
+        self._wake.set()
+
+    def _request(self, node: NodeState, inputs: dict[str, Literal]) -> RunAttempt:
+        task, path, attempt = node.task, node.path, node.attempt + 1
+        created, former = self._state.created, self._former
+        if task is None or created is None:
+            raise ValueError(f"{path} runs no task")
+        variables = {**created.variables, **task.variables} if created.variables else task.variables
+        places = self._places.of_attempt(
+            path,
+            attempt,
+            former.execution if former is not None else "",
+            former.attempts_of(path) if former is not None else 0,
+        )
         return RunAttempt(
             execution=self._execution,
             node=path,
-            attempt=node.attempt,
-            task=task.model_copy(update={"variables": variables}) if variables else task,
+            attempt=attempt,
+            task=task if variables is task.variables else task.model_copy(update={"variables": variables}),
             inputs=inputs,
-            version=created.workflow_version if created is not None else "",
+            project=created.project,
+            domain=created.domain,
+            code_path=self._code_path,
+            interruptible=node.is_interruptible,
+            version=created.workflow_version,
             created_at=self._state.created_at,
-            **self._places.of_attempt(path, node.attempt),
+            **places,
         )
 
     def _stop_running(self) -> None:
-        for path, task in self._running.items():
+        for path in list(self._state.running):
             if self._state.why_stopped(path) is not None:
-                task.cancel()
+                self._launches.stop(path)
+        for path in list(self._lookups):
+            if self._is_gone(path):
+                self._lookups.pop(path).cancel()
+                self._reuses.forget(path)
+
+    def _is_gone(self, path: str) -> bool:
+        """Whether nothing may come of a node that was about to start."""
+        node = self._state.nodes.get(path)
+        return node is None or node.status.is_final or self._state.why_stopped(path) is not None
 
     def _is_over(self) -> bool:
         state = self._state
-        if state.status.is_final or self._running or state.running:
+        if state.status.is_final or not self._launches.is_idle or state.running:
             return False
         return state.unfinished == 0 or state.is_stopping
 
     def _finish(self) -> Finish:
-        if self._state.abort_reason is not None or self._state.first_failed is not None:
+        state = self._state
+        if state.abort_reason is not None or state.overdue is not None or state.first_failed is not None:
             return Finish()
         try:
             return Finish(self._values.outputs(self._state.root))
@@ -328,82 +476,77 @@ class Scheduler:
     # --- effects ---
 
     async def _commit(self, epoch: int) -> None:
+        """Make all that was decided durable, then tell of it."""
         if not self._events:
             return
         pending = self._values.pending
-        events, literals, handled = self._events, list(pending.values()), self._handled
-        self._events, self._handled = [], []
+        events, literals, handled, kept = self._events, list(pending.values()), self._handled, self._kept
+        self._events, self._handled, self._kept = [], [], []
         pending.clear()
-        future = self._log.append_later(self._execution, events[0].seq - 1, epoch, events, literals)
-        await asyncio.wrap_future(future)
+        await self._appended(epoch, events, literals)
         if handled:  # what they led to is durable now, and not before
             await asyncio.to_thread(self._log.take, handled)
+        for node, outputs in kept:
+            self._reuses.kept(node, outputs)
         for event in events:
-            node = self._state.nodes.get(getattr(event.payload, "node", ""))
-            self._listener.event(event, "" if node is None else node.name)
-        if self._reuses.flush():
-            self._wake.set()
+            path = getattr(event.payload, "node", "") or ""
+            node_of = self._state.find(path) if path else None
+            self._listener.event(event, "" if node_of is None else node_of.name)
+        self._snapshots.consider()
 
-    async def _attempt(self, request: RunAttempt) -> None:
-        node, attempt = request.node, request.attempt
+    async def _appended(self, epoch: int, events: list[Event], literals: list[Literal]) -> None:
+        """Append; a store that cannot be reached is asked again, because the same append twice is one."""
+        loop = asyncio.get_running_loop()
+        until, pause = loop.time() + STORE_PATIENCE_SECONDS, 0.05
+        while True:
+            try:
+                await asyncio.wrap_future(
+                    self._log.append_later(self._execution, events[0].seq - 1, epoch, events, literals)
+                )
+                return
+            except StoreUnavailableError:
+                if loop.time() > until or self._fault is not None:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, STORE_PAUSE_SECONDS)
 
-        def report(message: DeckReport | BoundaryResult | CallRequested) -> None:
-            if isinstance(message, CallRequested):
-                offering = asyncio.create_task(self._offer(node, attempt, message))
-                self._offering.add(offering)
-                offering.add_done_callback(self._offering.discard)
-            else:
-                self._reports.put_nowait((node, attempt, message))
-
-        try:
-            result = await self._pool.run(
-                request,
-                request.task.timeout_seconds,
-                report,
-                lambda stream, text: self._listener.output(node, stream, text),
-            )
-            log = Blob.of(await asyncio.to_thread(self._blobs.put, result.log)) if result.log else None
-            spec = ""
-            if isinstance(result.message, GraphProduced):
-                spec = await asyncio.to_thread(self._calls.kept, result.message.graph)
-            self._reports.put_nowait((node, attempt, _Ended(result, log, spec)))
-        finally:
-            self._wake.set()
+    async def _keep_logs_of_lost(self) -> None:
+        """Keep what attempts printed that were lost with their engine."""
+        lost = [event.payload for event in self._events if isinstance(event.payload, AttemptLost)]
+        for node, attempt in [(payload.node, payload.attempt) for payload in lost]:
+            kept = await asyncio.to_thread(kept_log, self._places.log(node, attempt), self._blobs)
+            if kept is not None and not self._state.status.is_final:
+                self._record(LogWritten(node=node, attempt=attempt, log=kept))
 
     async def _offer(self, node: str, attempt: int, message: CallRequested) -> None:
         """Keep the graph that an eager task calls, so that an event can refer to it."""
         try:
             spec = await asyncio.to_thread(self._calls.kept, message.graph)
-            self._reports.put_nowait((node, attempt, Offered(message, spec)))
+            self._reports.append((node, attempt, Offered(message, spec)))
         except (FlytePathError, OSError, ValueError) as error:
             self._fault = error
-            self._wake.set()
+        self._wake.set()
 
-    async def _next_report(self, heart: asyncio.Task[None], watch: asyncio.Task[None]) -> None:
-        """Wait for a report, a due retry, an abort, or the loss of the lease; then take every report there is."""
-        self._forget_killed()
-        waiting = asyncio.create_task(self._reports.get())
-        waking = asyncio.create_task(self._wake.wait())
-        try:
-            awaited = {waiting, waking, heart, watch}
-            await asyncio.wait(awaited, timeout=self._until_due(), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waking.cancel()
+    async def _next_reports(self) -> None:
+        """Wait for a report, a command, the time, or the loss of the lease; then take every report there is."""
+        if not self._reports and not self._wake.is_set():
+            try:
+                async with asyncio.timeout(self._until_due()):
+                    await self._wake.wait()
+            except TimeoutError:
+                return
+        if self._reports and self._launches.is_supplied and self._fault is None:
+            await asyncio.sleep(GATHER_SECONDS)
         self._wake.clear()
-        if self._fault is not None:
-            waiting.cancel()
-            raise self._fault
-        for guard in (heart, watch):
-            if guard.done():
-                waiting.cancel()
-                guard.result()
-        if waiting.done():
-            self._take(*waiting.result())
-        else:
-            waiting.cancel()
-        while not self._reports.empty():
-            self._take(*self._reports.get_nowait())
-        self._forget_killed()
+        fault = self._fault or self._launches.fault
+        if fault is not None:
+            raise fault
+        reports, self._reports = self._reports, []
+        items = _ItemEnds()
+        for node, attempt, report in reports:
+            self._take(node, attempt, report, items)
+        for command in items.commands():
+            self._do(command)
 
     def _until_due(self) -> float | None:
         """Seconds until time alone leads to something, ``None`` where it never does.
@@ -412,23 +555,20 @@ class Scheduler:
         """
         state = self._state
         known = [*state.retrying.values(), *(at for at in state.timers.values() if at is not None)]
+        known += [*state.queued.values(), *([state.deadline] if state.deadline is not None else [])]
         times = [at for at in known if at > self._looked_at]
         return max(0.0, min(times) - self._clock()) if times else None
 
-    def _forget_killed(self) -> None:
-        """Attempts killed because the execution ends leave no report; their end is recorded here."""
-        for node, task in list(self._running.items()):
-            if task.done() and not task.cancelled():
-                task.result()  # a fault of ours must surface, not hang
-            elif task.done():
-                del self._running[node]
-                self._calls.forget(node)
-                self._reuses.forget(node)
-                self._do(Stop(node, self._state.nodes[node].attempt))
-
-    def _take(self, node: str, attempt: int, report: _Report) -> None:
+    def _take(self, node: str, attempt: int, report: _Report, items: _ItemEnds) -> None:
         worker = Actor(kind="worker", name=f"{node}#{attempt}")
-        if isinstance(report, DeckReport):
+        if isinstance(report, Ended):
+            self._take_end(node, attempt, report, worker, items)
+        elif isinstance(report, Killed):
+            self._kept_log(node, attempt, report.log, worker)
+            self._calls.forget(node)
+            self._reuses.forget(node)
+            self._do(Stop(node, attempt))
+        elif isinstance(report, DeckReport):
             self._record(DeckWritten(node=node, attempt=attempt, name=report.name, deck=report.deck), worker)
         elif isinstance(report, BoundaryResult):
             facts = report.model_dump(exclude={"type"})
@@ -436,7 +576,20 @@ class Scheduler:
         elif isinstance(report, Offered):
             self._take_call(node, attempt, report, worker)
         else:
-            self._take_end(node, attempt, report, worker)
+            self._take_lookup(node, report)  # type: ignore[arg-type]
+
+    def _take_lookup(self, path: str, report: Found | FlytePathError | None) -> None:
+        if self._lookups.pop(path, None) is None:
+            return
+        if report is None:
+            self._resolved.add(path)
+        elif self._is_gone(path):
+            self._reuses.forget(path)
+        elif isinstance(report, FlytePathError):
+            self._do(Refuse(path, _record_of(report, path)))
+        elif self._state.paused is None:
+            outputs = {name: self._values.keep(literal) for name, literal in report.outputs.items()}
+            self._do(Reuse(path, outputs, report.key))
 
     def _take_call(self, node: str, attempt: int, offered: Offered, worker: Actor) -> None:
         message = offered.message
@@ -444,37 +597,54 @@ class Scheduler:
         self._do(Call(node, attempt, offered.call, message.callee, offered.spec, inputs), worker)
         if self._state.running.get(node) == attempt:
             self._calls.asked(node, attempt, offered)
-        elif task := self._running.get(node):
-            task.cancel()  # it made another call than before
+            self._launches.sleeps(node)
+        else:
+            self._launches.stop(node)  # it made another call than before
 
-    def _take_end(self, node: str, attempt: int, ended: _Ended, worker: Actor) -> None:
-        task = self._running.pop(node, None)
-        if task is not None and not task.done():
-            task.cancel()
+    def _take_end(self, node: str, attempt: int, ended: Ended, worker: Actor, items: _ItemEnds) -> None:
         self._calls.forget(node)
-        shutil.rmtree(self._places.working_directory(node, attempt), ignore_errors=True)
-        if ended.log is not None:
-            self._record(LogWritten(node=node, attempt=attempt, log=ended.log), worker)
+        self._kept_log(node, attempt, ended.log, worker)
         message = ended.result.message
-        state = self._state.nodes[node]
+        state = self._state.nodes.get(node)
+        if state is None or self._state.running.get(node) != attempt:
+            return
         if isinstance(message, AttemptSucceeded):
             outputs = {name: self._values.keep(literal) for name, literal in message.outputs.items()}
-            self._do(Succeed(node, attempt, outputs, message.usage), worker)
-            self._reuses.keep(state, self._values)
+            if self._reuses.applies_to(state):
+                self._kept.append((state, dict(message.outputs)))
+            if not items.add(self._state, state, attempt, outputs, message.usage):
+                self._do(Succeed(node, attempt, outputs, message.usage), worker)
         elif isinstance(message, GraphProduced):
             self._do(Produce(node, attempt, ended.spec, message.usage), worker)
         else:
             self._do(Fail(node, attempt, message.error, message.usage, random.random()), worker)
-            self._reuses.forget(node)
+            if state.status.is_final:
+                self._reuses.forget(node)
 
-    async def _beat(self, owner: str, epoch: int) -> None:
-        while True:
-            await asyncio.sleep(LEASE_SECONDS / 3)
-            held = await asyncio.to_thread(self._log.heartbeat, self._execution, owner, epoch, LEASE_SECONDS)
-            if not held:
-                raise SequenceConflictError(
-                    "this execution has passed to another engine", place=self._execution, hint="nothing is lost"
-                )
+    def _kept_log(self, node: str, attempt: int, log: Blob | None, worker: Actor) -> None:
+        if log is not None:
+            self._record(LogWritten(node=node, attempt=attempt, log=log), worker)
+
+
+class _ItemEnds:
+    """Successes of items of maps that were reported together, to be recorded together."""
+
+    def __init__(self) -> None:
+        self._by_map: dict[tuple[str, tuple[str, ...]], list[tuple[tuple[int, int, tuple[str, ...]], Usage]]] = {}
+
+    def add(self, state: ExecutionState, node: NodeState, attempt: int, outputs: dict[str, str], usage: Any) -> bool:
+        """Take the success of an item; false where the node is none, or has nodes below it."""
+        parent = state.nodes[node.parent] if node.parent else None
+        if parent is None or parent.kind != "map" or node.frame is not None:
+            return False
+        entry = (int(node.path.rpartition("/")[2]), attempt, tuple(outputs.values()))
+        self._by_map.setdefault((node.parent, tuple(outputs)), []).append((entry, usage))
+        return True
+
+    def commands(self) -> Iterator[SucceedItems]:
+        """The commands that record them."""
+        for (path, names), ends in self._by_map.items():
+            yield SucceedItems(path, names, tuple(item for item, _ in ends), tuple(usage for _, usage in ends))
 
 
 def _record_of(error: FlytePathError, place: str) -> ErrorRecord:

@@ -8,12 +8,12 @@ what an event costs does not grow with the graph.
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from flytepath.engine.expansion import HANDLER, below, upstream_of
+from flytepath.engine.expansion import HANDLER, below, map_item, upstream_of
+from flytepath.engine.items import Items
 from flytepath.model.events import ErrorRecord, ExecutionCreated, LiteralDigests
 from flytepath.model.task import RetryPolicy, TaskSpec, Variable
 from flytepath.model.workflow import Binding, FailurePolicy, GraphSpec, NodeSpec, WorkflowSpec
@@ -67,7 +67,8 @@ class Frame:
         policy: whether a failure stops what runs beside it.
         outputs, variables: what the outputs are made of, and their declared types. A map has no ``outputs``.
         handler: what runs when it fails.
-        children: every node directly below.
+        children: every node directly below, unless it is a map.
+        items: what lies below a map.
         unfinished: how many of them have not ended.
         active: how many attempts run anywhere below.
         tolerated: how many may fail without harm; ``None`` where a failure means nothing (the calls of an eager task).
@@ -76,7 +77,6 @@ class Frame:
         stopping: nothing new may start, what runs is ended.
         skipped: why one could not run although none failed.
         handled: its handler has been made ready.
-        held: items of a map that wait for others to end.
     """
 
     path: str
@@ -85,6 +85,7 @@ class Frame:
     variables: tuple[Variable, ...] = ()
     handler: NodeSpec | None = None
     children: list[str] = field(default_factory=list)
+    items: Items | None = None
     unfinished: int = 0
     active: int = 0
     tolerated: int | None = 0
@@ -96,7 +97,6 @@ class Frame:
     stopping: bool = False
     skipped: str = ""
     handled: bool = False
-    held: deque[str] = field(default_factory=deque)
 
     @classmethod
     def of(cls, graph: GraphSpec, path: str, outputs: dict[str, Binding]) -> Frame:
@@ -121,6 +121,11 @@ class NodeState:
         tables: the compiled graph that its ``task`` and ``graph`` are names in.
         parent: the node it lies below; empty for a node of the workflow itself.
         called: whether it lies below a call of an eager task, so that somebody's attempt waits for it.
+        user_failures, system_failures: what was charged to the budgets of its retry policy.
+        losses: attempts that were lost with their engine, which is charged to no budget.
+        ready_at: when it could first start.
+        produced: the digest of the graph that a dynamic task gave.
+        cached, recovered: the cache key, or the execution, that its outputs were taken from.
         answer: what a signal said before the gate opened.
     """
 
@@ -134,14 +139,18 @@ class NodeState:
     attempt: int = 0
     user_failures: int = 0
     system_failures: int = 0
+    losses: int = 0
+    ready_at: float | None = None
     retry_at: float | None = None
     inputs: LiteralDigests = field(default_factory=dict)
     outputs: LiteralDigests = field(default_factory=dict)
     frame: Frame | None = None
+    produced: str = ""
     due: float | None = None
     expires: float | None = None
     answer: tuple[bool | None, str] | None = None
     cached: str = ""
+    recovered: str = ""
     error: ErrorRecord | None = None
     origin: str = ""
     reason: str = ""
@@ -171,6 +180,11 @@ class NodeState:
         return self.spec.task or self.spec.graph or self.spec.name or (gate.signal or gate.kind if gate else "branch")
 
     @property
+    def is_interruptible(self) -> bool:
+        """Whether its next attempt may run where it can be taken away; the last one that is allowed for may not."""
+        return bool(self.task and self.task.interruptible) and self.system_failures < self.task.retry.system  # type: ignore[union-attr]
+
+    @property
     def is_attempted(self) -> bool:
         """Whether a worker runs it."""
         return self.task is not None
@@ -186,11 +200,15 @@ class ExecutionState:
     """An execution as its events tell it.
 
     Attributes:
+        graphs: compiled graphs that came up in the run, by digest.
         instant: nodes that are due and need no worker: they expand, or open.
         ready: nodes whose next attempt can start; ``urgent`` those of them that an attempt waits for.
         running: attempts that run, by node.
         retrying: when the next attempt of a node is due.
         timers: open gates, and when time decides for them (``None``: never).
+        queued: when those that may not wait for ever have waited long enough.
+        paused: why nothing new may start, ``None`` while it may.
+        overdue: why it was ended, when its time was over.
         settled: nodes whose nodes below have come to their end.
     """
 
@@ -203,6 +221,7 @@ class ExecutionState:
     owner: str = ""
     epoch: int = 0
     nodes: dict[str, NodeState] = field(default_factory=dict)
+    graphs: dict[str, WorkflowSpec] = field(default_factory=dict)
     downstream: dict[str, list[str]] = field(default_factory=dict)
     instant: dict[str, None] = field(default_factory=dict)
     urgent: dict[str, None] = field(default_factory=dict)
@@ -210,12 +229,16 @@ class ExecutionState:
     running: dict[str, int] = field(default_factory=dict)
     retrying: dict[str, float] = field(default_factory=dict)
     timers: dict[str, float | None] = field(default_factory=dict)
+    queued: dict[str, float] = field(default_factory=dict)
     settled: dict[str, None] = field(default_factory=dict)
+    paused: str | None = None
+    overdue: ErrorRecord | None = None
     abort_reason: str | None = None
     outputs: LiteralDigests = field(default_factory=dict)
     error: ErrorRecord | None = None
     failed_node: str | None = None
     created_at: float = 0.0
+    changed_at: float = 0.0
     ended_at: float | None = None
 
     @classmethod
@@ -237,7 +260,16 @@ class ExecutionState:
     @property
     def is_stopping(self) -> bool:
         """Whether no further attempt may start: an abort, or a failure under ``fail_immediately``."""
-        return self.abort_reason is not None or (self.root.stopping and not self.root.handled)
+        if self.abort_reason is not None:
+            return True
+        return (self.overdue is not None or self.root.stopping) and not self.root.handled
+
+    @property
+    def deadline(self) -> float | None:
+        """When the whole has to have ended (seconds since the epoch, UTC)."""
+        asked = self.created.timeout_seconds if self.created is not None else 0.0
+        seconds = asked or getattr(self.spec, "timeout_seconds", None)
+        return self.created_at + seconds if seconds else None
 
     @property
     def first_failed(self) -> str | None:
@@ -253,6 +285,12 @@ class ExecutionState:
         """The retry policy of the node's task."""
         return node.task.retry if node.task is not None else RetryPolicy()
 
+    def graph(self, digest: str) -> WorkflowSpec:
+        """A compiled graph that came up in the run."""
+        if digest not in self.graphs:
+            self.graphs[digest] = self.specs(digest)
+        return self.graphs[digest]
+
     def frame_around(self, node: NodeState) -> Frame:
         """The frame the node is counted in."""
         frame = self.nodes[node.parent].frame if node.parent else self.root
@@ -266,17 +304,81 @@ class ExecutionState:
 
     def below(self, path: str) -> Iterator[NodeState]:
         """Every node below ``path``, at any depth."""
-        pending = [path]
+        pending = [self.nodes[path]]
         while pending:
-            frame = self.nodes[pending.pop()].frame
-            for child in frame.children if frame is not None else ():
-                yield self.nodes[child]
-                pending.append(child)
+            frame = pending.pop().frame
+            if frame is None:
+                continue
+            children = [self.nodes[child] for child in frame.children]
+            if frame.items is not None:
+                children += frame.items.nodes.values()
+            yield from children
+            pending += children
+
+    def at(self, path: str) -> NodeState:
+        """The node at ``path``; an item of a map that has not begun begins.
+
+        Raises:
+            KeyError: there is none.
+        """
+        node = self.nodes.get(path)
+        if node is not None:
+            return node
+        items, index = self._item(path)
+        return self.restored(path) if index in items.ended else self._begin(path, index)
+
+    def find(self, path: str) -> NodeState | None:
+        """The node at ``path`` as it is, also an item of a map that has ended; ``None`` where there is none (yet)."""
+        node = self.nodes.get(path)
+        if node is not None:
+            return node
+        try:
+            items, index = self._item(path)
+        except KeyError:
+            return None
+        return self.restored(path) if index in items.ended else None
+
+    def restored(self, path: str) -> NodeState:
+        """What is left of an item that has ended, as a node; changing it changes nothing."""
+        items, index = self._item(path)
+        return items.restore(index, self._item_node(path, index))
+
+    def _item(self, path: str) -> tuple[Items, int]:
+        parent, _, last = path.rpartition("/")
+        node = self.nodes.get(parent)
+        items = node.frame.items if node is not None and node.frame is not None else None
+        if items is None or not last.isdigit() or int(last) >= items.size:
+            raise KeyError(path)
+        return items, int(last)
+
+    def _item_node(self, path: str, index: int) -> NodeState:
+        parent = self.nodes[path.rpartition("/")[0]]
+        spec = map_item(parent.spec, index)
+        task = spec.task_of(parent.tables.tasks) if spec.task and spec.kind == "task" else None
+        called = parent.called or parent.kind == "eager"
+        return NodeState(spec, parent.tables, parent.path, called, task)
+
+    def _begin(self, path: str, index: int) -> NodeState:
+        items, _ = self._item(path)
+        node = self.nodes[path] = items.nodes[index] = self._item_node(path, index)
+        items.live += 1
+        return node
+
+    def begin_items(self, frame: Frame) -> None:
+        """Let the next items of a map begin, as many as may be under way."""
+        items = frame.items
+        while items is not None and items.live < items.limit and items.begun < items.size:
+            index = items.begun
+            items.begun += 1
+            if index not in items.ended and index not in items.nodes:
+                self.make_ready(self._begin(f"{frame.path}/{index}", index))
 
     def why_stopped(self, path: str) -> str | None:
         """Why nothing of ``path`` may run any more, ``None`` where it may."""
         if self.abort_reason is not None:
             return "the execution was aborted"
+        if self.overdue is not None and not self.root.handled:
+            return "the execution took too long"
         while True:
             node = self.nodes[path]
             frame = self.frame_around(node)
@@ -294,10 +396,8 @@ class ExecutionState:
             return self.instant
         return self.urgent if node.called else self.ready
 
-    def add(
-        self, frame: Frame, specs: Iterable[NodeSpec], tables: WorkflowSpec, *, concurrency: int | None = None
-    ) -> None:
-        """Put new nodes below a frame; at most ``concurrency`` of them are ready at a time."""
+    def add(self, frame: Frame, specs: Iterable[NodeSpec], tables: WorkflowSpec) -> None:
+        """Put new nodes below a frame."""
         parent = self.nodes[frame.path] if frame.path else None
         called = parent is not None and (parent.called or parent.kind == "eager")
         added: list[NodeState] = []
@@ -308,23 +408,24 @@ class ExecutionState:
             frame.children.append(spec.path)
             added.append(node)
         frame.unfinished += len(added)
-        for number, node in enumerate(added):
+        for node in added:
             for path in upstream_of(node.spec):
                 known = self.nodes.get(path)
                 if known is None or known.status is not NodeStatus.SUCCEEDED:
                     node.waiting_for += 1
                     self.downstream.setdefault(path, []).append(node.path)
-            if node.waiting_for:
-                continue
-            if concurrency is not None and number >= concurrency:
-                frame.held.append(node.path)
-            else:
+            if not node.waiting_for:
                 self.make_ready(node)
 
     def make_ready(self, node: NodeState) -> None:
         """Let the node be the next of its queue."""
         node.status = NodeStatus.READY
         self.queue(node)[node.path] = None
+        if node.ready_at is None:
+            node.ready_at = self.changed_at
+        wait = getattr(node.task, "queue_timeout_seconds", None)
+        if wait:
+            self.queued[node.path] = self.changed_at + wait
 
 
 def _none_known(digest: str) -> WorkflowSpec:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from flytepath.engine.bindings import LiteralResolver
-from flytepath.engine.state import ExecutionState, Frame, NodeState, NodeStatus
+from flytepath.engine.state import ExecutionState, Frame, NodeState
 from flytepath.errors import InputError
 from flytepath.model.events import ErrorRecord
 from flytepath.model.literal import Literal, cast, compose_dict, compose_list
@@ -140,8 +140,8 @@ class Values:
         }
 
     def _map_outputs(self, node: NodeState, frame: Frame) -> dict[str, str]:
-        items = [self._state.nodes[path] for path in frame.children]
-        done = [item.outputs if item.status is NodeStatus.SUCCEEDED else None for item in items]
+        items = frame.items
+        done = [items.outputs_of(index) for index in range(items.size)] if items is not None else []
         nothing = Literal.make(NONE, None)
         out: dict[str, str] = {}
         for name, declared in output_types(node).items():

@@ -145,13 +145,28 @@ class Store:
 
     # --- the log ---
 
-    def create(self, execution: str, events: Sequence[Event], literals: Iterable[Literal] = ()) -> None:
+    def create(
+        self, execution: str, events: Sequence[Event], literals: Iterable[Literal] = (), *, values_of: str = ""
+    ) -> None:
         """Begin the log of a new execution; the first event is its ``execution_created``.
+
+        Args:
+            execution: its id.
+            events, literals: as for :meth:`append`.
+            values_of: an execution whose values this one may refer to as well; they are copied.
 
         Raises:
             SequenceConflictError: there is such an execution already.
         """
-        self.append(execution, 0, 0, events, literals)
+        rows = log.event_rows(execution, 0, events)
+        kept = log.literal_rows(execution, literals)
+
+        def operation(connection: Connection) -> None:
+            log.append(connection, execution, 0, 0, events, rows, kept)
+            if values_of:
+                log.copy_literals(connection, values_of, execution)
+
+        self.database.submit(operation, refuses_first=not values_of).result()
 
     def append(
         self,

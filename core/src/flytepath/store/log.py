@@ -204,3 +204,11 @@ def _damaged(place: str, body: str) -> StoreCorruptError:
         actual=body[:200],
         hint="restore the database from a backup",
     )
+
+
+def copy_literals(connection: Connection, former: str, execution: str) -> None:
+    """Give ``execution`` the values of ``former`` that it does not have."""
+    known = select(LITERALS.c.digest).where(LITERALS.c.execution == execution)
+    rows = select(bindparam("new", execution), LITERALS.c.digest, LITERALS.c.body)
+    rows = rows.where(LITERALS.c.execution == former, LITERALS.c.digest.not_in(known))
+    connection.execute(insert(LITERALS).from_select(["execution", "digest", "body"], rows))

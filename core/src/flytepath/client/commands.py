@@ -1,0 +1,378 @@
+"""What somebody asks of executions: to begin, to go on, to stop, to be done again."""
+
+from __future__ import annotations
+
+import platform
+import re
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flytepath import __version__
+from flytepath.client.driving import drive, drive_here
+from flytepath.client.gates import answer, gate_of
+from flytepath.client.history import created_of
+from flytepath.client.protocol import Kind
+from flytepath.client.queries import Queries
+from flytepath.client.views import ExecutionView, Scope
+from flytepath.engine.commands import Command, Continue, Pause
+from flytepath.engine.decisions import decide
+from flytepath.engine.engine import LEASE_SECONDS
+from flytepath.engine.fold import apply
+from flytepath.engine.ownership import is_dead, this_engine
+from flytepath.engine.ports import Listener, Silent
+from flytepath.engine.state import ExecutionState
+from flytepath.errors import (
+    ExecutionStateError,
+    InputError,
+    SequenceConflictError,
+    UsageError,
+)
+from flytepath.model.events import Actor, Event, ExecutionCreated
+from flytepath.model.fitting import fits
+from flytepath.model.identity import Identity, Tenant
+from flytepath.model.launch_plan import LaunchPlanSpec
+from flytepath.model.literal import Literal, cast
+from flytepath.model.types import LiteralType
+from flytepath.model.workflow import WorkflowSpec
+from flytepath.store.registry import Registry
+
+#: What an execution can be called: what an id of ours looks like, and names for folders everywhere.
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+#: How often an execution that another engine drives is looked at, and how often to see whether that engine still lives.
+FOLLOW_SECONDS = 0.1
+TAKE_OVER_SECONDS = 1.0
+
+
+class Commands(Queries):
+    """Commands to the store of this machine; who asks is in the scope."""
+
+    home: Path
+    _slots: int
+    _registry: Registry
+
+    def create_execution(
+        self,
+        scope: Scope,
+        workflow: Identity,
+        inputs: Mapping[str, Literal],
+        *,
+        kind: Kind = "workflow",
+        name: str | None = None,
+        overwrite_cache: bool = False,
+        variables: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        timeout_seconds: float = 0.0,
+    ) -> str:
+        """Ask for a run; an engine that looks for work may take it at once.
+
+        Raises:
+            UsageError: the name cannot be one, or is taken.
+        """
+        entry = self._registry.get(workflow, kind)
+        spec = entry.spec_digest
+        plan = LaunchPlanSpec.model_validate(self._store.get_spec(spec)) if kind == "launch_plan" else None
+        if plan is not None:
+            spec, overwrite_cache = plan.spec, overwrite_cache or bool(plan.overwrite_cache)
+            labels, annotations = {**plan.labels, **(labels or {})}, {**plan.annotations, **(annotations or {})}
+        created = ExecutionCreated(
+            project=workflow.project,
+            domain=workflow.domain,
+            workflow=workflow.name,
+            workflow_version=workflow.version,
+            spec=spec,
+            bundle=entry.bundle_digest,
+            inputs={key: literal.digest for key, literal in inputs.items()},
+            environment=environment(),
+            overwrite_cache=overwrite_cache,
+            variables=dict(variables or {}),
+            labels=dict(labels or {}),
+            annotations=dict(annotations or {}),
+            timeout_seconds=timeout_seconds,
+        )
+        return self._created(scope, created, list(inputs.values()), name)
+
+    def _created(
+        self,
+        scope: Scope,
+        created: ExecutionCreated,
+        literals: Sequence[Literal],
+        name: str | None,
+        values_of: str = "",
+    ) -> str:
+        execution = new_execution_id() if name is None else _checked_name(name)
+        actor = Actor(kind="user", name=scope.principal)
+        event = Event(execution=execution, seq=1, at=time.time(), actor=actor, payload=created)
+        try:
+            self._store.create(execution, [event], literals, values_of=values_of)
+        except SequenceConflictError as error:
+            if name is None:
+                raise
+            raise UsageError(
+                f"there is an execution {name!r} already", place=name, hint="choose another name, or give none"
+            ) from error
+        return execution
+
+    def recover(self, scope: Scope, execution: str, *, name: str | None = None) -> str:
+        """Begin an execution that does again what failed and takes over what succeeded; its id.
+
+        It runs the same compiled graph and code on the same inputs. A node is taken over where it succeeded and is
+        given the same values again, an item of a map by itself.
+
+        Raises:
+            ExecutionStateError: it has not ended, or has succeeded.
+        """
+        state, _ = self._folded(execution)
+        if not state.status.is_final or state.status == "succeeded":
+            raise ExecutionStateError(
+                f"execution {execution} {'has succeeded' if state.status.is_final else 'has not ended'}",
+                place=execution,
+                expected="one that failed or was aborted",
+                hint="`flytepath executions relaunch` runs it again"
+                if state.status.is_final
+                else "`flytepath executions resume` goes on with it",
+            )
+        return self._again(scope, state, {}, name, recovers=execution)
+
+    def relaunch(
+        self, scope: Scope, execution: str, inputs: Mapping[str, Literal] | None = None, *, name: str | None = None
+    ) -> str:
+        """Begin an execution of the same version with the same inputs but for those given; its id.
+
+        Raises:
+            InputError: an input that the workflow does not have, or of another type.
+        """
+        state, _ = self._folded(execution)
+        return self._again(scope, state, inputs or {}, name, relaunches=execution)
+
+    def _again(
+        self, scope: Scope, state: ExecutionState, inputs: Mapping[str, Literal], name: str | None, **facts: str
+    ) -> str:
+        created = created_of(state)
+        given = _fitting(state.spec, inputs)
+        digests = {**created.inputs, **{key: literal.digest for key, literal in given.items()}}
+        former = next(iter(facts.values()))
+        again = created.model_copy(
+            update={
+                "inputs": digests,
+                "environment": environment(),
+                **{"recovers": "", "relaunches": "", "plan": "", "scheduled_at": 0.0, **facts},
+            }
+        )
+        return self._created(scope, again, list(given.values()), name, values_of=former)
+
+    # --- driving ---
+
+    def wait(self, scope: Scope, execution: str, listener: Listener, *, in_process: bool = False) -> ExecutionView:
+        """See an execution to its end: drive it from here, or follow it where a living engine drives it already.
+
+        Raises:
+            PluginError: a plugin it needs is missing, broken or no longer enabled.
+            KeyboardInterrupt: SIGINT or SIGTERM came; the execution can be resumed.
+        """
+        state, _ = self._folded(execution)
+        while not state.status.is_final:
+            created = created_of(state)
+            tenant = Tenant(created.project, created.domain)
+            admit(state.spec, tenant)
+            if self._is_unowned(execution):
+                try:
+                    if in_process:
+                        state = drive_here(self.home, self._store, execution, listener, tenant)
+                    else:
+                        state = drive(self.home, self._store, execution, listener, self._slots)
+                    continue
+                except (ExecutionStateError, SequenceConflictError):  # another engine was quicker
+                    state, _ = self._folded(execution)
+            else:
+                self._follow(scope, execution, state, listener)
+        return self.execution(scope, execution)
+
+    def resume(self, scope: Scope, execution: str, listener: Listener, *, in_process: bool = False) -> ExecutionView:
+        """Go on with an execution that was interrupted or paused.
+
+        Raises:
+            ExecutionStateError: it has ended.
+        """
+        state, _ = self._folded(execution)
+        if state.status.is_final:
+            raise ExecutionStateError(
+                f"execution {execution} has already {state.status}",
+                place=execution,
+                hint="`flytepath executions show` prints it; run the workflow again for a new one",
+            )
+        if state.paused is not None:
+            self.unpause(scope, execution)
+        return self.wait(scope, execution, listener, in_process=in_process)
+
+    def _follow(self, scope: Scope, execution: str, state: ExecutionState, listener: Listener) -> None:
+        """Tell of what another engine does, until it ends the execution or ends itself."""
+        looked = time.monotonic()
+        while not state.status.is_final:
+            time.sleep(FOLLOW_SECONDS)
+            for event in self._store.read(execution, state.seq):
+                apply(state, event)
+                node = state.find(getattr(event.payload, "node", "") or "")
+                listener.event(event, "" if node is None else node.name)
+            if time.monotonic() - looked > TAKE_OVER_SECONDS:
+                looked = time.monotonic()
+                if self._is_unowned(execution):
+                    return
+
+    def abort(self, scope: Scope, execution: str, reason: str) -> None:
+        """Ask for an execution to end.
+
+        Raises:
+            ExecutionStateError: it has already ended.
+        """
+        self._live(execution)
+        self._store.post(execution, {"type": "abort", "reason": reason, "principal": scope.principal})
+        if self._is_unowned(execution):
+            self.wait(scope, execution, Silent())
+
+    def pause(self, scope: Scope, execution: str, reason: str = "") -> None:
+        """Ask that nothing new of an execution starts; what runs goes on.
+
+        Raises:
+            ExecutionStateError: it has ended, or is paused.
+        """
+        if self._live(execution).paused is not None:
+            raise ExecutionStateError(f"execution {execution} is paused already", place=execution)
+        body = {"type": "pause", "reason": reason, "principal": scope.principal}
+        self._act(scope, execution, Pause(reason), body)
+
+    def unpause(self, scope: Scope, execution: str) -> None:
+        """Ask that a paused execution goes on.
+
+        Raises:
+            ExecutionStateError: it has ended, or is not paused.
+        """
+        if self._live(execution).paused is None:
+            raise ExecutionStateError(f"execution {execution} is not paused", place=execution)
+        self._act(scope, execution, Continue(), {"type": "continue", "principal": scope.principal})
+
+    def _act(self, scope: Scope, execution: str, command: Command, body: Mapping[str, Any]) -> None:
+        """Leave a command for the engine that drives the execution, or carry it out where none does."""
+        if not self._is_unowned(execution):
+            self._store.post(execution, body)
+            return
+        owner = this_engine()
+        try:
+            epoch = self._store.acquire(execution, owner, ttl=LEASE_SECONDS, is_dead=is_dead)
+        except ExecutionStateError:  # an engine was quicker
+            self._store.post(execution, body)
+            return
+        try:
+            state = self._live(execution)
+            now = max(time.time(), state.changed_at)
+            events = [
+                Event(
+                    execution=execution,
+                    seq=seq,
+                    at=now,
+                    actor=Actor(kind="user", name=scope.principal),
+                    cause=state.seq,
+                    payload=payload,
+                )
+                for seq, payload in enumerate(decide(state, command, now), state.seq + 1)
+            ]
+            self._store.append(execution, state.seq, epoch, events)
+        finally:
+            self._store.release(execution, owner, epoch)
+
+    def signal(
+        self,
+        scope: Scope,
+        execution: str,
+        name: str,
+        *,
+        value: Literal | None = None,
+        approve: bool | None = None,
+    ) -> None:
+        """Answer a gate; whoever drives the execution takes the answer, or will when it is resumed.
+
+        Raises:
+            ExecutionStateError: the execution has ended, or the gate is answered already.
+            NotFoundError, UsageError: the name is that of no gate, or of several.
+            InputError: the answer is not one the gate can take.
+        """
+        state = self._live(execution)
+        posted = [item.command for item in self._store.inbox(execution)]
+        command = answer(state, posted, name, value, approve)
+        self._store.post(execution, {**command, "principal": scope.principal})
+
+    def gate_type(self, scope: Scope, execution: str, name: str) -> LiteralType | None:
+        """The type of the value that a gate waits for; ``None`` for an approval.
+
+        Raises:
+            NotFoundError, UsageError, ExecutionStateError: as :meth:`signal`.
+        """
+        _, gate = gate_of(self._live(execution), name, ())
+        return gate.type if gate.kind == "input" else None
+
+    def _live(self, execution: str) -> ExecutionState:
+        """The state of an execution that has not ended."""
+        state, _ = self._folded(execution)
+        if state.status.is_final:
+            raise ExecutionStateError(f"execution {execution} has already {state.status}", place=execution)
+        return state
+
+
+def admit(spec: WorkflowSpec, tenant: Tenant) -> None:
+    """Refuse to drive what the policy does not enable *now*; the execution stays as it is, and can be resumed."""
+    from flytepath.plugin.manager import current
+
+    manager = current()
+    for task in spec.tasks.values():
+        if task.plugin:
+            manager.check_enabled(manager.task_type(task.task_type), tenant)
+
+
+def environment() -> dict[str, str]:
+    """What is recorded of the machine that asks for a run: interpreter, release, and the plugins with their versions."""
+    from flytepath.plugin.manager import current
+
+    facts = {"python": platform.python_version(), "platform": platform.platform(), "flytepath": __version__}
+    return facts | {f"plugin:{plugin.distribution}": plugin.version for plugin in current().plugins[1:]}
+
+
+def _fitting(spec: WorkflowSpec, inputs: Mapping[str, Literal]) -> dict[str, Literal]:
+    types = {variable.name: variable.type for variable in spec.interface.inputs}
+    fitting: dict[str, Literal] = {}
+    for name, literal in inputs.items():
+        declared = types.get(name)
+        if declared is None:
+            raise InputError(f"{spec.name} has no input {name!r}", place=name, expected=", ".join(types) or "no inputs")
+        if not fits(literal.type, declared):
+            raise InputError(
+                f"input {name!r} is of another type", place=name, expected=str(declared), actual=str(literal.type)
+            )
+        fitting[name] = literal if literal.is_offloaded else cast(literal, declared)
+    return fitting
+
+
+def _checked_name(name: str) -> str:
+    if _NAME.fullmatch(name):
+        return name
+    raise UsageError(
+        f"{name!r} cannot name an execution",
+        expected="1 to 63 lower-case letters, digits or '-', starting and ending with a letter or digit",
+        actual=repr(name),
+    )
+
+
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_execution_id() -> str:
+    """A new id: ``x``, ten digits of time in milliseconds, eight random ones; ids sort by the time they were made.
+
+    Example:
+        >>> len(new_execution_id())
+        19
+    """
+    number = (int(time.time() * 1000) << 40) | secrets.randbits(40)
+    return "x" + "".join(_DIGITS[(number >> shift) & 31] for shift in range(85, -1, -5))

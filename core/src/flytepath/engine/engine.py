@@ -1,0 +1,314 @@
+"""The engine of one process: one loop, one pool of workers, and the executions that it owns under leases.
+
+It renews its leases, passes on what others ask, claims what nobody owns, and starts what a schedule says is due. Any
+number of engines may work on one store; what each may write is fenced by the epoch of its leases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from flytepath.bundle import unpacked
+from flytepath.engine.histories import Histories
+from flytepath.engine.ownership import is_dead, this_engine
+from flytepath.engine.places import Places
+from flytepath.engine.ports import AttemptPool, Listener, Silent, by_execution
+from flytepath.engine.recovery import Former
+from flytepath.engine.reuse import Outputs, Reuses
+from flytepath.engine.scheduler import Scheduler
+from flytepath.engine.slots import Slots
+from flytepath.engine.state import ExecutionState, ExecutionStatus
+from flytepath.errors import FlytePathError, SequenceConflictError, StoreError
+from flytepath.model.identity import Tenant
+from flytepath.store.blobs import BlobFolder
+from flytepath.store.events import Store
+
+log = logging.getLogger("flytepath")
+
+#: How long a lease lasts unless it is renewed, which is done three times in that time.
+LEASE_SECONDS: Final = 30.0
+#: How often the store is looked at for what others ask, and for executions that nobody owns.
+LOOK_SECONDS: Final = 0.1
+#: At least so often it is asked, even where nothing seems to have changed: a lease may have run out.
+CLAIM_SECONDS: Final = 1.0
+#: The most executions that one engine drives at once, and claims at a time.
+OWNED_LIMIT: Final = 1000
+CLAIM_LIMIT: Final = 50
+#: How long an execution is left alone that this engine could not drive.
+REFUSED_SECONDS: Final = 30.0
+
+
+def steady_clock(not_before: float = 0.0) -> Callable[[], float]:
+    """The time, in seconds since the epoch, that never goes back: not even where the machine's clock is set back.
+
+    Args:
+        not_before: a time that has certainly passed.
+
+    Example:
+        >>> clock = steady_clock(not_before=4e9)
+        >>> clock() >= 4e9 and clock() <= clock()
+        True
+    """
+    began, wall = time.monotonic(), max(time.time(), not_before)
+    return lambda: wall + (time.monotonic() - began)
+
+
+class Engine:
+    """Drives executions on this machine's workers.
+
+    Args:
+        home: where code, blobs and folders of attempts lie.
+        store: the event store.
+        pool: runs the attempts; closed with the engine.
+        slots: how many attempts run at once.
+        outputs_of: the shared outputs of a tenant, for caching.
+        name: who holds the leases; one of this process's own by default.
+
+    Use it as an asynchronous context manager, on the loop that everything runs on.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        store: Store,
+        pool: AttemptPool,
+        *,
+        slots: int,
+        outputs_of: Callable[[Tenant], Outputs | None],
+        name: str | None = None,
+    ) -> None:
+        self.name = name or this_engine()
+        self._home = home
+        self._store = store
+        self._pool = pool
+        self._slots = Slots(slots)
+        self._outputs_of = outputs_of
+        self._histories = Histories(store)
+        self._outputs: dict[Tenant, Outputs | None] = {}
+        self._driven: dict[str, tuple[Scheduler, int]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._refused: dict[str, float] = {}
+        self._releasing: set[asyncio.Task[None]] = set()
+        self._watches: list[asyncio.Task[None]] = []
+        self._heard = 0
+        self._draining = False
+        self._free = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._watches = [asyncio.create_task(self._beat()), asyncio.create_task(self._listen())]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for watch in self._watches:
+            watch.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._watches, *self._tasks, return_exceptions=True)
+        await self._pool.close()
+        await asyncio.gather(*self._releasing, return_exceptions=True)
+        for outputs in self._outputs.values():
+            if outputs is not None:
+                outputs.close()
+
+    # --- driving ---
+
+    async def drive(self, execution: str, listener: Listener | None = None) -> ExecutionState:
+        """Own an execution and drive it to its end; the state it ended in, or was left in where this engine drains.
+
+        Raises:
+            ExecutionStateError: another living engine owns it.
+            SequenceConflictError: the lease was lost on the way.
+            StoreError: the log cannot be written; the execution can be resumed.
+        """
+        epoch = await asyncio.to_thread(self._store.acquire, execution, self.name, ttl=LEASE_SECONDS, is_dead=is_dead)
+        return await self._driven_to_its_end(execution, epoch, listener or Silent())
+
+    async def _driven_to_its_end(self, execution: str, epoch: int, listener: Listener) -> ExecutionState:
+        ended = False
+        try:
+            scheduler, places = await self._scheduler(execution, listener)
+            self._driven[execution] = scheduler, epoch
+            posted = await asyncio.to_thread(self._store.inbox, execution)
+            self._heard = max([self._heard, *(item.id for item in posted)])
+            try:
+                if self._draining:
+                    scheduler.drain()
+                state = await scheduler.run(self.name, epoch, posted)
+            finally:
+                del self._driven[execution]
+            ended = state.status.is_final
+            await asyncio.to_thread(places.sweep, ended=ended, well=state.status is ExecutionStatus.SUCCEEDED)
+            return state
+        finally:
+            self._release(execution, epoch)
+            self._free.set()
+
+    async def _scheduler(self, execution: str, listener: Listener) -> tuple[Scheduler, Places]:
+        state = await asyncio.to_thread(self._histories.state, execution)
+        created = state.created
+        if created is None:
+            raise StoreError("the log does not begin with the execution's creation", place=execution)
+        former = None
+        if created.recovers:
+            with suppress(FlytePathError):  # pruned meanwhile: everything runs
+                former = Former(created.recovers, await asyncio.to_thread(self._histories.state, created.recovers))
+        tenant = Tenant(created.project, created.domain)
+        if tenant not in self._outputs:
+            self._outputs[tenant] = self._outputs_of(tenant)
+        blobs = BlobFolder(str(self._home / "blobs"), tenant.project, tenant.domain)
+        places = Places(self._home, execution)
+        scheduler = Scheduler(
+            execution,
+            state,
+            self._store,
+            blobs,
+            self._pool,
+            slots=self._slots,
+            places=places,
+            reuses=Reuses(self._outputs[tenant], blobs, execution, holder=self.name, overwrite=created.overwrite_cache),
+            listener=listener,
+            clock=steady_clock(state.changed_at),
+            code_path_of=lambda bundle: str(unpacked(bundle, self._home)),
+            former=former,
+        )
+        return scheduler, places
+
+    def _release(self, execution: str, epoch: int) -> None:
+        async def release() -> None:
+            with suppress(StoreError):
+                await asyncio.to_thread(self._store.release, execution, self.name, epoch)
+
+        task = asyncio.create_task(release())
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
+
+    # --- serving ---
+
+    async def serve(
+        self,
+        *,
+        admit: Callable[[ExecutionState], None] | None = None,
+        tick: Callable[[float], Sequence[str]] | None = None,
+    ) -> None:
+        """Claim what nobody owns, as long as the engine is not told to drain.
+
+        Args:
+            admit: raises for what must not run.
+            tick: starts what schedules say is due at a time; called often, in a thread.
+        """
+        looked = 0.0
+        version: int | None = None
+        while not self._draining:
+            try:
+                seen = await asyncio.to_thread(self._store.version)
+                if tick is not None:
+                    await asyncio.to_thread(tick, time.time())
+                now = time.monotonic()
+                if seen is None or seen != version or now - looked > CLAIM_SECONDS:
+                    version, looked = seen, now
+                    await self._claim(admit)
+            except StoreError as error:
+                log.warning("the store cannot be used, this engine tries again: %s", error)
+                await asyncio.sleep(CLAIM_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._free.wait()
+            self._free.clear()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _claim(self, admit: Callable[[ExecutionState], None] | None) -> None:
+        now = time.monotonic()
+        self._refused = {execution: until for execution, until in self._refused.items() if until > now}
+        room = min(CLAIM_LIMIT, OWNED_LIMIT - len(self._tasks))
+        if room <= 0:
+            return
+        exclude = [*self._refused, *self._driven]
+        claimed = await asyncio.to_thread(
+            self._store.claim, self.name, limit=room, ttl=LEASE_SECONDS, is_dead=is_dead, exclude=exclude
+        )
+        for execution, epoch in claimed:
+            task = asyncio.create_task(self._serve_one(execution, epoch, admit))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _serve_one(self, execution: str, epoch: int, admit: Callable[[ExecutionState], None] | None) -> None:
+        try:
+            if admit is not None:
+                admit(await asyncio.to_thread(self._histories.state, execution))
+            await self._driven_to_its_end(execution, epoch, Silent())
+        except FlytePathError as error:
+            log.warning("execution %s is left for a while: %s", execution, error)
+            self._refused[execution] = time.monotonic() + REFUSED_SECONDS
+            self._release(execution, epoch)
+        except Exception:
+            log.exception("execution %s is left for a while", execution)
+            self._refused[execution] = time.monotonic() + REFUSED_SECONDS
+            self._release(execution, epoch)
+
+    def drain(self) -> None:
+        """Start nothing more and claim nothing more; what runs goes on to its end."""
+        self._draining = True
+        for scheduler, _ in self._driven.values():
+            scheduler.drain()
+        self._free.set()
+
+    @property
+    def owned(self) -> list[str]:
+        """The executions that this engine drives."""
+        return list(self._driven)
+
+    # --- leases and commands ---
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            if not self._driven:
+                continue
+            try:
+                held = await asyncio.to_thread(self._store.renew, self.name, LEASE_SECONDS)
+            except StoreError as error:
+                log.warning("the leases could not be renewed: %s", error)
+                continue
+            for execution, (scheduler, epoch) in list(self._driven.items()):
+                if held.get(execution, 0) != epoch and self._driven.get(execution) == (scheduler, epoch):
+                    scheduler.give_up(
+                        SequenceConflictError(
+                            "this execution has passed to another engine", place=execution, hint="nothing is lost"
+                        )
+                    )
+
+    async def _listen(self) -> None:
+        version: int | None = None
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if not self._driven:
+                continue
+            try:
+                seen = await asyncio.to_thread(self._store.version)
+                if seen is not None and seen == version:
+                    continue
+                posted = await asyncio.to_thread(self._store.inbox_of, self.name, self._heard)
+                version = seen
+            except StoreError as error:
+                log.warning("the inbox cannot be read: %s", error)
+                continue
+            for execution, items in by_execution(posted).items():
+                known = self._driven.get(execution)
+                if known is not None:
+                    known[0].inform(items)
+            self._heard = max([self._heard, *(item.id for item in posted)])
+
+
+def default_slots() -> int:
+    """One for each CPU that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,296 @@
+"""The attempts of one execution on their way: recorded as started, waiting for a slot, running, ended.
+
+Short tasks are recorded as started a little ahead of the slots, many in one append, so that no worker waits for the
+disk between two of them. How far ahead follows from how long attempts take: long ones are never started early.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from flytepath.engine.output import LogTail, kept_text
+from flytepath.engine.ports import AttemptPool, AttemptResult, Listener, Silent
+from flytepath.engine.slots import Slots
+from flytepath.engine.values import Blobs
+from flytepath.model.events import Blob
+from flytepath.model.messages import BoundaryResult, CallRequested, DeckReport, GraphProduced, RunAttempt
+
+#: Attempts are started ahead for about this long.
+AHEAD_SECONDS: Final = 0.1
+#: At most so many, and none where one takes longer than so.
+AHEAD_LIMIT: Final = 128
+SHORT_SECONDS: Final = 0.05
+#: How often printed text is shown.
+TAIL_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt's end, with what it printed already kept; ``spec`` is the digest of the graph it produced."""
+
+    result: AttemptResult
+    log: Blob | None = None
+    spec: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """An attempt was ended by us, with what it had printed."""
+
+    log: Blob | None = None
+
+
+#: Told what becomes of attempts: node, attempt, what.
+Report = Callable[[str, int, Ended | Killed | DeckReport | BoundaryResult | CallRequested], None]
+
+
+class Launches:
+    """The attempts of one execution.
+
+    Args:
+        pool: runs them.
+        slots: how many may run at once, shared with other executions.
+        blobs: keeps what they print.
+        code_path_of: where the code of a bundle lies; may take a while, so it is asked in a thread.
+        keep_graph: keeps the graph of a dynamic task and gives its digest; asked in a thread.
+        report: told what becomes of them.
+        wake: called when a slot has come free for an attempt that is not recorded yet.
+        listener: shown what they print.
+    """
+
+    def __init__(
+        self,
+        pool: AttemptPool,
+        slots: Slots,
+        blobs: Blobs,
+        *,
+        code_path_of: Callable[[str], str],
+        keep_graph: Callable[[Blob], str],
+        report: Report,
+        wake: Callable[[], None],
+        listener: Listener,
+    ) -> None:
+        self._pool = pool
+        self._slots = slots
+        self._blobs = blobs
+        self._code_path_of = code_path_of
+        self._keep_graph = keep_graph
+        self._report = report
+        self._wake = wake
+        self._listener = listener
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._queue: deque[RunAttempt] = deque()
+        self._stopping: set[str] = set()
+        self._asleep: set[str] = set()
+        self._code: dict[str, str] = {}
+        self._tails: dict[str, LogTail] = {}
+        self._tailing: asyncio.Task[None] | None = None
+        self._reserved = 0
+        self._ahead = 0
+        self._hungry = False
+        self._seconds: float | None = None
+        self.fault: BaseException | None = None
+        slots.join(self)
+
+    # --- slots ---
+
+    def reserve(self) -> bool:
+        """Whether one more attempt may be recorded as started now."""
+        if self._slots.take():
+            self._reserved += 1
+            return True
+        if len(self._queue) + self._ahead < self._far:
+            self._ahead += 1
+            return True
+        self._hungry = True
+        return False
+
+    def release(self) -> None:
+        """Give back what was reserved for an attempt that is not started after all."""
+        if self._ahead:
+            self._ahead -= 1
+        else:
+            self._reserved -= 1
+            self._slots.give()
+
+    @property
+    def _far(self) -> int:
+        """How many attempts may wait for a slot."""
+        if self._seconds is None or self._seconds > SHORT_SECONDS:
+            return 0
+        return min(AHEAD_LIMIT, int(self._slots.size * AHEAD_SECONDS / max(self._seconds, 1e-4)))
+
+    @property
+    def is_supplied(self) -> bool:
+        """Whether the slots have work for a while, so that what has ended can be recorded together."""
+        return len(self._queue) > self._far // 2
+
+    def offer(self) -> bool:
+        """A slot has come free: the next attempt that waits runs, or the scheduler is asked for one."""
+        if self._queue:
+            self._start(self._queue.popleft())
+            return True
+        if self._hungry:
+            self._hungry = False
+            self._wake()
+        return False
+
+    # --- attempts ---
+
+    def launch(self, requests: Iterable[RunAttempt]) -> None:
+        """Run attempts that are durably recorded as started, as slots come free."""
+        self._queue.extend(requests)
+        self._ahead = 0
+        while self._reserved:
+            self._reserved -= 1
+            if self._queue:
+                self._start(self._queue.popleft())
+            else:
+                self._slots.give()
+        while self._queue and self._slots.take():
+            self._start(self._queue.popleft())
+
+    def _start(self, request: RunAttempt) -> None:
+        task = self._running[request.node] = asyncio.create_task(self._attempt(request))
+        task.add_done_callback(lambda task: self._never_began(request, task))
+
+    def _never_began(self, request: RunAttempt, task: asyncio.Task[None]) -> None:
+        """A task that is cancelled before its first step takes none, not even the one that tells of it."""
+        if self._running.get(request.node) is not task:
+            return
+        self._free(request.node, 0.0)
+        if request.node in self._stopping:
+            self._stopping.discard(request.node)
+            self._report(request.node, request.attempt, Killed())
+
+    def stop(self, path: str) -> None:
+        """End the attempt of a node; :class:`Killed` is reported when it has."""
+        if path in self._stopping:
+            return
+        for request in self._queue:
+            if request.node == path:
+                self._queue.remove(request)
+                self._report(path, request.attempt, Killed())
+                return
+        task = self._running.get(path)
+        if task is not None:
+            self._stopping.add(path)
+            task.cancel()
+
+    def sleeps(self, path: str) -> None:
+        """The attempt waits for what it called and leaves its slot to that."""
+        if path in self._running and path not in self._asleep:
+            self._asleep.add(path)
+            self._slots.give()
+
+    def wakes(self, path: str) -> None:
+        """What it waited for has come."""
+        if path in self._asleep:
+            self._asleep.discard(path)
+            self._slots.insist()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs or waits for a slot."""
+        return not self._running and not self._queue
+
+    async def _attempt(self, request: RunAttempt) -> None:
+        node, attempt = request.node, request.attempt
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            try:
+                if request.task.bundle:
+                    request = request.model_copy(update={"code_path": await self._located(request.task.bundle)})
+                self._follow(request)
+                result = await self._pool.run(request, lambda message: self._report(node, attempt, message))
+            finally:
+                self._free(node, loop.time() - began)
+            log = await self._kept(request, result.printed) if result.printed else None
+            spec = ""
+            if isinstance(result.message, GraphProduced):
+                spec = await asyncio.to_thread(self._keep_graph, result.message.graph)
+            self._report(node, attempt, Ended(result, log, spec))
+        except asyncio.CancelledError:
+            if node not in self._stopping:
+                raise
+            self._report(node, attempt, Killed(await self._kept(request)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the scheduler must not wait for this attempt
+            self.fault = error
+            self._wake()
+        finally:
+            self._stopping.discard(node)
+
+    def _free(self, node: str, seconds: float) -> None:
+        self._seconds = seconds if self._seconds is None else 0.9 * self._seconds + 0.1 * seconds
+        del self._running[node]
+        if node in self._asleep:
+            self._asleep.discard(node)
+        else:
+            self._slots.give()
+
+    async def _located(self, bundle: str) -> str:
+        if bundle not in self._code:
+            self._code[bundle] = await asyncio.to_thread(self._code_path_of, bundle)
+        return self._code[bundle]
+
+    # --- what they print ---
+
+    async def _kept(self, request: RunAttempt, printed: int | None = None) -> Blob | None:
+        path = Path(request.log_path)
+        self._show(request.node)
+        self._tails.pop(request.node, None)
+        return await asyncio.to_thread(kept_log, path, self._blobs)
+
+    def _follow(self, request: RunAttempt) -> None:
+        if isinstance(self._listener, Silent) or not request.log_path:
+            return
+        self._tails[request.node] = LogTail(Path(request.log_path))
+        if self._tailing is None:
+            self._tailing = asyncio.create_task(self._tail())
+
+    async def _tail(self) -> None:
+        while True:
+            await asyncio.sleep(TAIL_SECONDS)
+            for node in list(self._tails):
+                if node in self._running:
+                    self._show(node)
+                else:
+                    self._tails.pop(node).close()
+
+    def _show(self, node: str) -> None:
+        tail = self._tails.get(node)
+        text = tail.read() if tail is not None else ""
+        if text:
+            self._listener.output(node, "stdout", text)
+
+    async def close(self) -> None:
+        """End what runs; nothing is reported any more."""
+        self._slots.leave(self)
+        tasks = [*self._running.values(), *([self._tailing] if self._tailing is not None else [])]
+        self._stopping.clear()
+        self._queue.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        while self._reserved:
+            self._reserved -= 1
+            self._slots.give()
+        for tail in self._tails.values():
+            tail.close()
+
+
+def kept_log(path: Path, blobs: Blobs) -> Blob | None:
+    """Keep what an attempt printed as a blob and remove the file; ``None`` where there is nothing."""
+    try:
+        data = kept_text(path)
+    except FileNotFoundError:
+        return None
+    blob = Blob.of(blobs.put(data)) if data else None
+    path.unlink(missing_ok=True)
+    return blob

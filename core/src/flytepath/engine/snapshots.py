@@ -1,0 +1,152 @@
+"""Snapshots: the state of an execution after one of its events, so that what came before need not be folded again.
+
+A snapshot may be lost, damaged or of another release at any time: then the log is folded from its beginning. It is a
+pickle that is read by a reader which makes nothing but the plain data of this package, so a tampered one can do no
+more than be refused. Compiled graphs are left out; they are content-addressed and read from where they are kept.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle
+import platform
+from concurrent.futures import Future
+from dataclasses import fields
+from functools import lru_cache
+from typing import Any, Final, Protocol
+
+from flytepath.engine.items import Items
+from flytepath.engine.state import ExecutionState, Frame, NodeState, Specs
+from flytepath.model.literal import sha256
+from flytepath.model.workflow import WorkflowSpec
+
+log = logging.getLogger("flytepath")
+
+#: A first snapshot after so many events, the next when the log has grown by half: what they cost grows with the log.
+FIRST_AFTER: Final = 2000
+
+
+@lru_cache(maxsize=1)
+def snapshot_format() -> str:
+    """What a snapshot must say of itself to be read by this release on this interpreter."""
+    names = [[kind.__name__, *(field.name for field in fields(kind))] for kind in _DATA]
+    return f"1/{'.'.join(platform.python_version_tuple()[:2])}/{sha256(repr(names).encode())[7:23]}"
+
+
+_DATA: Final = (ExecutionState, NodeState, Frame, Items)
+
+
+def taken(state: ExecutionState) -> bytes:
+    """``state`` as bytes; :func:`restored` gives it back."""
+    buffer = io.BytesIO()
+    _Writer(buffer, state).dump(state)
+    return buffer.getvalue()
+
+
+def restored(body: bytes, spec: WorkflowSpec, specs: Specs) -> ExecutionState | None:
+    """The state in a snapshot; ``None`` where it cannot be read, which harms nothing.
+
+    Args:
+        body: what :func:`taken` gave.
+        spec: the compiled workflow.
+        specs: compiled graphs that came up in the run, by digest.
+    """
+    try:
+        state = _Reader(io.BytesIO(body), spec, specs).load()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the log has everything
+        log.warning("a snapshot cannot be read, the log is folded from its beginning: %s", error)
+        return None
+    return state if isinstance(state, ExecutionState) else None
+
+
+class _Writer(pickle.Pickler):
+    def __init__(self, buffer: io.BytesIO, state: ExecutionState) -> None:
+        super().__init__(buffer, protocol=5)
+        self._known: dict[int, tuple[str, str, str]] = {id(state.specs): ("specs", "", "")}
+        for digest, spec in [("", state.spec), *state.graphs.items()]:
+            self._known[id(spec)] = ("graph", digest, "")
+            self._known.update((id(node), ("node", digest, node.path)) for node in spec.nodes)
+            self._known.update((id(task), ("task", digest, name)) for name, task in spec.tasks.items())
+
+    def persistent_id(self, value: Any) -> tuple[str, str, str] | None:
+        return self._known.get(id(value))
+
+
+class _Reader(pickle.Unpickler):
+    def __init__(self, buffer: io.BytesIO, spec: WorkflowSpec, specs: Specs) -> None:
+        super().__init__(buffer)
+        self._spec = spec
+        self._specs = specs
+        self._nodes: dict[str, dict[str, Any]] = {}
+
+    def persistent_load(self, pid: tuple[str, str, str]) -> Any:
+        kind, digest, name = pid
+        if kind == "specs":
+            return self._specs
+        spec = self._specs(digest) if digest else self._spec
+        if kind == "graph":
+            return spec
+        if kind == "task":
+            return spec.tasks[name]
+        if digest not in self._nodes:
+            self._nodes[digest] = {node.path: node for node in spec.nodes}
+        return self._nodes[digest][name]
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.startswith(("flytepath.engine.", "flytepath.model.")):
+            found = super().find_class(module, name)
+            if isinstance(found, type):
+                return found
+        if (module, name) in _PLAIN:
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"a snapshot holds no {module}.{name}")
+
+
+_PLAIN: Final = frozenset(
+    {("array", "_array_reconstructor"), ("array", "array"), ("copyreg", "__newobj__"), ("builtins", "set")}
+)
+
+
+class Keeper(Protocol):
+    """Where snapshots are kept."""
+
+    def put_snapshot(self, execution: str, seq: int, format: str, body: bytes) -> Future[None]: ...
+
+
+class SnapshotKeeper:
+    """Takes snapshots of one execution from time to time."""
+
+    def __init__(self, execution: str, state: ExecutionState, keeper: Keeper) -> None:
+        self._execution = execution
+        self._state = state
+        self._keeper = keeper
+        self._next = max(FIRST_AFTER, state.seq + state.seq // 2)
+
+    def consider(self) -> None:
+        """Take one, if the log has grown enough; called when all that the state holds is durable."""
+        state = self._state
+        if state.seq < self._next:
+            return
+        self._next = state.seq + max(FIRST_AFTER, state.seq // 2)
+        future = self._keeper.put_snapshot(self._execution, state.seq, snapshot_format(), taken(state))
+        future.add_done_callback(_noted)
+
+
+def _noted(future: Future[None]) -> None:
+    if not future.cancelled() and future.exception() is not None:
+        log.warning("a snapshot could not be kept: %s", future.exception())
+
+
+class Snapshots(Protocol):
+    """Where a snapshot and the events after it are found."""
+
+    def snapshot(self, execution: str) -> tuple[int, str, bytes] | None: ...
+
+
+def latest(keeper: Snapshots, execution: str, spec: WorkflowSpec, specs: Specs) -> ExecutionState | None:
+    """The state in the latest snapshot of an execution, where there is one that can be read."""
+    found = keeper.snapshot(execution)
+    if found is None or found[1] != snapshot_format():
+        return None
+    return restored(found[2], spec, specs)
