@@ -52,7 +52,8 @@ def register(
         if not dry_run:
             for row in rows:
                 _register(client, scope, row.compiled, version)
-    _show(rows, version, scope, dry_run=dry_run, as_json=as_json)
+    activated = [] if dry_run else _activate(rows, version, scope)
+    _show(rows, version, scope, activated, dry_run=dry_run, as_json=as_json)
 
 
 def _compiled(
@@ -118,11 +119,30 @@ def _register(client: LocalClient, scope: Scope, each: Compiled, version: str) -
         client.register(scope, spec, each.bundle, version)
 
 
-def _show(rows: Sequence[_Row], version: str, scope: Scope, *, dry_run: bool, as_json: bool) -> None:
+def _activate(rows: Sequence[_Row], version: str, scope: Scope) -> list[str]:
+    """Make the launch plans active whose author asked for it, and say which were not yet."""
+    from flytepath.client.plans import open_plans
+
+    names = [row.compiled.name for row in rows if getattr(row.compiled.spec, "auto_activate", False)]
+    if not names:
+        return []
+    with open_plans(config.home()) as plans:
+        return [name for name in names if plans.activate_new(scope, name, version) is not None]
+
+
+def _show(
+    rows: Sequence[_Row], version: str, scope: Scope, activated: Sequence[str], *, dry_run: bool, as_json: bool
+) -> None:
     tenant = scope.tenant
     if as_json:
         listed = [
-            {"kind": row.compiled.kind, "name": row.compiled.name, "version": version, "state": row.state}
+            {
+                "kind": row.compiled.kind,
+                "name": row.compiled.name,
+                "version": version,
+                "state": row.state,
+                "activated": row.compiled.kind == "launch_plan" and row.compiled.name in activated,
+            }
             for row in rows
         ]
         answer = {"project": tenant.project, "domain": tenant.domain, "version": version, "dry_run": dry_run}
@@ -130,7 +150,9 @@ def _show(rows: Sequence[_Row], version: str, scope: Scope, *, dry_run: bool, as
         return
     width = max(len(row.compiled.name) for row in rows)
     for row in rows:
-        click.echo(f"{row.compiled.kind.replace('_', ' '):11} {row.compiled.name:{width}}  {row.state}")
+        is_activated = row.compiled.kind == "launch_plan" and row.compiled.name in activated
+        state = f"{row.state}, active now" if is_activated else row.state
+        click.echo(f"{row.compiled.kind.replace('_', ' '):11} {row.compiled.name:{width}}  {state}")
     new = sum(row.state == "new" for row in rows)
     done = "would be registered" if dry_run else "registered"
     click.echo(f"{new} {done}, {len(rows) - new} unchanged, in {tenant} as version {version}")
