@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
+from databases import execute
 from flytepath.errors import NotFoundError, SequenceConflictError, StoreCorruptError, StoreError
 from flytepath.model.literal import Literal
 from flytepath.model.types import INTEGER, STRING
@@ -23,10 +23,10 @@ def test_what_was_appended_is_read_back_in_order(store: Store) -> None:
     assert store.last_seq("x") == 3
 
 
-def test_a_log_outlives_its_process_and_its_store(tmp_path: Path) -> None:
-    with open_store(tmp_path) as store:
+def test_a_log_outlives_its_process_and_its_store(tmp_path: Path, url: str | None) -> None:
+    with open_store(tmp_path, url=url) as store:
         store.create("x", [created("x")], [Literal.make(INTEGER, 3)])
-    with open_store(tmp_path) as store:
+    with open_store(tmp_path, url=url) as store:
         assert store.read("x") == [created("x")]
         assert store.literal("x", Literal.make(INTEGER, 3).digest).data == 3
 
@@ -133,33 +133,91 @@ def test_appends_are_carried_out_in_the_order_of_the_calls(store: Store) -> None
     assert all(future.exception() is None for future in futures)
 
 
-def test_a_closed_store_says_so(tmp_path: Path) -> None:
-    store = open_store(tmp_path)
+def test_a_refused_append_leaves_nothing_for_the_transaction_it_came_in(store: Store) -> None:
+    store.create("x", [created("x")])
+    value = Literal.make(STRING, "of a lost race")
+    futures = [
+        store.append_later("x", 1, 0, [noted("x", 2)]),
+        store.append_later("nowhere", 3, 0, [noted("nowhere", 4)], [value]),
+        store.append_later("x", 2, 0, [noted("x", 3)]),
+    ]
+    wait(futures, timeout=30)
+    assert [type(future.exception()) for future in futures] == [type(None), SequenceConflictError, type(None)]
+    assert store.last_seq("x") == 3
+    with pytest.raises(NotFoundError):
+        store.literal("nowhere", value.digest)
+    assert store.owner("nowhere") is None
+
+
+def test_what_was_appended_may_be_appended_again_as_it_was(store: Store) -> None:
+    value = Literal.make(INTEGER, 3)
+    store.create("x", [created("x")])
+    epoch = store.acquire("x", "a", ttl=1000)
+    for _ in range(2):
+        store.append("x", 1, epoch, [noted("x", 2), noted("x", 3)], [value])
+    store.append("x", 3, epoch, [noted("x", 4)])
+    store.append("x", 1, epoch, [noted("x", 2), noted("x", 3)], [value])
+    store.append("x", 2, epoch, [noted("x", 3)])
+    assert [event.seq for event in store.read("x")] == [1, 2, 3, 4]
+    assert store.executions()[0].last_seq == 4
+
+
+@pytest.mark.parametrize("events", [[(2, "other"), (3, "")], [(2, ""), (3, ""), (4, "new")]])
+def test_what_is_not_quite_what_was_appended_is_refused(store: Store, events: list[tuple[int, str]]) -> None:
+    store.create("x", [created("x"), noted("x", 2), noted("x", 3)])
+    with pytest.raises(SequenceConflictError, match="appended first"):
+        store.append("x", 1, 0, [noted("x", seq, reason) for seq, reason in events])
+    assert store.last_seq("x") == 3
+
+
+def test_after_a_takeover_what_was_appended_is_not_accepted_again(store: Store) -> None:
+    store.create("x", [created("x")])
+    epoch = store.acquire("x", "a", ttl=1000)
+    store.append("x", 1, epoch, [noted("x", 2)])
+    store.acquire("x", "b", ttl=1000, is_dead=lambda _: True)
+    with pytest.raises(SequenceConflictError, match="taken"):
+        store.append("x", 1, epoch, [noted("x", 2)])
+
+
+def test_a_creation_is_accepted_again_even_when_an_engine_has_it_already(store: Store) -> None:
+    store.create("x", [created("x")])
+    store.acquire("x", "a", ttl=1000)
+    store.create("x", [created("x")])
+    assert store.last_seq("x") == 1
+
+
+def test_a_part_of_a_log_is_read(store: Store) -> None:
+    store.create("x", [created("x"), *(noted("x", seq) for seq in range(2, 10))])
+    assert [event.seq for event in store.read("x", until=3)] == [1, 2, 3]
+    assert [event.seq for event in store.read("x", 4, until=6)] == [5, 6]
+    assert store.read("x", 6, until=6) == []
+    with pytest.raises(NotFoundError):
+        store.read("nowhere", until=3)
+
+
+def test_a_closed_store_says_so(tmp_path: Path, url: str | None) -> None:
+    store = open_store(tmp_path, url=url)
     store.close()
     store.close()
     with pytest.raises(StoreError, match="closed"):
         store.create("x", [created("x")])
-    with pytest.raises(StoreError, match="closed"):
+    for question in (lambda: store.read("x"), store.version):
+        with pytest.raises(StoreError, match="closed"):
+            question()
+
+
+def test_a_damaged_event_is_reported_as_damage(store: Store) -> None:
+    store.create("x", [created("x")])
+    execute(store, "UPDATE events SET body = substr(body, 1, 40)")
+    with pytest.raises(StoreCorruptError) as caught:
         store.read("x")
-
-
-def test_a_damaged_event_is_reported_as_damage(tmp_path: Path) -> None:
-    with open_store(tmp_path) as store:
-        store.create("x", [created("x")])
-        with sqlite3.connect(tmp_path / "store.db") as raw:
-            raw.execute("UPDATE events SET body = substr(body, 1, 40)")
-        raw.close()
-        with pytest.raises(StoreCorruptError) as caught:
-            store.read("x")
     assert "execution x" in (caught.value.place or "")
+    store.append("x", 1, 0, [noted("x", 2)])
 
 
-def test_an_event_of_a_newer_release_asks_for_an_upgrade(tmp_path: Path) -> None:
+def test_an_event_of_a_newer_release_asks_for_an_upgrade(store: Store) -> None:
     newer = {**created("x").to_json(), "v": 99}
-    with open_store(tmp_path) as store:
-        store.create("x", [created("x")])
-        with sqlite3.connect(tmp_path / "store.db") as raw:
-            raw.execute("UPDATE events SET body = ?", [json.dumps(newer)])
-        raw.close()
-        with pytest.raises(ValueError, match="upgrade"):
-            store.read("x")
+    store.create("x", [created("x")])
+    execute(store, "UPDATE events SET body = ?", json.dumps(newer))
+    with pytest.raises(ValueError, match="upgrade"):
+        store.read("x")

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from flytepath.testing.blobs import MemoryBlobs
+    from flytepath.testing.postgres import PostgresServer
 
 
 @pytest.fixture
@@ -26,3 +29,15 @@ def memory_blobs() -> MemoryBlobs:
     from flytepath.testing.blobs import MemoryBlobs
 
     return MemoryBlobs()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for the whole run; ``postgres.database()`` gives a new, empty database."""
+    from flytepath.testing.postgres import PostgresServer, missing
+
+    pytest.importorskip("psycopg", reason="psycopg is not installed (pip install 'flytepath[postgres]')")
+    if reason := missing():
+        pytest.skip(reason)
+    with PostgresServer() as server:
+        yield server
