@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from flytepath.authoring.declared.schedules import CronSchedule, FixedRate, cron_fields, schedule_from_json
-from flytepath.errors import DefinitionError
+from flytepath.authoring.launch_plan import LaunchPlan
+from flytepath.authoring.workflow import workflow
+from flytepath.errors import DefinitionError, LaunchPlanError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,3 +126,15 @@ def test_a_rate_is_whole_minutes(duration: Any) -> None:
 def test_an_unknown_kind_of_schedule_is_refused() -> None:
     with pytest.raises(DefinitionError, match="moon"):
         schedule_from_json({"kind": "moon"})
+
+
+@workflow
+def dated(day: dt.date = dt.date(2026, 1, 1), when: dt.datetime | None = None) -> None: ...
+
+
+def test_the_input_that_is_given_the_time_is_a_datetime() -> None:
+    rate = FixedRate(dt.timedelta(hours=1), "when")
+    assert LaunchPlan("timely", dated, schedule=rate).schedule == rate
+    with pytest.raises(LaunchPlanError, match="no datetime") as caught:
+        LaunchPlan("untimely", dated, schedule=FixedRate(dt.timedelta(hours=1), "day"))
+    assert caught.value.place == "untimely(day)"

@@ -81,6 +81,9 @@ class LaunchPlan(Entity):
         schedule = self.settings.get("schedule")
         if schedule is None:
             return
+        from flytepath.model.fitting import fits
+        from flytepath.model.types import LiteralType
+
         kickoff = getattr(schedule, "kickoff_time_input_arg", None)
         if kickoff and kickoff not in self.inputs:
             raise LaunchPlanError(
@@ -88,6 +91,15 @@ class LaunchPlan(Entity):
                 place=f"{self.name}(schedule)",
                 expected=", ".join(self.inputs) or "an input that is neither fixed nor missing",
             )
+        if kickoff:
+            declared = self.input_codecs[kickoff].literal_type
+            if not fits(LiteralType("datetime"), declared):
+                raise LaunchPlanError(
+                    f"the schedule gives its time to an input {kickoff!r} that is no datetime",
+                    place=f"{self.name}({kickoff})",
+                    expected="datetime.datetime",
+                    actual=str(declared),
+                )
         missing = [key for key, value in self.defaults.items() if value is REQUIRED and key != kickoff]
         if missing:
             raise LaunchPlanError(
