@@ -13,7 +13,6 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
@@ -34,7 +33,7 @@ from flytepath.model.events import (
 )
 from flytepath.store.blobs import UNTOUCHED_SECONDS
 from flytepath.store.schema import COMMANDS, ENTITIES, EVENTS, EXECUTIONS, LEASES, LITERALS, SNAPSHOTS, SPECS
-from flytepath.store.sqlite import patiently, translated
+from flytepath.store.sqlite import SQLite, patiently, translated
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
@@ -242,27 +241,27 @@ def knows_nothing(connection: Connection) -> bool:
     return all(connection.execute(select(table).limit(1)).first() is None for table in (EXECUTIONS, ENTITIES))
 
 
-def give_back(database: Database, path: Path, *, whole: bool) -> None:
+def give_back(database: Database, *, whole: bool) -> None:
     """Let SQLite return what was freed to the disk; PostgreSQL does so by itself.
 
     Args:
         database: the open database.
-        path: its file, where it is one.
         whole: write the file anew without the gaps, which takes it from others meanwhile and needs as much space again.
     """
-    if database.read(lambda connection: connection.dialect.name) != "sqlite":
+    dialect = database.dialect
+    if not isinstance(dialect, SQLite):
         return
 
     def tidy() -> None:
-        with closing(sqlite3.connect(path, isolation_level=None, timeout=1.0)) as connection:
+        with closing(sqlite3.connect(dialect.path, isolation_level=None, timeout=1.0)) as connection:
             if whole:
                 connection.execute("VACUUM")
             else:
                 connection.execute("PRAGMA incremental_vacuum").fetchall()
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    with translated(path):
-        patiently(path, tidy)
+    with translated(dialect.path):
+        patiently(dialect.path, tidy)
 
 
 def _in_turn(database: Database, operation: Any) -> Any:
