@@ -19,12 +19,11 @@ from typing import Any, Final, Protocol, TypeVar
 from flytepath.engine.flights import FLIGHTS, Ticket
 from flytepath.engine.ownership import is_dead
 from flytepath.engine.state import NodeState
-from flytepath.errors import FlytePathError
 from flytepath.model.cache_key import KeyParts
-from flytepath.model.literal import BlobRef, Literal
+from flytepath.model.literal import Literal
 from flytepath.model.task import TaskSpec
 from flytepath.plugin.transformer import BlobSource
-from flytepath.store.cache_entry import RENEWAL_SECONDS, CacheEntry, Reservation, facts_of, told_of
+from flytepath.store.cache_entry import RENEWAL_SECONDS, CacheEntry, Reservation, facts_of, missing, told_of
 
 log = logging.getLogger("flytepath")
 
@@ -323,28 +322,6 @@ def parts_of(task: TaskSpec, inputs: Mapping[str, Literal]) -> KeyParts:
         ignored=task.cache.ignored_inputs,
         salt=getattr(task.cache, "salt", ""),
     )
-
-
-def missing(outputs: Mapping[str, Literal], source: BlobSource) -> BlobRef | None:
-    """The first blob that ``outputs`` refer to and that is not there; each is looked at once."""
-    refs = {
-        ref.digest: ref
-        for literal in outputs.values()
-        for ref in (literal.refs if literal.ref is None else (literal.ref, *literal.refs))
-    }
-    exists: Callable[[BlobRef], bool] = getattr(source, "exists", None) or (lambda ref: _opens(source, ref))
-    for ref in refs.values():
-        try:
-            if not exists(ref):
-                return ref
-        except (FlytePathError, OSError):
-            return ref
-    return None
-
-
-def _opens(source: BlobSource, ref: BlobRef) -> bool:
-    source.open(ref).close()
-    return True
 
 
 def _is_gone(other: Reservation, ticket: Ticket) -> bool:

@@ -54,8 +54,9 @@ class KeyParts:
         Raises:
             UsageError: an ignored input does not exist.
         """
-        if ignored:
-            _check_ignored(task, interface, ignored)
+        if not ignored:
+            return cls(task, shape_digest(interface), version, tuple(sorted(inputs.items())), (), salt)
+        _check_ignored(task, interface, ignored)
         counted = tuple((name, inputs[name]) for name in sorted(inputs) if name not in ignored)
         return cls(task, shape_digest(interface), version, counted, tuple(sorted(set(ignored))), salt)
 
@@ -67,7 +68,7 @@ class KeyParts:
             self.task,
             self.interface,
             self.version,
-            [[name, value] for name, value in self.inputs],
+            self.inputs,
             self.salt,
         ]
         return sha256(canonical_json(facts))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from flytepath.errors import LiteralError
+from flytepath.errors import FlytePathError, LiteralError
 from flytepath.model.cache_key import KeyParts
-from flytepath.model.literal import JSON_FORMAT, Literal, canonical_text
+from flytepath.model.literal import JSON_FORMAT, BlobRef, Literal, canonical_text
 from flytepath.model.task import Interface
+
+if TYPE_CHECKING:
+    from flytepath.plugin.transformer import BlobSource
 
 #: How long a reservation lives unless it is renewed (seconds), and how often it is.
 RESERVED_SECONDS: Final = 30.0
@@ -128,3 +131,27 @@ def short(literal: Literal) -> str:
     else:
         text = canonical_text(literal.data)
     return text if len(text) <= SHOWN_LIMIT else f"{text[: SHOWN_LIMIT - 3]}..."
+
+
+def missing(outputs: Mapping[str, Literal], source: BlobSource) -> BlobRef | None:
+    """The first blob that ``outputs`` refer to and that is not there; each is looked at once."""
+    refs = {
+        ref.digest: ref
+        for literal in outputs.values()
+        for ref in (literal.refs if literal.ref is None else (literal.ref, *literal.refs))
+    }
+    if not refs:
+        return None
+    exists: Callable[[BlobRef], bool] = getattr(source, "exists", None) or (lambda ref: _opens(source, ref))
+    for ref in refs.values():
+        try:
+            if not exists(ref):
+                return ref
+        except (FlytePathError, OSError):
+            return ref
+    return None
+
+
+def _opens(source: BlobSource, ref: BlobRef) -> bool:
+    source.open(ref).close()
+    return True
