@@ -318,15 +318,15 @@ class Explainer:
         spent = span((state.ended_at or state.created_at) - state.created_at)
         causes: list[Explanation] = []
         if state.status is ExecutionStatus.SUCCEEDED:
-            longest = sorted(
-                (node for node in listed(state) if node.started_at and node.ended_at and (node.is_attempted or node.spec.map)),
-                key=lambda node: (node.started_at or 0) - (node.ended_at or 0),
-            )
-            for node in longest[:3]:
-                taken = span((node.ended_at or 0) - (node.started_at or 0))
-                facts.append(
-                    fact_of(f"{node.path} {node.name} took {taken}", self._last.get((node.path, "node_succeeded")))
-                )
+            spans = [
+                (node.ended_at - node.started_at, node)
+                for node in listed(state)
+                if node.started_at is not None and node.ended_at is not None
+                if node.is_attempted or node.spec.map is not None
+            ]
+            for taken, node in sorted(spans, key=lambda pair: -pair[0])[:3]:
+                event_of = self._last.get((node.path, "node_succeeded"))
+                facts.append(fact_of(f"{node.path} {node.name} took {span(taken)}", event_of))
             summary = f"it succeeded after {spent}"
         elif state.status is ExecutionStatus.ABORTED:
             summary = f"somebody aborted it after {spent}{f': {state.abort_reason}' if state.abort_reason else ''}"
