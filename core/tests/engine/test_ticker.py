@@ -41,8 +41,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(tmp_path / "home") as opened:
+def url() -> str | None:
+    """Where the database is: in the home, but for tests that say otherwise."""
+    return None
+
+
+@pytest.fixture
+def store(tmp_path: Path, url: str | None) -> Iterator[Store]:
+    with open_store(tmp_path / "home", url=url) as opened:
         yield opened
 
 
@@ -61,7 +67,7 @@ def test_a_moment_starts_one_execution(store: Store, clock: Clock) -> None:
     begun: list[str] = []
     ticker = Ticker(store, clock, started=begun.append)
     assert tick(ticker, clock, START) == START + TICK_SECONDS
-    assert tick(ticker, clock, MIDNIGHT + HOUR - 3) == MIDNIGHT + HOUR
+    assert tick(ticker, clock, MIDNIGHT + HOUR - 1) == MIDNIGHT + HOUR
     assert runs(store) == []
     tick(ticker, clock, MIDNIGHT + HOUR + 0.2)
     tick(ticker, clock, MIDNIGHT + HOUR + 0.3)
@@ -252,44 +258,13 @@ def test_launch_plans_without_a_schedule_are_left_alone(store: Store, clock: Clo
     assert runs(store) == []
 
 
-@pytest.mark.parametrize("catch_up", ["latest", "all"])
-def test_many_tickers_start_each_moment_once(store: Store, clock: Clock, tmp_path: Path, catch_up: str) -> None:
-    names = [f"plan{number}" for number in range(5)]
-    for name in names:
-        active(store, clock, name, schedule={"kind": "cron", "schedule": "* * * * *", "catch_up": catch_up})
-    begun: list[str] = []
-    failures: list[Exception] = []
-    gate = threading.Barrier(6)
-
-    def engine() -> None:
-        try:
-            with open_store(tmp_path / "home") as mine:
-                ticker = Ticker(mine, started=begun.append)
-                for minute in range(1, 11):
-                    gate.wait()
-                    asyncio.run(ticker.tick(START + minute * 60))
-        except Exception as error:  # noqa: BLE001 - shown by the test
-            failures.append(error)
-            gate.abort()
-
-    threads = [threading.Thread(target=engine) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    expected = sorted((START + minute * 60, name) for minute in range(1, 11) for name in names)
-    assert [(at, name) for name, _, at in runs(store)] == expected
-    assert len(begun) == len(set(begun)) == len(expected)
-
-
 _ENGINE = """
 import asyncio, sys
 from pathlib import Path
 from flytepath.engine.schedules import Ticker
 from flytepath.store.events import open_store
-home, start, minutes = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
-with open_store(home) as store:
+home, url, start, minutes = Path(sys.argv[1]), sys.argv[2] or None, float(sys.argv[3]), int(sys.argv[4])
+with open_store(home, url=url) as store:
     ticker = Ticker(store, started=lambda execution: print(execution, flush=True))
     for minute in range(1, minutes + 1):
         asyncio.run(ticker.tick(start + minute * 60))
@@ -297,29 +272,68 @@ print("done", flush=True)
 """
 
 
-def test_a_ticker_that_is_killed_leaves_every_moment_done_or_untouched(
-    store: Store, clock: Clock, tmp_path: Path
-) -> None:
-    active(store, clock, schedule={"kind": "cron", "schedule": "* * * * *", "catch_up": "all"})
-    minutes = 60
-    command = [sys.executable, "-c", _ENGINE, str(tmp_path / "home"), str(START), str(minutes)]
-    for kill_after in (1, 4, 9, 3):
-        engines = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-        first = engines[0]
-        assert first.stdout is not None
-        for _ in range(kill_after):
-            if first.stdout.readline() in ("", "done\n"):
-                break
-        for engine in engines:
-            engine.kill()
-            engine.communicate()
-    done_until = Activations(store.database).done_until(SHOP, "nightly")
-    assert done_until is not None
-    # what the log has begun and what the schedule has been moved to are one
-    assert [at for _, _, at in runs(store)] == [START + 60 * n for n in range(1, round(done_until - START) // 60 + 1)]
-    last = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert last.stdout.endswith("done\n"), last.stderr
-    assert [at for _, _, at in runs(store)] == [START + 60 * n for n in range(1, minutes + 1)]
+class TestOnBothDatabases:
+    @pytest.fixture(params=["sqlite", "postgres"])
+    def url(self, request: pytest.FixtureRequest) -> str | None:
+        return None if request.param == "sqlite" else request.getfixturevalue("postgres").database()
+
+    @pytest.mark.parametrize("catch_up", ["latest", "all"])
+    def test_many_tickers_start_each_moment_once(
+        self, store: Store, clock: Clock, tmp_path: Path, url: str | None, catch_up: str
+    ) -> None:
+        names = [f"plan{number}" for number in range(5)]
+        for name in names:
+            active(store, clock, name, schedule={"kind": "cron", "schedule": "* * * * *", "catch_up": catch_up})
+        begun: list[str] = []
+        failures: list[Exception] = []
+        gate = threading.Barrier(6)
+
+        def engine() -> None:
+            try:
+                with open_store(tmp_path / "home", url=url) as mine:
+                    ticker = Ticker(mine, started=begun.append)
+                    for minute in range(1, 11):
+                        gate.wait()
+                        asyncio.run(ticker.tick(START + minute * 60))
+            except Exception as error:  # noqa: BLE001 - shown by the test
+                failures.append(error)
+                gate.abort()
+
+        threads = [threading.Thread(target=engine) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        expected = sorted((START + minute * 60, name) for minute in range(1, 11) for name in names)
+        assert [(at, name) for name, _, at in runs(store)] == expected
+        assert len(begun) == len(set(begun)) == len(expected)
+
+    def test_a_ticker_that_is_killed_leaves_every_moment_done_or_untouched(
+        self, store: Store, clock: Clock, tmp_path: Path, url: str | None
+    ) -> None:
+        active(store, clock, schedule={"kind": "cron", "schedule": "* * * * *", "catch_up": "all"})
+        minutes = 60
+        command = [sys.executable, "-c", _ENGINE, str(tmp_path / "home"), url or "", str(START), str(minutes)]
+        for kill_after in (1, 6):
+            engines = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+            first = engines[0]
+            assert first.stdout is not None
+            for _ in range(kill_after):
+                if first.stdout.readline() in ("", "done\n"):
+                    break
+            for engine in engines:
+                engine.kill()
+                engine.communicate()
+        done_until = Activations(store.database).done_until(SHOP, "nightly")
+        assert done_until is not None
+        # what the log has begun and what the schedule has been moved to are one
+        assert [at for _, _, at in runs(store)] == [
+            START + 60 * n for n in range(1, round(done_until - START) // 60 + 1)
+        ]
+        last = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        assert last.stdout.endswith("done\n"), last.stderr
+        assert [at for _, _, at in runs(store)] == [START + 60 * n for n in range(1, minutes + 1)]
 
 
 def test_reading_again_costs_one_look(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,3 +346,18 @@ def test_reading_again_costs_one_look(store: Store, clock: Clock, monkeypatch: p
     monkeypatch.setattr(store.database, "read", lambda query: looks.append(query) or read(query))
     tick(ticker, clock, START + 2)
     assert len(looks) == 1
+
+
+def test_asking_often_costs_nothing(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    active(store, clock)
+    ticker = Ticker(store, clock)
+    assert ticker.begin(START + 1) == []
+    looks: list[Any] = []
+    read = store.database.read
+    monkeypatch.setattr(store.database, "read", lambda query: looks.append(query) or read(query))
+    assert ticker.begin(START + 1 + TICK_SECONDS / 2) == [] and looks == []
+    assert len(ticker.begin(MIDNIGHT + HOUR)) == 1
+    assert ticker.begin(MIDNIGHT + HOUR) == []
+    looks.clear()
+    # a clock that was set back is noticed
+    assert ticker.begin(MIDNIGHT + HOUR - 100) == [] and looks

@@ -25,8 +25,8 @@ class Clock:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(tmp_path / "home") as opened:
+def store(tmp_path: Path, url: str | None) -> Iterator[Store]:
+    with open_store(tmp_path / "home", url=url) as opened:
         for tenant in (SHOP, OTHER):
             for version in ("v1", "v2", "v3"):
                 identity = Identity(tenant.project, tenant.domain, "nightly", version)
@@ -86,6 +86,17 @@ def test_what_is_so_already_is_no_change(activations: Activations) -> None:
     assert not activations.deactivate(SHOP, "nightly", "ada").is_new
 
 
+def test_a_change_whose_answer_was_lost_is_made_once(
+    activations: Activations, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activations.activate(SHOP, "nightly", "v1", "ada")
+    activations.activate(SHOP, "nightly", "v2", "ada")
+    write = store.database.write
+    monkeypatch.setattr(store.database, "write", lambda operation: (write(operation), write(operation))[1])
+    assert activations.roll_back(SHOP, "nightly", "ada").version == "v1"
+    assert [row.version for row in activations.history(SHOP, "nightly")] == ["v1", "v2", "v1"]
+
+
 def test_tenants_and_names_are_apart(activations: Activations) -> None:
     activations.activate(SHOP, "nightly", "v1", "ada")
     activations.activate(OTHER, "nightly", "v2", "ada")
@@ -110,13 +121,13 @@ def test_what_is_not_registered_cannot_be_active(activations: Activations, store
     assert activations.count() == 0
 
 
-def test_changes_at_the_same_time_get_numbers_in_a_row(store: Store, tmp_path: Path) -> None:
+def test_changes_at_the_same_time_get_numbers_in_a_row(store: Store, tmp_path: Path, url: str | None) -> None:
     gate = threading.Barrier(4)
     failures: list[Exception] = []
 
     def change(number: int) -> None:
         try:
-            with open_store(tmp_path / "home") as mine:
+            with open_store(tmp_path / "home", url=url) as mine:
                 activations = Activations(mine.database)
                 gate.wait()
                 for _ in range(10):

@@ -196,10 +196,15 @@ class Activations:
     ) -> Activation:
         """Add a row with the version that ``choose`` finds right, given the current one."""
 
+        made: Activation | None = None
+
         def operation(connection: Connection) -> Activation | None:
             from sqlalchemy.exc import IntegrityError
 
+            nonlocal made
             current = _current(connection, tenant, name)
+            if made is not None and current == made:
+                return made  # it was committed, and only the answer was lost
             version = choose(connection, current)
             if version is not None:
                 _check_registered(connection, tenant, name, version)
