@@ -16,6 +16,7 @@ from flytepath.errors import FlytePathError
 COMMANDS: dict[str, tuple[str, str]] = {
     "admin": ("flytepath.cli.admin:admin", "Rebuild projections, remove old executions, erase values."),
     "completion": ("flytepath.cli.completion:completion", "Print the completion script of a shell."),
+    "environments": ("flytepath.cli.environments:environments", "List, build and remove the environments of tasks."),
     "executions": ("flytepath.cli.executions:executions", "List, show, resume and abort executions."),
     "graph": ("flytepath.cli.graph:graph", "Draw a workflow as a tree, SVG, Mermaid or DOT."),
     "launchplans": ("flytepath.cli.launchplans:launchplans", "List, show, activate and deactivate launch plans."),

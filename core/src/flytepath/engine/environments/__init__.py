@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flytepath.engine.environments.asked import Asked, asked_by, number_of
 from flytepath.engine.environments.failures import EnvironmentBuildError, EnvironmentUnavailableError
 from flytepath.engine.environments.kept import Card, EnvironmentInUseError, Kept, Shelf
+from flytepath.errors import ConfigError, FlytePathError
 from flytepath.model.task import TaskSpec
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ class Environments:
         try:
             if not await asyncio.to_thread(self._use, digest):
                 await self._under_lock(digest, asked, linked)
+        except ConfigError as error:
+            raise EnvironmentBuildError(error.message, **_fields(error)) from error
         except OSError as error:
             raise EnvironmentUnavailableError(
                 "the folder of environments cannot be used",
@@ -213,5 +216,8 @@ def _facts(asked: Asked, tool: str) -> dict[str, Any]:
 
 def _again(error: EnvironmentBuildError) -> EnvironmentBuildError:
     """A copy, so that each asker raises an error of its own."""
-    fields = {name: getattr(error, name) for name in ("place", "expected", "actual", "hint")}
-    return type(error)(error.message, **fields)
+    return type(error)(error.message, **_fields(error))
+
+
+def _fields(error: FlytePathError) -> dict[str, str | None]:
+    return {name: getattr(error, name) for name in ("place", "expected", "actual", "hint")}
