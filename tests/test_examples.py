@@ -25,7 +25,13 @@ DEADLINE = 240.0
 #: Run in the long tier only: each trains many models.
 HEAVY = {"quickstart.py pipeline", "quickstart.py pipeline --folds 3", "ml_pipeline.py tumours --good-enough 0.999"}
 #: What no direct call can do: it is one attempt.
-NEEDS_ATTEMPTS = {"retries.py measure --busy 2", "checkpoint.py training --fail-at 6"}
+NEEDS_ATTEMPTS = {
+    "retries.py measure --busy 2",
+    "checkpoint.py training --fail-at 6",
+    "checkpoints.py training --fail-at 130",
+}
+#: What only the engine can do: it gives each task an environment of its own.
+NEEDS_ENVIRONMENTS = {"conflicting_libraries.py compare --text 'to be or not to be'"}
 
 
 @dataclass(frozen=True)
@@ -244,6 +250,9 @@ def test_it_gives_the_same_called_and_run(
     called = machine.call(case, view)
     if str(case) in NEEDS_ATTEMPTS:
         assert called["error"]["type"] == "RecoverableError"
+        assert view["status"] == "succeeded", view["error"]
+    elif str(case) in NEEDS_ENVIRONMENTS:
+        assert called["error"]["type"] == "ModuleNotFoundError"
         assert view["status"] == "succeeded", view["error"]
     elif called["error"] is not None:
         assert view["status"] == "failed", called["error"]["traceback"]
