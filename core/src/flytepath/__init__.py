@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flytepath.authoring.decks.renderers.tables import FrameProfilingRenderer, TableRenderer, TopFrameRenderer
     from flytepath.authoring.decks.renderers.text import MarkdownRenderer, PythonDependencyRenderer, SourceCodeRenderer
     from flytepath.authoring.declared.artifact import Artifact, ArtifactQuery, Granularity, Inputs
+    from flytepath.authoring.declared.attempts import Retry, Timeout
     from flytepath.authoring.declared.caching import Cache, CachePolicy, VersionParameters
     from flytepath.authoring.declared.documentation import Description, Documentation, SourceCode
     from flytepath.authoring.declared.image_spec import CopyFileDetection, ImageSpec
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from flytepath.authoring.task import PythonFunctionTask, PythonInstanceTask, PythonTask, kwtypes, task
     from flytepath.authoring.workflow import ImperativeWorkflow, workflow
     from flytepath.authoring.workflow import ImperativeWorkflow as Workflow
+    from flytepath.client.session import AsyncFlytePath, Execution, FlytePath
     from flytepath.errors import AssertionFailedError as FlyteAssertion
     from flytepath.errors import AttemptTimeoutError as FlyteTimeout
     from flytepath.errors import EagerError as EagerException
@@ -141,6 +143,7 @@ _HOME_OF = {
     "Annotations": "flytepath.authoring.declared.options",
     "Artifact": "flytepath.authoring.declared.artifact",
     "ArtifactQuery": "flytepath.authoring.declared.artifact",
+    "AsyncFlytePath": "flytepath.client.session",
     "BaseSensor": "flytepath.authoring.kinds.sensors",
     "BatchSize": "flytepath.types.directories",
     "Blob": "flytepath.model.literal:BlobRef",
@@ -163,6 +166,7 @@ _HOME_OF = {
     "Echo": "flytepath.authoring.kinds.echo",
     "Email": "flytepath.authoring.declared.notifications",
     "Environment": "flytepath.authoring.environment",
+    "Execution": "flytepath.client.session",
     "ExecutionContext": "flytepath.authoring.context",
     "FigureRenderer": "flytepath.authoring.decks.renderers.pictures",
     "FileExt": "flytepath.types.file_formats",
@@ -179,6 +183,7 @@ _HOME_OF = {
     "FlyteMissingInputsException": "flytepath.errors:MissingInputError",
     "FlyteMissingReturnValueException": "flytepath.errors:MissingReturnError",
     "FlyteMissingTypeException": "flytepath.errors:MissingAnnotationError",
+    "FlytePath": "flytepath.client.session",
     "FlytePathError": "flytepath.errors",
     "FlytePickle": "flytepath.types.pickled",
     "FlyteRecoverableException": "flytepath.errors:RecoverableError",
@@ -238,6 +243,7 @@ _HOME_OF = {
     "RawOutputDataConfig": "flytepath.authoring.declared.options",
     "RawShellTask": "flytepath.authoring.kinds.shell",
     "Resources": "flytepath.model.resources",
+    "Retry": "flytepath.authoring.declared.attempts",
     "RunAs": "flytepath.authoring.declared.options",
     "SQLTask": "flytepath.authoring.kinds.sql",
     "SQLite3Config": "flytepath.authoring.kinds.sqlite",
@@ -260,6 +266,7 @@ _HOME_OF = {
     "TableRenderer": "flytepath.authoring.decks.renderers.tables",
     "TaskMetadata": "flytepath.authoring.settings",
     "TensorboardLogs": "flytepath.types.file_formats",
+    "Timeout": "flytepath.authoring.declared.attempts",
     "TopFrameRenderer": "flytepath.authoring.decks.renderers.tables",
     "TypeEngine": "flytepath.types.type_engine",
     "TypeTransformer": "flytepath.plugin.transformer",
@@ -319,6 +326,7 @@ __all__ = [
     "Annotations",
     "Artifact",
     "ArtifactQuery",
+    "AsyncFlytePath",
     "BaseSensor",
     "BatchSize",
     "Blob",
@@ -340,6 +348,7 @@ __all__ = [
     "Echo",
     "Email",
     "Environment",
+    "Execution",
     "ExecutionContext",
     "FigureRenderer",
     "FileExt",
@@ -356,6 +365,7 @@ __all__ = [
     "FlyteMissingInputsException",
     "FlyteMissingReturnValueException",
     "FlyteMissingTypeException",
+    "FlytePath",
     "FlytePathError",
     "FlytePickle",
     "FlyteRecoverableException",
@@ -403,6 +413,7 @@ __all__ = [
     "RawOutputDataConfig",
     "RawShellTask",
     "Resources",
+    "Retry",
     "RunAs",
     "SQLTask",
     "SQLite3Config",
@@ -424,6 +435,7 @@ __all__ = [
     "TableRenderer",
     "TaskMetadata",
     "TensorboardLogs",
+    "Timeout",
     "TopFrameRenderer",
     "TypeEngine",
     "TypeTransformer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ class RunSettings:
     annotations: Sequence[str]
     overwrite_cache: bool
     in_process: bool
+    detach: bool
+    timeout: float
     as_json: bool
 
 
@@ -86,6 +89,8 @@ def _complete(kind: str) -> Any:
 @click.option("--annotation", multiple=True, metavar="KEY=VALUE", help="An annotation of the execution; repeatable.")
 @click.option("--overwrite-cache", is_flag=True, help="Compute everything anew, and keep that.")
 @click.option("--in-process", is_flag=True, help="Run tasks in this process, one at a time: for debuggers.")
+@click.option("--detach", is_flag=True, help="Only begin it and print its id: an engine that runs takes it up.")
+@click.option("--timeout", default=0.0, type=click.FloatRange(min=0), help="Seconds that the whole may take.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
 def run(ctx: click.Context, /, source: str, name: str | None, **own: Any) -> None:
@@ -126,6 +131,8 @@ def run(ctx: click.Context, /, source: str, name: str | None, **own: Any) -> Non
         own["annotation"],
         own["overwrite_cache"],
         own["in_process"],
+        own["detach"],
+        own["timeout"],
         own["as_json"],
     )
     _ = getattr(entity, "graph", None)  # what is wrong with it is said before anything is made on disk
@@ -169,7 +176,11 @@ def _run(loaded: Any, entity: Any, inputs: Mapping[str, Any], settings: RunSetti
             variables=variables,
             labels=labels,
             annotations=annotations,
+            timeout_seconds=settings.timeout,
         )
+        if settings.detach:
+            click.echo(json.dumps({"id": execution}) if settings.as_json else execution)
+            return
         if not settings.as_json:
             click.echo(f"execution {execution} of {identity}", err=True)
         tasks = {node.path: node.name or node.task or node.graph or node.kind for node in spec.nodes}

@@ -6,7 +6,10 @@ import platform
 import re
 import secrets
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,13 @@ from flytepath import __version__
 from flytepath.client.driving import drive, drive_here
 from flytepath.client.gates import answer, gate_of
 from flytepath.client.history import created_of
+from flytepath.client.plain_values import read_data
 from flytepath.client.protocol import Kind
 from flytepath.client.queries import Queries
 from flytepath.client.views import ExecutionView, Scope
 from flytepath.engine.commands import Command, Continue, Pause
 from flytepath.engine.decisions import decide
-from flytepath.engine.engine import LEASE_SECONDS
+from flytepath.engine.engine import LEASE_SECONDS, Begun
 from flytepath.engine.fold import apply
 from flytepath.engine.ownership import is_dead, this_engine
 from flytepath.engine.ports import Listener, Silent
@@ -35,8 +39,11 @@ from flytepath.model.fitting import fits
 from flytepath.model.identity import Identity, Tenant
 from flytepath.model.launch_plan import LaunchPlanSpec
 from flytepath.model.literal import Literal, cast
+from flytepath.model.task import Interface
 from flytepath.model.types import LiteralType
 from flytepath.model.workflow import WorkflowSpec
+from flytepath.store.blobs import BlobFolder
+from flytepath.store.literals import offload
 from flytepath.store.registry import Registry
 
 #: What an execution can be called: what an id of ours looks like, and names for folders everywhere.
@@ -46,14 +53,38 @@ FOLLOW_SECONDS = 0.1
 TAKE_OVER_SECONDS = 1.0
 
 
-class Commands(Queries):
+@dataclass(frozen=True, slots=True)
+class Runnable:
+    """What a registered version runs: the digests of its compiled graph and its code, and the launch plan it is."""
+
+    spec: str
+    bundle: str
+    plan: LaunchPlanSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An execution that is to be driven; ``begun`` where an engine of this process has its lease already."""
+
+    execution: str
+    begun: Begun | None = None
+
+
+class Commands(Queries, ABC):
     """Commands to the store of this machine; who asks is in the scope."""
 
     home: Path
-    _slots: int
+    slots: int
     _registry: Registry
+    _runnables: dict[tuple[Identity, Kind], Runnable]
 
     def create_execution(
+        self, scope: Scope, workflow: Identity, inputs: Mapping[str, Literal], *, kind: Kind = "workflow", **facts: Any
+    ) -> str:
+        """Ask for a run; an engine that looks for work may take it at once. As :meth:`begin`, which names the facts."""
+        return self.begin(scope, workflow, inputs, kind=kind, **facts).execution
+
+    def begin(
         self,
         scope: Scope,
         workflow: Identity,
@@ -66,25 +97,37 @@ class Commands(Queries):
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         timeout_seconds: float = 0.0,
-    ) -> str:
-        """Ask for a run; an engine that looks for work may take it at once.
+        owner: str = "",
+    ) -> Started:
+        """Begin an execution; it is durable when this returns.
+
+        Args:
+            scope: who asks.
+            workflow: what to run: a workflow, or with ``kind="launch_plan"`` a launch plan.
+            inputs: its inputs.
+            kind: of what it runs.
+            name: the id, where it should not be made up.
+            overwrite_cache: compute everything anew, and keep that.
+            variables: environment variables of its tasks.
+            labels, annotations: recorded with it.
+            timeout_seconds: how long the whole may take; 0 for what the workflow says.
+            owner: the engine of this process that drives it from the first moment.
 
         Raises:
             UsageError: the name cannot be one, or is taken.
         """
-        entry = self._registry.get(workflow, kind)
-        spec = entry.spec_digest
-        plan = LaunchPlanSpec.model_validate(self._store.get_spec(spec)) if kind == "launch_plan" else None
+        runnable = self._runnable(workflow, kind)
+        plan = runnable.plan
         if plan is not None:
-            spec, overwrite_cache = plan.spec, overwrite_cache or bool(plan.overwrite_cache)
+            overwrite_cache = overwrite_cache or bool(plan.overwrite_cache)
             labels, annotations = {**plan.labels, **(labels or {})}, {**plan.annotations, **(annotations or {})}
         created = ExecutionCreated(
             project=workflow.project,
             domain=workflow.domain,
             workflow=workflow.name,
             workflow_version=workflow.version,
-            spec=spec,
-            bundle=entry.bundle_digest,
+            spec=runnable.spec,
+            bundle=runnable.bundle,
             inputs={key: literal.digest for key, literal in inputs.items()},
             environment=environment(),
             overwrite_cache=overwrite_cache,
@@ -92,8 +135,25 @@ class Commands(Queries):
             labels=dict(labels or {}),
             annotations=dict(annotations or {}),
             timeout_seconds=timeout_seconds,
+            plan=workflow.name if plan is not None else "",
         )
-        return self._created(scope, created, list(inputs.values()), name)
+        if owner:
+            spec = self._histories.spec(runnable.spec)
+            admit(spec, scope.tenant)
+        event = self._created(scope, created, list(inputs.values()), name, owner=owner)
+        return Started(event.execution, Begun(event, spec) if owner else None)
+
+    def _runnable(self, workflow: Identity, kind: Kind) -> Runnable:
+        """What a registered version runs; it never changes, so it is looked up once."""
+        known = self._runnables.get((workflow, kind))
+        if known is None:
+            entry = self._registry.get(workflow, kind)
+            spec, plan = entry.spec_digest, None
+            if kind == "launch_plan":
+                plan = LaunchPlanSpec.model_validate(self._store.get_spec(spec))
+                spec = plan.spec
+            known = self._runnables[workflow, kind] = Runnable(spec, entry.bundle_digest, plan)
+        return known
 
     def _created(
         self,
@@ -102,19 +162,58 @@ class Commands(Queries):
         literals: Sequence[Literal],
         name: str | None,
         values_of: str = "",
-    ) -> str:
+        owner: str = "",
+    ) -> Event:
         execution = new_execution_id() if name is None else _checked_name(name)
         actor = Actor(kind="user", name=scope.principal)
         event = Event(execution=execution, seq=1, at=time.time(), actor=actor, payload=created)
         try:
-            self._store.create(execution, [event], literals, values_of=values_of)
+            self._store.create(execution, [event], literals, values_of=values_of, owner=owner, ttl=LEASE_SECONDS)
         except SequenceConflictError as error:
             if name is None:
                 raise
             raise UsageError(
                 f"there is an execution {name!r} already", place=name, hint="choose another name, or give none"
             ) from error
-        return execution
+        return event
+
+    def has_ended(self, execution: str) -> bool:
+        """Whether an execution has ended.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        return self._store.status(execution) != "running"
+
+    def literals_of(
+        self, scope: Scope, interface: Interface, inputs: Mapping[str, Any], name: str
+    ) -> dict[str, Literal]:
+        """The inputs of something registered as literals: plain values as JSON has them, then defaults.
+
+        Raises:
+            InputError: an unknown or missing input, or a value of another type.
+        """
+        variables = {variable.name: variable for variable in interface.inputs}
+        for given in inputs:
+            if given not in variables:
+                raise InputError(
+                    f"{name} has no input {given!r}", place=given, expected=", ".join(variables) or "no inputs"
+                )
+        blobs = self.blobs(scope)
+        literals: dict[str, Literal] = {}
+        for key, variable in variables.items():
+            if key in inputs:
+                read = read_data(variable.type, inputs[key], blobs, f"{name}({key})")
+                literals[key] = offload(cast(read, variable.type), blobs)
+            elif variable.default is not None:
+                literals[key] = variable.default
+            elif variable.required:
+                raise InputError(f"input {key!r} is missing", place=f"{name}({key})", expected=str(variable.type))
+        return literals
+
+    @abstractmethod
+    def blobs(self, scope: Scope) -> BlobFolder:
+        """The blobs of the scope's project and domain."""
 
     def recover(self, scope: Scope, execution: str, *, name: str | None = None) -> str:
         """Begin an execution that does again what failed and takes over what succeeded; its id.
@@ -162,7 +261,7 @@ class Commands(Queries):
                 **{"recovers": "", "relaunches": "", "plan": "", "scheduled_at": 0.0, **facts},
             }
         )
-        return self._created(scope, again, list(given.values()), name, values_of=former)
+        return self._created(scope, again, list(given.values()), name, values_of=former).execution
 
     # --- driving ---
 
@@ -183,7 +282,7 @@ class Commands(Queries):
                     if in_process:
                         state = drive_here(self.home, self._store, execution, listener, tenant)
                     else:
-                        state = drive(self.home, self._store, execution, listener, self._slots)
+                        state = drive(self.home, self._store, execution, listener, self.slots)
                     continue
                 except (ExecutionStateError, SequenceConflictError):  # another engine was quicker
                     state, _ = self._folded(execution)
@@ -331,8 +430,9 @@ def admit(spec: WorkflowSpec, tenant: Tenant) -> None:
             manager.check_enabled(manager.task_type(task.task_type), tenant)
 
 
+@lru_cache(maxsize=1)
 def environment() -> dict[str, str]:
-    """What is recorded of the machine that asks for a run: interpreter, release, and the plugins with their versions."""
+    """What is recorded of the machine that asks for a run: interpreter, release, plugins with their versions."""
     from flytepath.plugin.manager import current
 
     facts = {"python": platform.python_version(), "platform": platform.platform(), "flytepath": __version__}

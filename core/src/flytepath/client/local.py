@@ -31,10 +31,11 @@ class LocalClient(Commands):
 
     def __init__(self, home: Path, *, slots: int | None = None) -> None:
         self.home = home
-        self._slots = slots or default_slots()
+        self.slots = slots or default_slots()
         self._store: Store = open_store(home)
         self._registry = self._store.registry
         self._histories = Histories(self._store)
+        self._runnables = {}
 
     def __enter__(self) -> LocalClient:
         return self
@@ -47,6 +48,11 @@ class LocalClient(Commands):
     def close(self) -> None:
         """Let go of the store."""
         self._store.close()
+
+    @property
+    def store(self) -> Store:
+        """The store, for engines of this process."""
+        return self._store
 
     def blobs(self, scope: Scope) -> BlobFolder:
         """The blobs of the scope's project and domain."""

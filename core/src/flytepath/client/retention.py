@@ -161,8 +161,7 @@ class Keeper:
         sweep = _Sweep(self._home, self._store, now, [row.id for row in doomed], finished)
         found = sweep.run(apply=apply)
         if apply:
-            for execution in finished:
-                retention.remove_values(self._database, execution)
+            retention.remove_values(self._database, finished)
             retention.give_back(self._database, whole=vacuum)
         return found.model_copy(
             update={

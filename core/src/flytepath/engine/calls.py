@@ -71,7 +71,7 @@ class CallDesk:
         self._open.pop(node, None)
 
     async def answer(self, values: Values, wakes: Callable[[str], None]) -> None:
-        """Tell the attempts what has become of their calls, as far as that is durable; ``wakes`` is told who goes on."""
+        """Tell attempts what has become of their calls, as far as that is durable; ``wakes`` is told who goes on."""
         for node, calls in list(self._open.items()):
             ended = [path for path in calls if self._state.nodes[path].status.is_final]
             for path in ended:

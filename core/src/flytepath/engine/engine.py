@@ -10,13 +10,15 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from flytepath.bundle import unpacked
+from flytepath.engine.fold import apply
 from flytepath.engine.histories import Histories
 from flytepath.engine.ownership import is_dead, this_engine
 from flytepath.engine.places import Places
@@ -27,7 +29,9 @@ from flytepath.engine.scheduler import Scheduler
 from flytepath.engine.slots import Slots
 from flytepath.engine.state import ExecutionState, ExecutionStatus
 from flytepath.errors import FlytePathError, SequenceConflictError, StoreError
+from flytepath.model.events import Event
 from flytepath.model.identity import Tenant
+from flytepath.model.workflow import WorkflowSpec
 from flytepath.store.blobs import BlobFolder
 from flytepath.store.events import Store
 
@@ -59,6 +63,15 @@ def steady_clock(not_before: float = 0.0) -> Callable[[], float]:
     """
     began, wall = time.monotonic(), max(time.time(), not_before)
     return lambda: wall + (time.monotonic() - began)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An execution that was begun under a lease of this engine a moment ago: all there is to know of it."""
+
+    created: Event
+    spec: WorkflowSpec
+    epoch: int = 1
 
 
 class Engine:
@@ -122,23 +135,37 @@ class Engine:
 
     # --- driving ---
 
-    async def drive(self, execution: str, listener: Listener | None = None) -> ExecutionState:
+    async def drive(
+        self, execution: str, listener: Listener | None = None, *, begun: Begun | None = None
+    ) -> ExecutionState:
         """Own an execution and drive it to its end; the state it ended in, or was left in where this engine drains.
+
+        Args:
+            execution: its id.
+            listener: told what happens.
+            begun: what was written when it was begun for this engine; nothing is read again.
 
         Raises:
             ExecutionStateError: another living engine owns it.
             SequenceConflictError: the lease was lost on the way.
             StoreError: the log cannot be written; the execution can be resumed.
         """
+        if begun is not None:
+            return await self._driven_to_its_end(execution, begun.epoch, listener or Silent(), begun)
         epoch = await asyncio.to_thread(self._store.acquire, execution, self.name, ttl=LEASE_SECONDS, is_dead=is_dead)
         return await self._driven_to_its_end(execution, epoch, listener or Silent())
 
-    async def _driven_to_its_end(self, execution: str, epoch: int, listener: Listener) -> ExecutionState:
+    async def _driven_to_its_end(
+        self, execution: str, epoch: int, listener: Listener, begun: Begun | None = None
+    ) -> ExecutionState:
         ended = False
         try:
-            scheduler, places = await self._scheduler(execution, listener)
+            state = (
+                self._begun(begun) if begun is not None else await asyncio.to_thread(self._histories.state, execution)
+            )
+            scheduler, places = await self._scheduler(execution, state, listener)
             self._driven[execution] = scheduler, epoch
-            posted = await asyncio.to_thread(self._store.inbox, execution)
+            posted = [] if begun is not None else await asyncio.to_thread(self._store.inbox, execution)
             self._heard = max([self._heard, *(item.id for item in posted)])
             try:
                 if self._draining:
@@ -153,8 +180,12 @@ class Engine:
             self._release(execution, epoch)
             self._free.set()
 
-    async def _scheduler(self, execution: str, listener: Listener) -> tuple[Scheduler, Places]:
-        state = await asyncio.to_thread(self._histories.state, execution)
+    def _begun(self, begun: Begun) -> ExecutionState:
+        state = ExecutionState.of(begun.spec, self._histories.spec)
+        apply(state, begun.created)
+        return state
+
+    async def _scheduler(self, execution: str, state: ExecutionState, listener: Listener) -> tuple[Scheduler, Places]:
         created = state.created
         if created is None:
             raise StoreError("the log does not begin with the execution's creation", place=execution)
@@ -198,21 +229,21 @@ class Engine:
         self,
         *,
         admit: Callable[[ExecutionState], None] | None = None,
-        tick: Callable[[float], Sequence[str]] | None = None,
+        tick: Callable[[], Awaitable[float]] | None = None,
     ) -> None:
         """Claim what nobody owns, as long as the engine is not told to drain.
 
         Args:
             admit: raises for what must not run.
-            tick: starts what schedules say is due at a time; called often, in a thread.
+            tick: begins what schedules say is due, and says when to call it again (seconds since the epoch).
         """
-        looked = 0.0
+        looked = due = 0.0
         version: int | None = None
         while not self._draining:
             try:
                 seen = await asyncio.to_thread(self._store.version)
-                if tick is not None:
-                    await asyncio.to_thread(tick, time.time())
+                if tick is not None and (time.time() >= due or seen != version):
+                    due = await tick()
                 now = time.monotonic()
                 if seen is None or seen != version or now - looked > CLAIM_SECONDS:
                     version, looked = seen, now

@@ -35,6 +35,7 @@ from flytepath.model.events import (
     NodeFailed,
     NodeSkipped,
     NodeSucceeded,
+    Payload,
     SignalReceived,
 )
 from flytepath.model.workflow import NodeSpec, WorkflowSpec
@@ -97,6 +98,13 @@ def apply(state: ExecutionState, event: Event) -> None:
             _failed(state, payload, event.at)
         case NodeSkipped():
             _skipped(state, payload, event.at)
+        case _:
+            _whole(state, payload, event.at)
+
+
+def _whole(state: ExecutionState, payload: Payload, at: float) -> None:
+    """What happens to the execution as a whole."""
+    match payload:
         case AbortRequested():
             state.abort_reason = payload.reason
         case ExecutionPaused():
@@ -106,14 +114,14 @@ def apply(state: ExecutionState, event: Event) -> None:
         case DeadlinePassed():
             state.overdue = payload.error
         case ExecutionSucceeded():
-            state.status, state.outputs, state.ended_at = ExecutionStatus.SUCCEEDED, payload.outputs, event.at
+            state.status, state.outputs, state.ended_at = ExecutionStatus.SUCCEEDED, payload.outputs, at
         case ExecutionFailed():
-            state.status, state.error, state.ended_at = ExecutionStatus.FAILED, payload.error, event.at
+            state.status, state.error, state.ended_at = ExecutionStatus.FAILED, payload.error, at
             state.failed_node = payload.node
         case ExecutionAborted():
-            state.status, state.ended_at = ExecutionStatus.ABORTED, event.at
+            state.status, state.ended_at = ExecutionStatus.ABORTED, at
         case _:
-            return  # facts that change no decision: decks, checks, logs
+            return  # facts that change no decision: decks, checks, logs, erased values
 
 
 # --- attempts ----------------------------------------------------------------------------------------------------

@@ -132,6 +132,11 @@ class Store:
         self.database.close()
 
     @property
+    def place(self) -> str:
+        """Where the database lies, without any password."""
+        return self.database.dialect.place
+
+    @property
     def commits(self) -> int:
         """Write transactions committed through this store; fewer than appends where appends came together."""
         return self.database.commits
@@ -146,7 +151,14 @@ class Store:
     # --- the log ---
 
     def create(
-        self, execution: str, events: Sequence[Event], literals: Iterable[Literal] = (), *, values_of: str = ""
+        self,
+        execution: str,
+        events: Sequence[Event],
+        literals: Iterable[Literal] = (),
+        *,
+        values_of: str = "",
+        owner: str = "",
+        ttl: float = 0.0,
     ) -> None:
         """Begin the log of a new execution; the first event is its ``execution_created``.
 
@@ -154,10 +166,14 @@ class Store:
             execution: its id.
             events, literals: as for :meth:`append`.
             values_of: an execution whose values this one may refer to as well; they are copied.
+            owner, ttl: who takes it at once, under a lease of epoch 1, and for how many seconds.
 
         Raises:
             SequenceConflictError: there is such an execution already.
         """
+        if not values_of and not owner:
+            self.append(execution, 0, 0, events, literals)
+            return
         rows = log.event_rows(execution, 0, events)
         kept = log.literal_rows(execution, literals)
 
@@ -165,8 +181,11 @@ class Store:
             log.append(connection, execution, 0, 0, events, rows, kept)
             if values_of:
                 log.copy_literals(connection, values_of, execution)
+            if owner:
+                clock = self._lease_clock()
+                leases.acquire(connection, execution, owner, clock=clock, ttl=ttl, is_dead=_nobody_is_dead)
 
-        self.database.submit(operation, refuses_first=not values_of).result()
+        self.database.write(operation)
 
     def append(
         self,
@@ -207,12 +226,8 @@ class Store:
         error; cancelling it helps only before the writer took it.
         """
         rows = log.event_rows(execution, expected_seq, events)
-        kept = log.literal_rows(execution, literals)
-
-        def operation(connection: Connection) -> None:
-            log.append(connection, execution, expected_seq, epoch, events, rows, kept)
-
-        return self.database.submit(operation, refuses_first=True)
+        entry = log.Entry(execution, expected_seq, epoch, events, rows, log.literal_rows(execution, literals))
+        return self.database.submit_item(log.append_all, entry)
 
     def read(self, execution: str, after: int = 0, *, until: int | None = None) -> list[Event]:
         """The events of ``execution`` after number ``after`` and up to ``until``, in order.
@@ -363,6 +378,18 @@ class Store:
                 connection, project=project, domain=domain, state=state, limit=limit, cursor=cursor
             )
         )
+
+    def status(self, execution: str) -> str:
+        """Where an execution is: running, succeeded, failed or aborted.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        query = select(EXECUTIONS.c.state).where(EXECUTIONS.c.id == execution)
+        found = self.database.read(lambda connection: connection.execute(query).scalar())
+        if found is None:
+            raise leases.no_execution(execution)
+        return str(found)
 
     def rebuild_projections(self) -> int:
         """Drop everything that follows from the log and derive it again; the number of executions."""

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 
-from flytepath.cli.signals import read_value
+from flytepath.client.plain_values import read_value
 from flytepath.errors import FlytePathError, InputError, UnknownInputError
 from flytepath.model.fitting import fits
 from flytepath.model.literal import Literal, cast, compose_list

@@ -82,10 +82,18 @@ def follow(
 def resume(execution: str, as_json: bool) -> None:
     """Go on with an execution that was interrupted or paused. What succeeded does not run again."""
     from flytepath.client import LocalClient, Scope
+    from flytepath.errors import ExecutionStateError
 
     scope = Scope.of_this_user()
     with LocalClient(config.home()) as client:
-        _drive(client, scope, client.execution(scope, execution), as_json=as_json, again=True)
+        view = client.execution(scope, execution)
+        if view.status == "running" and not view.paused and not view.interrupted:
+            raise ExecutionStateError(
+                f"execution {execution} is running already",
+                place=execution,
+                hint=f"follow it with: flytepath executions watch {execution}",
+            )
+        _drive(client, scope, view, as_json=as_json, again=True)
 
 
 @click.command("recover")

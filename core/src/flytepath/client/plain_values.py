@@ -1,4 +1,4 @@
-"""Values for gates, from what people type: read by the literal type alone, because the gate's code is not at hand."""
+"""Values from what people type, or from plain data, by the literal type alone: where no Python type is at hand."""
 
 from __future__ import annotations
 
@@ -53,6 +53,26 @@ def read_value(wanted: LiteralType, text: str, sink: BlobSink, place: str) -> Li
             expected=str(wanted),
             actual=text[:80],
             hint="write numbers and texts as they are, lists and structs as JSON",
+        ) from error
+
+
+def read_data(wanted: LiteralType, data: Any, sink: BlobSink, place: str) -> Literal:
+    """The value that plain ``data``, as JSON has it, means where a literal of type ``wanted`` is needed.
+
+    Raises:
+        InputError: it means none.
+
+    Example:
+        >>> from flytepath.model.types import INTEGER
+        >>> from flytepath.testing import MemoryBlobs
+        >>> read_data(INTEGER, 3, MemoryBlobs(), "x").data
+        3
+    """
+    try:
+        return _from_json(wanted, data, sink)
+    except (FlytePathError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{repr(data)[:80]} is no {wanted}", place=place, expected=str(wanted), actual=type(data).__name__
         ) from error
 
 
