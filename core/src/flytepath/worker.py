@@ -146,6 +146,7 @@ class AttemptRunner:
             execution_date=dt.datetime.fromtimestamp(request.created_at, dt.UTC) if request.created_at else None,
             enable_deck=bool(task.settings.decks),
             raw_output_prefix=request.raw_output_prefix or None,
+            checkpoint_sources=request.checkpoint_sources,
             checkpoint_source=request.checkpoint_source,
             checkpoint_destination=request.checkpoint_destination,
         )
