@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -168,6 +171,39 @@ def test_what_is_not_quite_what_was_appended_is_refused(store: Store, events: li
     with pytest.raises(SequenceConflictError, match="appended first"):
         store.append("x", 1, 0, [noted("x", seq, reason) for seq, reason in events])
     assert store.last_seq("x") == 3
+
+
+def test_what_is_repeated_in_one_transaction_is_accepted_and_what_is_not_quite_the_same_refused(store: Store) -> None:
+    store.create("x", [created("x")])
+    store.create("y", [created("y")])
+    with held(store):
+        futures = [
+            store.append_later("x", 1, 0, [noted("x", 2), noted("x", 3)], [Literal.make(INTEGER, 1)]),
+            store.append_later("y", 1, 0, [noted("y", 2)]),
+            store.append_later("x", 1, 0, [noted("x", 2), noted("x", 3)], [Literal.make(INTEGER, 1)]),
+            store.append_later("x", 3, 0, [noted("x", 4)]),
+            store.append_later("x", 3, 0, [noted("x", 4, "another")]),
+            store.append_later("z", 0, 0, [created("z")]),
+            store.append_later("z", 0, 0, [created("z")]),
+            store.append_later("z", 1, 0, [noted("z", 2)]),
+        ]
+    wait(futures, timeout=30)
+    refused = [type(future.exception()).__name__ for future in futures]
+    assert refused == ["NoneType"] * 4 + ["SequenceConflictError"] + ["NoneType"] * 3
+    assert {row.id: row.last_seq for row in store.executions()} == {"x": 4, "y": 2, "z": 2}
+    assert [event.seq for event in store.read("x")] == [1, 2, 3, 4]
+
+
+@contextmanager
+def held(store: Store) -> Iterator[None]:
+    """Keep the writer busy, so that what is queued meanwhile comes into one transaction."""
+    let_go = threading.Event()
+    store.database.submit(lambda _: let_go.wait(30))
+    before = store.commits
+    yield
+    let_go.set()
+    store.database.write(lambda _: None)
+    assert store.commits - before <= 3
 
 
 def test_after_a_takeover_what_was_appended_is_not_accepted_again(store: Store) -> None:

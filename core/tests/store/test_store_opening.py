@@ -14,7 +14,7 @@ import pytest
 from flytepath.errors import StoreCorruptError, StoreError
 from flytepath.store import migrate
 from flytepath.store.database import Database
-from flytepath.store.events import Store, open_store
+from flytepath.store.events import open_store
 from flytepath.store.sqlite import SQLite
 from sqlalchemy import Connection
 from store_logs import created, noted, start
@@ -37,11 +37,12 @@ def test_a_new_home_is_made_with_its_parents(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "b" / "store.db").is_file()
 
 
-def test_a_database_is_durable_by_its_settings(store: Store) -> None:
+def test_a_database_is_durable_by_its_settings(tmp_path: Path) -> None:
     def setting(connection: Connection) -> tuple[object, object]:
         return tuple(connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous"))
 
-    assert store.database.read(setting) == store.database.write(setting) == ("wal", 2)
+    with open_store(tmp_path) as store:
+        assert store.database.read(setting) == store.database.write(setting) == ("wal", 2)
 
 
 def test_a_database_made_at_once_is_the_one_the_migrations_lead_to(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -43,6 +44,37 @@ def test_eight_processes_write_at_once_without_an_error(tmp_path: Path, lock_tim
     with open_store(tmp_path) as store:
         assert {row.id: row.last_seq for row in store.executions()} == {f"x{number}": 30 for number in range(8)}
         assert all(len(store.read(f"x{number}")) == 30 for number in range(8))
+
+
+HURRIES = """
+import sys, time
+from pathlib import Path
+from store_logs import created, noted
+from flytepath.store.events import open_store
+home, name, depth, end = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+with open_store(home) as store:
+    store.create(name, [created(name)])
+    seq, waiting = 1, []
+    while time.time() < end:
+        waiting.append(store.append_later(name, seq, 0, [noted(name, seq + 1)]))
+        seq += 1
+        if len(waiting) == depth:
+            waiting.pop(0).result()
+    for future in waiting:
+        future.result()
+    print(store.commits)
+"""
+
+
+def test_no_process_starves_among_those_that_write_without_pause(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    end = str(time.time() + 6)
+    depths = ["50", "50", *["1"] * 6]
+    processes = [start(HURRIES, str(tmp_path), f"x{number}", depth, end) for number, depth in enumerate(depths)]
+    outputs = [process.communicate(timeout=240) for process in processes]
+    assert [(process.returncode, err) for process, (_, err) in zip(processes, outputs, strict=True)] == [(0, "")] * 8
+    turns = [int(out) for out, _ in outputs]
+    assert min(turns) * 20 >= max(turns), turns
 
 
 def test_an_append_waits_for_another_process_while_readers_go_on(tmp_path: Path) -> None:

@@ -99,12 +99,17 @@ def change(events: Sequence[Event]) -> Change:
     return asdict(cast(ExecutionRow, row))
 
 
-def project(connection: Connection, execution: str, change: Change) -> None:
-    """Bring the row of ``execution`` up to date."""
-    if "created_at" in change:
-        _CREATE.each(connection, [change])
-    else:
-        _CHANGE[len(change), "state" in change].each(connection, [{**change, "execution": execution}])
+def project(connection: Connection, changes: Mapping[str, Change]) -> None:
+    """Bring the rows of executions up to date."""
+    alike: dict[tuple[str, ...], list[Change]] = {}
+    for execution, values in changes.items():
+        if "created_at" in values:
+            alike.setdefault((), []).append(values)
+        else:
+            columns = tuple(column for column in _CHANGING if column in values)
+            alike.setdefault(columns, []).append({**values, "execution": execution})
+    for columns, rows in alike.items():
+        _WRITE[columns].each(connection, rows)
 
 
 def _update(*columns: str) -> Statement:
@@ -112,14 +117,11 @@ def _update(*columns: str) -> Statement:
     return Statement(lambda: update(EXECUTIONS).where(EXECUTIONS.c.id == bindparam("execution")).values(values))
 
 
-_CREATE: Final = Statement(lambda: insert(EXECUTIONS))
-# Only the columns that change, because some of them stand in indexes; by how many they are and whether state is one.
-_ALWAYS: Final = ("updated_at", "last_seq")
-_CHANGE: Final = {
-    (2, False): _update(*_ALWAYS),
-    (3, False): _update(*_ALWAYS, "owner"),
-    (3, True): _update(*_ALWAYS, "state"),
-    (4, True): _update(*_ALWAYS, "owner", "state"),
+_CHANGING: Final[tuple[str, ...]] = ("updated_at", "last_seq", "owner", "state")
+#: By the columns that change, because some of them stand in indexes; none: a row that is new.
+_WRITE: Final[Mapping[tuple[str, ...], Statement]] = {
+    (): Statement(lambda: insert(EXECUTIONS)),
+    **{columns: _update(*columns) for columns in (_CHANGING, _CHANGING[:3], _CHANGING[:2], (*_CHANGING[:2], "state"))},
 }
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, func, insert, select
 
-from flytepath.errors import LiteralError, NotFoundError, SequenceConflictError, StoreCorruptError
+from flytepath.errors import LiteralError, NotFoundError, SequenceConflictError, StoreCorruptError, StoreError
 from flytepath.model.events import Event, read_event
 from flytepath.model.literal import Literal, canonical_json
 from flytepath.store import executions, leases
@@ -53,6 +54,21 @@ def literal_rows(execution: str, literals: Iterable[Literal]) -> list[LiteralRow
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one append writes: ``events`` and, made ready before the writer's turn, the rows of them and of literals.
+
+    The events follow number ``expected_seq`` of ``execution`` and are written under the lease with ``epoch``.
+    """
+
+    execution: str
+    expected_seq: int
+    epoch: int
+    events: Sequence[Event]
+    rows: Sequence[EventRow]
+    literals: Sequence[LiteralRow]
+
+
 def append(
     connection: Connection,
     execution: str,
@@ -67,61 +83,132 @@ def append(
     It is refused before anything is written, if at all. Events that are there already, to the letter, are accepted: who
     lost the connection while they were written asks again.
     """
-    current, last = _look(connection, execution, begins=expected_seq == 0)
-    mine = epoch == current or expected_seq == 0
-    if rows and last > expected_seq and mine and _are_there(connection, execution, expected_seq, rows):
-        return
-    if current != epoch:
+    (refused,) = append_all(connection, [Entry(execution, expected_seq, epoch, events, rows, literals)])
+    if refused is not None:
+        raise refused
+
+
+def append_all(connection: Connection, entries: Sequence[Entry]) -> list[StoreError | None]:
+    """Append each of ``entries`` as if one came after the other, with as few statements as one needs.
+
+    Returns:
+        Of each, the error it is refused with, or ``None``; what is refused leaves no trace.
+    """
+    heads = _heads(connection, entries)
+    pending = _Pending([], [], {})
+    refusals: list[StoreError | None] = []
+    for entry in entries:
+        head = heads[entry.execution]
+        mine = entry.epoch == head.epoch or entry.expected_seq == 0
+        if entry.rows and head.last > entry.expected_seq and mine:
+            pending.write(connection)
+            if _are_there(connection, entry):
+                refusals.append(None)
+                continue
+        try:
+            _check(entry, head)
+            change = executions.change(entry.events) if entry.rows else {}
+        except StoreError as error:
+            refusals.append(error)
+            continue
+        pending.add(entry, change)
+        head.last += len(entry.rows)
+        refusals.append(None)
+    pending.write(connection)
+    return refusals
+
+
+@dataclass(slots=True)
+class _Head:
+    """The epoch of an execution's lease, 0 before the first, and the number of its latest event."""
+
+    epoch: int
+    last: int
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Rows to write, and what becomes of the rows of executions in the list."""
+
+    events: list[EventRow]
+    literals: list[LiteralRow]
+    changes: dict[str, executions.Change]
+
+    def add(self, entry: Entry, change: executions.Change) -> None:
+        self.events += entry.rows
+        self.literals += entry.literals
+        if change:
+            self.changes[entry.execution] = {**self.changes.get(entry.execution, {}), **change}
+
+    def write(self, connection: Connection) -> None:
+        if self.events:
+            _INSERT_EVENTS.each(connection, self.events)
+            executions.project(connection, self.changes)
+        if self.literals:
+            _INSERT_LITERALS.each(connection, self.literals)
+        self.events, self.literals, self.changes = [], [], {}
+
+
+def _check(entry: Entry, head: _Head) -> None:
+    if entry.epoch != head.epoch:
         raise SequenceConflictError(
             "another engine has taken this execution over",
-            place=execution,
-            expected=f"lease epoch {current}",
-            actual=f"lease epoch {epoch}",
+            place=entry.execution,
+            expected=f"lease epoch {head.epoch}",
+            actual=f"lease epoch {entry.epoch}",
             hint="stop working on it; its new owner goes on from the log",
         )
-    if last != expected_seq:
+    if entry.expected_seq != head.last:
         raise SequenceConflictError(
-            "this execution exists already" if expected_seq == 0 else "another writer appended first",
-            place=execution,
-            expected=f"last event {last}",
-            actual=f"last event {expected_seq}",
+            "this execution exists already" if entry.expected_seq == 0 else "another writer appended first",
+            place=entry.execution,
+            expected=f"last event {head.last}",
+            actual=f"last event {entry.expected_seq}",
             hint="read the events after the last one you know, then decide again",
         )
-    if rows:
-        change = executions.change(events)
-        _INSERT_EVENTS.each(connection, rows)
-        executions.project(connection, execution, change)
-    if literals:
-        _INSERT_LITERALS.each(connection, literals)
 
 
-def _look(connection: Connection, execution: str, *, begins: bool) -> tuple[int, int]:
-    """The epoch of the lease, which stays locked until the transaction ends, and the number of the latest event."""
-    if begins:
-        leases.found(connection, [execution])
-    found = _CHECK.one(connection, {"execution": execution})
-    if found is None and connection.execute(_latest(execution)).scalar() is not None:
-        # Created by a release that wrote no lease before somebody took one.
-        leases.found(connection, [execution])
-        found = _CHECK.one(connection, {"execution": execution})
-    epoch, last = found or (0, None)
-    return epoch, last or 0
+def _heads(connection: Connection, entries: Sequence[Entry]) -> dict[str, _Head]:
+    """Where each execution stands. The leases stay locked until the transaction ends: no takeover comes in between."""
+    leases.found(connection, sorted({entry.execution for entry in entries if entry.expected_seq == 0}))
+    names = sorted({entry.execution for entry in entries})
+    heads = _found_heads(connection, names)
+    for name in names:
+        if name in heads:
+            continue
+        if connection.execute(_latest(name)).scalar() is None:
+            heads[name] = _Head(0, 0)
+        else:
+            # Created by a release that wrote no lease before somebody took one.
+            leases.found(connection, [name])
+            heads.update(_found_heads(connection, [name]))
+    return heads
 
 
-def _are_there(connection: Connection, execution: str, after: int, rows: Sequence[EventRow]) -> bool:
+def _found_heads(connection: Connection, names: Sequence[str]) -> dict[str, _Head]:
+    if len(names) == 1:
+        one = _HEAD.one(connection, {"execution": names[0]})
+        rows = [] if one is None else [one]
+    else:
+        # In one order, so that two engines do not wait for each other.
+        query = _head().where(LEASES.c.execution.in_(names)).order_by(LEASES.c.execution)
+        rows = [tuple(row) for row in connection.execute(query)]
+    return {name: _Head(epoch, last or 0) for name, epoch, last in rows}
+
+
+def _are_there(connection: Connection, entry: Entry) -> bool:
     """Whether the events were appended before, exactly these."""
-    wanted = (EVENTS.c.execution == execution, EVENTS.c.seq > after, EVENTS.c.seq <= after + len(rows))
-    found = connection.execute(select(EVENTS.c.body).where(*wanted).order_by(EVENTS.c.seq)).scalars().all()
-    return found == [row["body"] for row in rows]
+    until = entry.expected_seq + len(entry.rows)
+    found = bodies(connection, entry.execution, entry.expected_seq, until)
+    return list(found) == [row["body"] for row in entry.rows]
 
 
-def _check() -> Select[Any]:
+def _head() -> Select[Any]:
     last = select(func.max(EVENTS.c.seq)).where(EVENTS.c.execution == LEASES.c.execution).scalar_subquery()
-    # Locked, so that no takeover comes between this look and what follows.
-    return select(LEASES.c.epoch, last).where(LEASES.c.execution == bindparam("execution")).with_for_update(of=LEASES)
+    return select(LEASES.c.execution, LEASES.c.epoch, last).with_for_update(of=LEASES)
 
 
-_CHECK: Final = Statement(_check)
+_HEAD: Final = Statement(lambda: _head().where(LEASES.c.execution == bindparam("execution")))
 _INSERT_EVENTS: Final = Statement(lambda: insert(EVENTS))
 _INSERT_LITERALS: Final = insert_or_keep(LITERALS)
 
