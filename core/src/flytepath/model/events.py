@@ -435,7 +435,7 @@ class Event(Record):
 #: ``(type, from version) -> payload of the next version``. Filled when a kind of event changes.
 UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
-_ENVELOPE: TypeAdapter[Event] = TypeAdapter(Event)
+_READ: Callable[[dict[str, Any]], Event] = TypeAdapter(Event).validator.validate_python
 _VERSIONS: dict[str, int] = {
     kind.model_fields["type"].default: kind.version for kind in _Payload.__subclasses__() if "type" in kind.model_fields
 }
@@ -454,17 +454,21 @@ def read_event(data: Mapping[str, Any]) -> Event:
         True
     """
     try:
-        payload = dict(data["payload"])
-        kind, version = payload["type"], int(data.get("v", 1))
+        envelope = dict(data)
+        payload = envelope["payload"]
+        kind, version = payload["type"], int(envelope.pop("v", 1))
         current = _VERSIONS[kind]
         if version > current:
             raise LiteralError(
                 f"event {kind!r} has schema version {version}, this release reads up to {current}",
                 hint="upgrade flytepath on this machine",
             )
-        for step in range(version, current):
-            payload = UPCASTERS[kind, step](payload)
-        return _ENVELOPE.validate_python({**{k: v for k, v in data.items() if k != "v"}, "payload": payload})
+        if version != current:
+            payload = dict(payload)
+            for step in range(version, current):
+                payload = UPCASTERS[kind, step](payload)
+            envelope["payload"] = payload
+        return _READ(envelope)
     except LiteralError:
         raise
     except (KeyError, TypeError, ValueError) as error:
