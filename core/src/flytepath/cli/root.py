@@ -15,6 +15,7 @@ from flytepath.errors import FlytePathError
 #: Command name -> where it is defined, and the line that ``--help`` shows without importing it.
 COMMANDS: dict[str, tuple[str, str]] = {
     "admin": ("flytepath.cli.admin:admin", "Rebuild projections, remove old executions, erase values."),
+    "cache": ("flytepath.cli.cache:cache", "Explain, list and drop the cached outputs of tasks."),
     "completion": ("flytepath.cli.completion:completion", "Print the completion script of a shell."),
     "environments": ("flytepath.cli.environments:environments", "List, build and remove the environments of tasks."),
     "engine": ("flytepath.cli.engine:engine", "Run an engine: it drives what nobody drives, and keeps schedules."),

@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import ColumnElement, delete, or_, select, update
@@ -18,7 +19,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from flytepath.errors import LiteralError, StoreError
 from flytepath.model.literal import Literal, canonical_text
 from flytepath.store.cache_entry import RESERVED_SECONDS, CacheEntry, Reservation
+from flytepath.store.output_cache import CACHE_NAME, OutputCache
 from flytepath.store.schema import OUTPUTS, RESERVATIONS
+from flytepath.store.sqlite import SQLite
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Insert, Table
@@ -200,6 +203,19 @@ class SharedOutputs:
         if not self._warned:
             self._warned = True
             log.warning("the output cache in the database cannot be used, tasks run without it: %s", error)
+
+
+def outputs_in(home: Path, database: Database, project: str, domain: str) -> OutputCache | SharedOutputs:
+    """The output cache that goes with a database: a file beside one that is a file, else the database itself.
+
+    Args:
+        home: the folder that holds everything.
+        database: the store's.
+        project, domain: whose results.
+    """
+    if isinstance(database.dialect, SQLite):
+        return OutputCache(home / CACHE_NAME, project, domain)
+    return SharedOutputs(database, project, domain)
 
 
 def _upsert(
