@@ -639,6 +639,8 @@ def test_an_erased_value_is_in_no_file_of_the_home(filed: House) -> None:
     literal = secretive(filed, secret=secret)
     cache = OutputCache(filed.path / CACHE_NAME, "shop", "development")
     cache.put("sha256:k", {"o0": literal}, {"task": "t"})
+    shown = {"card": secret}
+    cache.put("sha256:l", {"o0": Literal.make(INTEGER, 1)}, {"task": "t", "inputs": [literal.digest], "shown": shown})
     cache.close()
     filed.erase("x1", digest=literal.digest)
     holding = [path for path in filed.path.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]

@@ -290,7 +290,7 @@ class _Sweep:
     def run(self, *, apply: bool) -> PruneReport:
         """What was found, and removed with ``apply``."""
         why = self._why_not(apply=apply)
-        folders = [path for execution in self._gone for path in self._home.folders_of(execution)]
+        folders = self._home.folders_of(self._gone)
         graphs: dict[str, int] = {}
         unmentioned = None
         if not why:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 
 from flytepath.errors import NotFoundError, UsageError
 from flytepath.model.events import (
@@ -138,7 +138,9 @@ def erase_value(connection: Connection, execution: str, digest: str, project: st
     connection.execute(update(LITERALS).where(*here).values(body=stored))
     connection.execute(delete(SNAPSHOTS).where(SNAPSHOTS.c.execution == execution))
     tenant = (OUTPUTS.c.project == project, OUTPUTS.c.domain == domain)
-    connection.execute(delete(OUTPUTS).where(*tenant, OUTPUTS.c.body.contains(digest, autoescape=True)))
+    # An entry names what it was computed from as well, and may show some of it.
+    named = or_(*(column.contains(digest, autoescape=True) for column in (OUTPUTS.c.body, OUTPUTS.c.facts)))
+    connection.execute(delete(OUTPUTS).where(*tenant, named))
     return [*kept.refs, *(() if kept.ref is None else (kept.ref,))]
 
 
@@ -153,7 +155,8 @@ def forget_cached(home: Path, digest: str, project: str, domain: str) -> None:
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'outputs'").fetchone() is not None:
                 connection.execute("PRAGMA secure_delete = ON")
                 connection.execute(
-                    "DELETE FROM outputs WHERE project = ? AND domain = ? AND instr(body, ?)", (project, domain, digest)
+                    "DELETE FROM outputs WHERE project = ? AND domain = ? AND instr(body || facts, ?)",
+                    (project, domain, digest),
                 )
 
     with translated(path):

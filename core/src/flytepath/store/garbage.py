@@ -11,7 +11,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -82,9 +82,10 @@ class Home:
         drafts += [entry for entry in _entries(self._folder / "bundles") if entry.name.startswith(".new-")]
         return [Path(entry) for entry in drafts if _changed(entry) < self._before]
 
-    def folders_of(self, execution: str) -> list[Path]:
-        """The folders of an execution that are there."""
-        return [path for kind in OF_EXECUTIONS if (path := self._folder / kind / execution).is_dir()]
+    def folders_of(self, executions: Collection[str]) -> list[Path]:
+        """The folders of executions that are there."""
+        entries = (entry for kind in OF_EXECUTIONS for entry in _entries(self._folder / kind))
+        return [Path(entry) for entry in entries if entry.name in executions and entry.is_dir()]
 
     def old_folders(self) -> Iterator[tuple[str, str]]:
         """``(kind, execution)`` of every folder of an execution that has not changed lately."""

@@ -192,14 +192,31 @@ def unfinished(connection: Connection) -> list[str]:
     return list(connection.execute(select(LEASES.c.execution).where(LEASES.c.owner == PRUNER)).scalars())
 
 
-def remove_values(database: Database, execution: str) -> None:
-    """Remove the values of an execution that was removed, and then the last that is known of it."""
-    some = select(LITERALS.c.digest).where(LITERALS.c.execution == execution).limit(ROWS)
-    values = delete(LITERALS).where(LITERALS.c.execution == execution, LITERALS.c.digest.in_(some.scalar_subquery()))
-    while _in_turn(database, lambda connection: connection.execute(values).rowcount) >= ROWS:
-        pass
-    last = delete(LEASES).where(LEASES.c.execution == execution, LEASES.c.owner == PRUNER)
-    database.write(lambda connection: connection.execute(last))
+def remove_values(database: Database, executions: Sequence[str]) -> None:
+    """Remove the values of executions that were removed, and then the last that is known of them."""
+    counts = database.read(lambda connection: _values(connection, executions))
+    for execution in executions:
+        if counts.get(execution, 0) > ROWS:
+            some = select(LITERALS.c.digest).where(LITERALS.c.execution == execution).limit(ROWS).scalar_subquery()
+            values = delete(LITERALS).where(LITERALS.c.execution == execution, LITERALS.c.digest.in_(some))
+            while _in_turn(database, lambda connection, values=values: connection.execute(values).rowcount) >= ROWS:
+                continue
+    for group in _groups([Ended(each, 0.0, min(counts.get(each, 0), ROWS)) for each in executions]):
+        _in_turn(database, lambda connection, ids=[row.id for row in group]: _forget(connection, ids))
+
+
+def _values(connection: Connection, executions: Sequence[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for start in range(0, len(executions), _CHUNK):
+        some = LITERALS.c.execution.in_(executions[start : start + _CHUNK])
+        query = select(LITERALS.c.execution, func.count()).where(some).group_by(LITERALS.c.execution)
+        counts.update((execution, count) for execution, count in connection.execute(query))
+    return counts
+
+
+def _forget(connection: Connection, executions: Sequence[str]) -> None:
+    connection.execute(delete(LITERALS).where(LITERALS.c.execution.in_(executions)))
+    connection.execute(delete(LEASES).where(LEASES.c.execution.in_(executions), LEASES.c.owner == PRUNER))
 
 
 def remove_graphs(database: Database, digests: Sequence[str], since: float) -> list[str]:
