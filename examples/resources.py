@@ -6,7 +6,7 @@ What it shows:
 
 - ``Resources``: what is requested and what is the limit, or both at once as pairs;
 - an accelerator by name, ``A100.partition_2g_10gb`` for a slice of one;
-- ``ImageSpec``: what the task's environment contains;
+- ``ImageSpec``: what the task's image contains; ``conflicting_libraries.py`` shows what this machine makes of packages;
 - ``PodTemplate``: what a cluster's pod looks like beside that.
 
 On this machine these are recorded with every run and not enforced; backends of a cluster act on them. Each is checked
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from flytepath import A100, ImageSpec, PodTemplate, Resources, task, workflow
 
-image = ImageSpec(name="trainer", packages=["scikit-learn==1.5.2"], python_version="3.12")
+image = ImageSpec(name="trainer", apt_packages=["libgomp1"], cuda="12.4", env={"OMP_NUM_THREADS": "2"})
 pod = PodTemplate(
     pod_spec={"containers": [{"name": "primary"}], "nodeSelector": {"disk": "ssd"}}, labels={"team": "garden"}
 )

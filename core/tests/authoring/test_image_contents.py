@@ -21,11 +21,12 @@ def test_the_content_of_requirements_is_kept_with_what_it_includes(
     (tmp_path / "requirements.txt").write_text("a==1\n-r deep/more.txt\n-c deep/bounds.txt\n./here[extra]\n-e ./here\n")
     (tmp_path / "deep" / "more.txt").write_text("# more\n--requirement=../requirements.txt\nb \\\n>=2\n")
     (tmp_path / "deep" / "bounds.txt").write_text("c<3\n")
-    data = ImageSpec(requirements="requirements.txt", packages=["./here", "d"]).compiled()
+    data = ImageSpec(requirements=str(tmp_path / "requirements.txt"), packages=["./here", "d"]).compiled()
     here = str(tmp_path / "here")
     lines = data["requirements_text"].splitlines()
     assert lines == ["a==1", "# more", "b  >=2", f"{here}[extra]", f"-e {here}"]
     assert data["constraints_text"] == "c<3"
+    assert data["requirements"] == "requirements.txt"
     assert data["packages"] == [here, "d"]
     before = data["content_digests"]
     (tmp_path / "here" / "changed.py").write_text("x")

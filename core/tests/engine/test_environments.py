@@ -148,6 +148,7 @@ def test_flytepath_is_there_as_the_engine_has_it_and_what_was_not_asked_for_is_n
         {},
         {"name": "train", "env": {"A": "1"}, "apt_packages": ["git"], "base_image": "ubuntu"},
         {"python_version": ENGINE_MINOR},
+        {"requirements": "r.txt", "requirements_text": "# nothing yet\n"},
         {"base_image": {"env": {"A": "1"}}, "registry": "ghcr.io/me"},
     ],
 )

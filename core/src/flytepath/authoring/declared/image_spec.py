@@ -253,6 +253,7 @@ class ImageSpec(Declared):
                 data[name] = [files.package(line) for line in data[name]]
         if self.requirements is not None:
             files.read(Path(self.requirements))
+            data["requirements"] = Path(self.requirements).name  # its folder differs from machine to machine
             data["requirements_text"] = "\n".join(files.requirements)
             if files.constraints:
                 data["constraints_text"] = "\n".join(files.constraints)

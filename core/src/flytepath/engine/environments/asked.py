@@ -110,7 +110,7 @@ def asked_by(environment: Any, plugin: str = "") -> Asked | None:
     packages = [one for layer in layers for key in ("packages", "runtime_packages") for one in layer.get(key) or ()]
     python = next((layer["python_version"] for layer in reversed(layers) if layer.get("python_version")), "")
     requirements = "\n".join(_text_of(layer) for layer in layers if layer.get("requirements"))
-    if not packages and not requirements.strip() and _is_engine_python(python):
+    if not packages and not requirement_lines(requirements) and _is_engine_python(python):
         return None
     return Asked(
         packages=tuple(sorted({normal for one in packages for normal in _normalised(one)})),

@@ -130,7 +130,7 @@ class Build:
                 self.asked.lines(),
                 place=self.place,
                 expected=None,
-                actual=f"{last_lines(error.output)}\n  the whole log: {self.log_path}",
+                actual=f"{last_lines(error.output)}\n    the whole log: {self.log_path}",
             ) from error
 
     async def _install(self) -> None:
@@ -194,7 +194,7 @@ class Build:
             raise EnvironmentBuildError(
                 "the environment cannot be used: no worker starts in it",
                 place=self.place,
-                actual=f"{last_lines(error.output)}\n  the whole log: {self.log_path}",
+                actual=f"{last_lines(error.output)}\n    the whole log: {self.log_path}",
                 hint="something the task asks for does not work with flytepath, or is broken itself: "
                 + (", ".join(f"{name} {version}" for name, version in own.items()) or "nothing"),
             ) from error

@@ -76,8 +76,8 @@ def redacted(text: str) -> str:
 
 def last_lines(output: str) -> str:
     """The end of what a tool printed, for an error."""
-    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
-    return "\n".join(lines[-_TAIL:])[-_TAIL_LENGTH:]
+    lines = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("Using Python ")]
+    return "\n    ".join(lines[-_TAIL:])[-_TAIL_LENGTH:]
 
 
 def diagnosed(output: str, asked: Iterable[str], **facts: str | None) -> EnvironmentBuildError:
