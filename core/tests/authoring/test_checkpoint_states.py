@@ -460,3 +460,16 @@ def test_any_tree_comes_back(state: Any) -> None:
         context.checkpoint.save(state, step=0)
         found = context.checkpoint.load()
         assert found == state and repr(found) == repr(state)
+
+
+def test_files_that_were_loaded_outlive_the_body_of_a_durable_attempt(tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(b"weights")
+    places = {"checkpoint_destination": str(tmp_path / "c" / "2"), "checkpoint_sources": (str(tmp_path / "c" / "1"),)}
+    Checkpoint(str(tmp_path / "c" / "1")).save(tmp_path / "model", step=1)
+    former = tmp_path / "work" / "1-checkpoint"
+    former.mkdir(parents=True)
+    with entered(ExecutionContext(attempt=2, working_directory=tmp_path / "work" / "2", **places)) as context:  # type: ignore[arg-type]
+        found = context.checkpoint.load()
+        assert list(context.working_directory.iterdir()) == [], "the attempt's own folder is empty"
+    assert found.read_bytes() == b"weights" and (tmp_path / "work") in found.parents
+    assert not former.exists()

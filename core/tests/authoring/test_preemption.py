@@ -509,3 +509,25 @@ def test_the_deadline_leaves_time_to_report(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_nothing_of_a_task_is_held_up_by_except_exception(tmp_path: Path) -> None:
     assert not issubclass(preemption.AttemptPreempted, Exception)
+
+
+def test_a_hook_that_saves_needs_nothing_that_is_still_being_imported(child: Any, tmp_path: Path) -> None:
+    found = child(
+        f"""
+        from flytepath.authoring.checkpoint import Checkpoint
+        checkpoint = Checkpoint({str(tmp_path)!r})
+        def body():
+            checkpoint.on_preemption(lambda: checkpoint.save({{"a": [1]}}, step=1))
+            # The state of things while the task's own first save imports what it needs.
+            def find_spec(name, path=None, target=None):
+                if name.startswith("flytepath.authoring.saves") or name == "flytepath.types.engine":
+                    raise ImportError(name)
+            sys.meta_path.insert(0, type("Finder", (), {{"find_spec": staticmethod(find_spec)}}))
+            ready()
+            spin()
+        attempt(body)
+        """
+    )
+    found.wait_for("ready")
+    found.tell()
+    assert found.end()["step"] == 1

@@ -49,6 +49,8 @@ class Checkpoint:
         checkpoint_src: the folder of an earlier attempt's saves; it may be the same one.
         sources: the folders of all earlier attempts, newest first.
         attempt: the attempt's number.
+        scratch: a folder for copies of what is loaded, made when it is needed. It is left to whoever gave it; without
+            one, the copies go away with this object.
 
     Example:
         >>> import tempfile
@@ -63,8 +65,8 @@ class Checkpoint:
     """
 
     __slots__ = (
-        *("_attempt", "_destination", "_earlier", "_found", "_hooks", "_kept", "_lock", "_looking", "_mine", "_place"),
-        *("_scratch", "_sources", "_step", "_swept"),
+        *("_attempt", "_destination", "_earlier", "_found", "_hooks", "_kept", "_lock", "_looking", "_mine"),
+        *("_owns_scratch", "_place", "_scratch", "_sources", "_step", "_swept"),
     )
 
     def __init__(
@@ -74,6 +76,7 @@ class Checkpoint:
         *,
         sources: Sequence[str] = (),
         attempt: int = 1,
+        scratch: Path | None = None,
     ) -> None:
         self._sources = tuple(dict.fromkeys([*([checkpoint_src] if checkpoint_src else []), *sources]))
         self._destination = checkpoint_dest
@@ -87,7 +90,8 @@ class Checkpoint:
         self._step: int | None = None
         self._found = False
         self._swept = False
-        self._scratch: Path | None = None
+        self._scratch = scratch
+        self._owns_scratch = scratch is None
         self._hooks: list[preemption.Hook] = []
 
     # --- states ---
@@ -190,6 +194,10 @@ class Checkpoint:
         Raises:
             InputError: it cannot be called so.
         """
+        # A hook that came in the middle of their first import, by the task, would find half of them.
+        import flytepath.authoring.saves.state  # and all it needs
+        import flytepath.types.engine  # noqa: F401
+
         preemption.add_hook(hook)
         self._hooks.append(hook)
         return hook
@@ -295,7 +303,7 @@ class Checkpoint:
         for hook in self._hooks:
             preemption.remove_hook(hook)
         self._hooks.clear()
-        if self._scratch is not None:
+        if self._scratch is not None and self._owns_scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch, self._place = None, None
 
@@ -321,15 +329,13 @@ class Checkpoint:
         self._leave(kind, None, fill)
 
     def _leave(self, kind: Kind, step: int | None, fill: Callable[[Path], tuple[str, ...]]) -> None:
-        import datetime as dt
-
         from flytepath.authoring.saves.save import write
 
         with self._lock, preemption.shielded():
             if self._destination in self._sources:
                 self._left()  # what was left must be known before more is put beside it
             place = self._own_place()
-            save = write(place, kind, step, self._attempt, fill, dt.datetime.now(dt.UTC).isoformat())
+            save = write(place, self._new_scratch(), kind, step, self._attempt, fill)
             self._mine.add(save.name)
             self._step, self._found = step, True
             if self._destination is not None:

@@ -231,9 +231,21 @@ class ExecutionContext:
             from flytepath.authoring.checkpoint import Checkpoint
 
             self._checkpoint = Checkpoint(
-                self._checkpoint_destination, sources=self._checkpoint_sources, attempt=self.attempt
+                self._checkpoint_destination,
+                sources=self._checkpoint_sources,
+                attempt=self.attempt,
+                scratch=self._checkpoint_scratch(),
             )
         return self._checkpoint
+
+    def _checkpoint_scratch(self) -> Path | None:
+        """Where copies of what is loaded outlive the body: outputs that are made of them are encoded after it."""
+        own = self._working_directory
+        if self._checkpoint_destination is None or own is None:
+            return None
+        from flytepath.authoring.saves.places import copies_beside
+
+        return copies_beside(own)
 
     @property
     def stats(self) -> NoStats:

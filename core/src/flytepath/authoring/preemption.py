@@ -273,12 +273,15 @@ class _Guard:
                     self.finish(attempt, "signal")
 
 
+_held = threading.local()
+
+
 def _hold() -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+    _held.before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
 
 
 def _release() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+    signal.pthread_sigmask(signal.SIG_SETMASK, _held.before)
 
 
 def _terms(signals: bytes) -> int:

@@ -15,12 +15,13 @@ from typing import Final, Protocol
 from urllib.parse import unquote
 
 from flytepath.authoring.saves.failures import CheckpointError
-from flytepath.authoring.scratch import folder_of_this_process
 from flytepath.store.disk import sync_folder
 
 #: What a save is called while it is written.
 STAGED: Final = ".saving-"
 MANIFEST: Final = "manifest.json"
+#: How the folder for copies of what an attempt loads is called, after its working directory.
+COPIES: Final = "-checkpoint"
 
 
 class Place(Protocol):
@@ -34,8 +35,8 @@ class Place(Protocol):
     def read(self, name: str) -> bytes | None:
         """A small file's content, ``None`` where it is not."""
 
-    def stage(self) -> Path:
-        """A new folder on this machine to make a save in."""
+    def stage(self, scratch: Path) -> Path:
+        """A new folder on this machine to make a save in; ``scratch`` is one that may be made for it."""
 
     def publish(self, staged: Path, name: str) -> bool:
         """Keep what was staged under ``name``, durably; false where the name is taken."""
@@ -53,6 +54,13 @@ def place_of(folder: str) -> Place:
     if not found:
         return _Folder(Path(folder))
     return _Folder(Path(unquote(rest))) if scheme == "file" else _Remote(folder)
+
+
+def copies_beside(working_directory: Path) -> Path:
+    """The folder for copies of what an attempt loads; those of the attempts before it are removed."""
+    for former in working_directory.parent.glob(f"*{COPIES}"):
+        shutil.rmtree(former, ignore_errors=True)
+    return working_directory.with_name(f"{working_directory.name}{COPIES}")
 
 
 class _Folder:
@@ -74,7 +82,7 @@ class _Folder:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def stage(self) -> Path:
+    def stage(self, scratch: Path) -> Path:
         # In the place itself: a rename does not cross file systems.
         staged = self._folder / f"{STAGED}{uuid.uuid4().hex}"
         staged.mkdir(parents=True)
@@ -145,8 +153,9 @@ class _Remote:
             return None
         return content
 
-    def stage(self) -> Path:
-        return folder_of_this_process()
+    def stage(self, scratch: Path) -> Path:
+        scratch.mkdir(parents=True)
+        return scratch
 
     def publish(self, staged: Path, name: str) -> bool:
         if name in self.names():

@@ -6,6 +6,7 @@ they were made, and the highest number is the newest.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import os
@@ -77,14 +78,20 @@ class Unusable(Exception):
 
 
 def write(
-    place: Place, kind: Kind, step: int | None, attempt: int, fill: Callable[[Path], tuple[str, ...]], time: str
+    place: Place, scratch: Path, kind: Kind, step: int | None, attempt: int, fill: Callable[[Path], tuple[str, ...]]
 ) -> Save:
     """Make a save: ``fill`` puts data into a folder, and says which empty folders belong to it.
+
+    Args:
+        place: where it goes.
+        scratch: a folder that may be made for it on this machine.
+        kind, step, attempt: what the manifest says.
+        fill: gives the data.
 
     Raises:
         OSError: it cannot be written; what was saved before still counts.
     """
-    staged = place.stage()
+    staged = place.stage(scratch)
     try:
         data = staged / DATA
         data.mkdir()
@@ -96,7 +103,7 @@ def write(
             "kind": kind,
             "step": step,
             "attempt": attempt,
-            "time": time,
+            "time": dt.datetime.now(dt.UTC).isoformat(),
             "files": [{"name": name, "size": size, "sha256": digest} for name, size, digest in files],
             "folders": list(folders),
         }
