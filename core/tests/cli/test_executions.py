@@ -1,0 +1,190 @@
+"""``flytepath executions``: operating what another process drives, and doing again what has ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FLOW = """
+    import os, pathlib, time
+    from flytepath import map_task, task, workflow
+
+    marks = pathlib.Path(os.environ["MARKS"])
+
+    def note(name):
+        with (marks / name).open("a") as file:
+            file.write("x")
+
+    @task
+    def first(x: int) -> int:
+        note("first")
+        print("before", flush=True)
+        while not (marks / "open").exists():
+            time.sleep(0.02)
+        print("after", flush=True)
+        return x + 1
+
+    @task
+    def second(x: int, rate: float = 0.5) -> int:
+        note("second")
+        print("second at", rate)
+        if not (marks / "healed").exists():
+            raise ValueError("not healed")
+        return x * 10
+
+    @task
+    def item(x: int) -> int:
+        note(f"item{x}")
+        if x == 2 and not (marks / "healed").exists():
+            raise ValueError(f"item {x} is bad")
+        return x
+
+    @task
+    def total(xs: list[int]) -> int:
+        return sum(xs)
+
+    @workflow
+    def pipeline(x: int = 1, rate: float = 0.5) -> int:
+        return second(x=first(x=x), rate=rate)
+
+    @workflow
+    def fan(xs: list[int]) -> int:
+        return total(xs=map_task(item, concurrency=1)(x=xs))
+
+    @workflow
+    def sized(text: str = "a", sizes: list[int] = [1, 2], fast: bool = False) -> str:
+        return tell(text=text, sizes=sizes, fast=fast)
+
+    @task
+    def tell(text: str, sizes: list[int], fast: bool) -> str:
+        return f"{text} {sizes} {fast}"
+"""
+
+Until = Callable[[Callable[[], Any], str], Any]
+
+
+@pytest.fixture
+def flow(cli: Any) -> Any:
+    (cli.folder / "marks").mkdir()
+    cli.env["MARKS"] = str(cli.folder / "marks")
+    cli.write("flow.py", FLOW)
+    return cli
+
+
+def touch(flow: Any, name: str) -> None:
+    (flow.folder / "marks" / name).touch()
+
+
+def times(flow: Any, name: str) -> int:
+    path: Path = flow.folder / "marks" / name
+    return len(path.read_text()) if path.exists() else 0
+
+
+@pytest.fixture
+def driven(flow: Any, until: Until) -> Iterator[subprocess.Popen[str]]:
+    """A run that waits in its first task until ``open`` is there."""
+    process = flow.start("run", "flow.py", "pipeline", "--name", "p1")
+    until((flow.folder / "marks" / "first").exists, "the first task runs")
+    yield process
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def test_a_run_is_paused_explained_and_continued_from_elsewhere(flow: Any, driven: Any, until: Until) -> None:
+    flow.run("executions", "pause", "p1", "--reason", "maintenance")
+    until(lambda: flow.json("executions", "show", "p1")["paused"], "it is paused")
+    touch(flow, "open")
+    until(lambda: flow.json("executions", "show", "p1")["nodes"][0]["status"] == "succeeded", "what ran has ended")
+    assert times(flow, "second") == 0
+    assert "paused" in flow.run("executions", "list").stdout
+    told = flow.json("executions", "explain", "p1", "n1")
+    assert told["summary"] == "the execution is paused: maintenance"
+    assert "FP-EXECUTION-STATE" in flow.error("executions", "pause", "p1", status=2)
+    touch(flow, "healed")
+    watching = flow.start("executions", "watch", "p1")
+    flow.run("executions", "continue", "p1")
+    out, err = watching.communicate(timeout=60)
+    assert watching.returncode == 0, err
+    assert "o0 = 20" in out
+    driven.communicate(timeout=60)
+    assert driven.returncode == 0
+    assert "FP-EXECUTION-STATE" in flow.error("executions", "continue", "p1", status=2)
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_run(flow: Any, driven: Any, until: Until) -> None:
+    watching = flow.start("executions", "watch", "p1", "--json")
+    assert watching.stdout is not None
+    assert json.loads(watching.stdout.readline())["seq"] == 1
+    os.kill(watching.pid, signal.SIGINT)
+    watching.communicate(timeout=60)
+    assert watching.returncode == 130
+    for name in ("healed", "open"):
+        touch(flow, name)
+    driven.communicate(timeout=60)
+    assert driven.returncode == 0
+
+
+def test_a_running_execution_is_aborted_from_elsewhere(flow: Any, driven: Any) -> None:
+    flow.run("executions", "abort", "p1", "--reason", "wrong data")
+    driven.communicate(timeout=60)
+    assert driven.returncode == 1
+    view = flow.json("executions", "show", "p1")
+    assert view["status"] == "aborted"
+    assert "wrong data" in flow.run("executions", "explain", "p1").stdout
+    flow.run("executions", "watch", "p1", status=1)
+
+
+def test_what_succeeded_does_not_run_again_when_it_is_recovered(flow: Any) -> None:
+    flow.run("run", "flow.py", "fan", "--xs", "[1, 2, 3]", "--name", "f1", status=1)
+    shown = flow.run("executions", "show", "f1").stdout
+    assert "1 of 3, 1 failed, 1 skipped" in shown
+    assert "n0/1: ValueError: item 2 is bad" in shown
+    touch(flow, "healed")
+    done = flow.run("executions", "recover", "f1", "--name", "f2")
+    assert "o0 = 6" in done.stdout
+    assert [times(flow, f"item{x}") for x in (1, 2, 3)] == [1, 2, 1]
+    view = flow.json("executions", "show", "f2")
+    assert view["recovers"] == "f1"
+    assert "execution f1" in flow.json("executions", "explain", "f2", "n0/0")["summary"]
+    assert "FP-EXECUTION-STATE" in flow.error("executions", "recover", "f2", status=2)
+    changes = flow.json("executions", "diff", "f1", "f2")["changes"]
+    assert {"part": "outcome", "name": "status", "before": "failed", "after": "succeeded"} in changes
+
+
+def test_a_relaunch_changes_the_inputs_that_are_given(flow: Any) -> None:
+    flow.run("run", "flow.py", "sized", "--name", "s1")
+    (flow.folder / "flow.py").unlink()  # it runs from its kept code
+    done = flow.run("executions", "relaunch", "s1", "--sizes", "3", "--sizes", "4", "--fast", "--name", "s2")
+    assert 'o0 = "a [3, 4] True"' in done.stdout
+    assert 'o0 = "b [3, 4] False"' in flow.run("executions", "relaunch", "s2", "--text=b", "--no-fast").stdout
+    started = flow.json("executions", "relaunch", "s1", "--detach")
+    view = flow.json("executions", "show", started["id"])
+    assert (view["relaunches"], view["status"]) == ("s1", "running")
+    for arguments, code in (
+        (("--size", "3"), "FP-UNKNOWN-INPUT"),
+        (("--sizes", "many"), "FP-INPUT"),
+        (("--text",), "FP-INPUT"),
+        (("text",), "FP-INPUT"),
+        (("--text", "a", "--text", "b"), "FP-INPUT"),
+    ):
+        assert code in flow.error("executions", "relaunch", "s1", *arguments, status=2)
+
+
+def test_an_execution_that_nobody_drives_is_paused_and_resumed(flow: Any, driven: Any) -> None:
+    os.killpg(driven.pid, signal.SIGKILL)
+    driven.communicate(timeout=60)
+    flow.run("executions", "pause", "p1")
+    assert "interrupted" in flow.run("executions", "show", "p1").stdout
+    for name in ("healed", "open"):
+        touch(flow, name)
+    assert "o0 = 20" in flow.run("executions", "resume", "p1").stdout
+    kinds = [event["payload"]["type"] for event in flow.json("executions", "show", "p1")["events"]]
+    assert kinds.count("execution_paused") == kinds.count("execution_continued") == 1
