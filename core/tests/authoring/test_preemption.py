@@ -531,3 +531,46 @@ def test_a_hook_that_saves_needs_nothing_that_is_still_being_imported(child: Any
     found.wait_for("ready")
     found.tell()
     assert found.end()["step"] == 1
+
+
+def test_a_child_that_is_told_too_does_not_disturb_the_hooks(child: Any) -> None:
+    found = child(
+        """
+        import subprocess
+        def lost(*_): raise RuntimeError("a loader was terminated")
+        def body():
+            worker = subprocess.Popen(["sleep", "60"])
+            signal.signal(signal.SIGCHLD, lost)
+            def save():
+                worker.terminate()
+                worker.wait()
+                preemption.note_saved(5)
+            preemption.add_hook(save)
+            ready()
+            spin()
+        attempt(body)
+        """
+    )
+    found.wait_for("ready")
+    found.tell()
+    last = found.end()
+    assert last["step"] == 5 and last["failures"] == []
+
+
+def test_an_error_after_the_signal_is_the_signals(child: Any) -> None:
+    found = child(
+        """
+        def body():
+            preemption.is_preempted()
+            ready()
+            while not preemption.is_told_to_go():
+                pass
+        preemption.attempt_begins(20.0)
+        body()
+        preemption.attempt_ended(failed=True)
+        os.write(3, b'{"ended": "well"}\\n')
+        """
+    )
+    found.wait_for("ready")
+    found.tell()
+    assert found.end()["record"]["code"] == "FP-PREEMPTED"

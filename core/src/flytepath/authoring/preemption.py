@@ -193,12 +193,18 @@ class _Guard:
         attempt.tell()
         attempt.handled = True
         _say(f"SIGTERM: this attempt is to end, {attempt.left():.1f} s are left")
+        # The children are told too; a library that raises when one of them ends must not do so in a hook.
+        of_children = signal.getsignal(signal.SIGCHLD)
+        if callable(of_children):
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for hook in tuple(attempt.hooks):
             try:
                 hook(*([max(0.0, attempt.left())] if _takes_seconds(hook) else []))
             except (Exception, SystemExit, KeyboardInterrupt):  # noqa: BLE001 - it is reported
                 attempt.failures.append(traceback.format_exc())
                 _say(f"a preemption hook failed\n{attempt.failures[-1]}")
+        if callable(of_children):
+            signal.signal(signal.SIGCHLD, of_children)
         if not attempt.polls:
             attempt.unwound = True
             raise AttemptPreempted
@@ -225,11 +231,11 @@ class _Guard:
         self.listen()
         self.attempt, self._put_off, self._depth = _Attempt(seconds), False, 0
 
-    def ended(self) -> None:
+    def ended(self, failed: bool) -> None:
         """The attempt has ended; if by preemption, this does not return."""
         self._depth += 1  # SIGTERM comes too late for the attempt, and must not raise here
         attempt = self.attempt
-        if attempt is not None and (attempt.unwound or attempt.saw):
+        if attempt is not None and (attempt.unwound or attempt.saw or (failed and self.is_told)):
             self.finish(attempt, "in time")
         self.attempt, self._put_off, self._depth = None, False, 0
 
@@ -351,13 +357,16 @@ def attempt_begins(deadline_seconds: float | None = None) -> None:
         _guard.begin(deadline() if deadline_seconds is None else deadline_seconds)
 
 
-def attempt_ended() -> None:
+def attempt_ended(failed: bool = False) -> None:
     """The attempt is over, well or badly; call it in a ``finally``, before its outcome is sent.
 
     If it was preempted, this reports so and ends the process. From now on SIGTERM just ends the process.
+
+    Args:
+        failed: whether it ended with an error. If SIGTERM has come, that is why: what it needs was told to go too.
     """
     if _guard is not None:
-        _guard.ended()
+        _guard.ended(failed)
 
 
 def is_told_to_go() -> bool:
