@@ -209,13 +209,12 @@ class Database:
             with self._transaction() as connection:
                 for _, alike in groupby(jobs, key=attrgetter("kind")):
                     self._operate(connection, list(alike), alone=len(jobs) == 1)
-            if self._changes is not None:
-                # Counted right away, so that :meth:`changes` need not wait for a moment between two transactions.
-                self._count_changes()
 
         try:
             with self._writing, self._translated():
                 self._once_more(lambda: self.dialect.patiently(attempt))
+                if self._changes is not None:
+                    self._count_again()
         except _RefusedAlone:
             pass
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the callers that wait
@@ -243,6 +242,13 @@ class Database:
             job.error = error
             if alone:
                 raise _RefusedAlone from error
+
+    def _count_again(self) -> None:
+        # Right after a write, so that :meth:`changes` need not wait for a moment between two of them.
+        try:
+            self._count_changes()
+        except Exception:  # noqa: BLE001 - what was written is written; who asks for the number next is told
+            self._changes = None
 
     def _count_changes(self) -> None:
         self._connection = self._connection or self._writer.connect()

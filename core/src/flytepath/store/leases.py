@@ -85,12 +85,12 @@ def acquire(
 
 def waiting(connection: Connection, owner: str, *, clock: Clock, ttl: float, exclude: Collection[str]) -> Waiting:
     """What :func:`claim` would find."""
-    query = select(EXECUTIONS.c.id).outerjoin(LEASES, LEASES.c.execution == EXECUTIONS.c.id)
-    free = or_(LEASES.c.execution.is_(None), _is_free(clock, ttl))
-    first = connection.execute(_running(query, free, exclude).limit(1)).first()
-    others = select(LEASES.c.owner).join(EXECUTIONS, EXECUTIONS.c.id == LEASES.c.execution).distinct()
-    held = _running(others, and_(LEASES.c.owner.is_not(None), LEASES.c.owner != owner), exclude)
-    return Waiting(first is not None, tuple(connection.execute(held).scalars()))
+    free = or_(LEASES.c.owner.is_(None), clock.has_ended(ttl))
+    query = select(LEASES.c.owner, free.label("free")).distinct().select_from(EXECUTIONS)
+    query = query.outerjoin(LEASES, LEASES.c.execution == EXECUTIONS.c.id)
+    rows = connection.execute(_running(query, exclude)).all()
+    others = {row.owner for row in rows} - {owner, None}
+    return Waiting(any(row.owner is None or row.free for row in rows), tuple(sorted(others)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +115,9 @@ def claim(
     unfounded = select(EXECUTIONS.c.id).where(EXECUTIONS.c.state == "running")
     unfounded = unfounded.where(~select(LEASES.c.epoch).where(LEASES.c.execution == EXECUTIONS.c.id).exists())
     found(connection, list(connection.execute(unfounded).scalars()))
-    free = or_(_is_free(clock, ttl), LEASES.c.owner.in_(dead)) if dead else _is_free(clock, ttl)
+    free = or_(LEASES.c.owner.is_(None), clock.has_ended(ttl), LEASES.c.owner.in_(dead))
     query = select(EXECUTIONS.c.id, LEASES.c.epoch).join(LEASES, LEASES.c.execution == EXECUTIONS.c.id)
-    query = _running(query, free, exclude).order_by(EXECUTIONS.c.created_at, EXECUTIONS.c.id).limit(limit)
+    query = _running(query.where(free), exclude).order_by(EXECUTIONS.c.created_at, EXECUTIONS.c.id).limit(limit)
     # Those that another engine is claiming right now are its own: neither waited for nor fought over.
     rows = connection.execute(query.with_for_update(of=LEASES, skip_locked=True))
     taken = [(row.id, int(row.epoch) + 1) for row in rows]
@@ -161,13 +161,9 @@ def no_execution(execution: str) -> NotFoundError:
 _FOUND: Final = insert_or_keep(LEASES)
 
 
-def _running(query: Select[Any], condition: ColumnElement[bool], exclude: Collection[str]) -> Select[Any]:
-    query = query.where(EXECUTIONS.c.state == "running", condition)
+def _running(query: Select[Any], exclude: Collection[str]) -> Select[Any]:
+    query = query.where(EXECUTIONS.c.state == "running")
     return query.where(EXECUTIONS.c.id.not_in(list(exclude))) if exclude else query
-
-
-def _is_free(clock: Clock, ttl: float) -> ColumnElement[bool]:
-    return or_(LEASES.c.owner.is_(None), clock.has_ended(ttl))
 
 
 def _take(connection: Connection, names: Sequence[str], owner: str, clock: Clock, ttl: float) -> None:
