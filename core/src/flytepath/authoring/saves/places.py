@@ -68,6 +68,7 @@ class _Folder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._is_known = False
         self.where = str(folder)
 
     def names(self) -> list[str]:
@@ -104,9 +105,11 @@ class _Folder:
                 raise
             return False
         sync_folder(self._folder)
-        for parent in (self._folder.parent, self._folder.parent.parent):  # they may be new with the first save
-            with suppress(OSError):
-                sync_folder(parent)
+        if not self._is_known:  # the folders around it may be new with the first save
+            for parent in (self._folder.parent, self._folder.parent.parent):
+                with suppress(OSError):
+                    sync_folder(parent)
+            self._is_known = True
         return True
 
     def fetch(self, save: str, files: tuple[str, ...], scratch: Path) -> Path:
