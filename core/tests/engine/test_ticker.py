@@ -346,18 +346,3 @@ def test_reading_again_costs_one_look(store: Store, clock: Clock, monkeypatch: p
     monkeypatch.setattr(store.database, "read", lambda query: looks.append(query) or read(query))
     tick(ticker, clock, START + 2)
     assert len(looks) == 1
-
-
-def test_asking_often_costs_nothing(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    active(store, clock)
-    ticker = Ticker(store, clock)
-    assert ticker.begin(START + 1) == []
-    looks: list[Any] = []
-    read = store.database.read
-    monkeypatch.setattr(store.database, "read", lambda query: looks.append(query) or read(query))
-    assert ticker.begin(START + 1 + TICK_SECONDS / 2) == [] and looks == []
-    assert len(ticker.begin(MIDNIGHT + HOUR)) == 1
-    assert ticker.begin(MIDNIGHT + HOUR) == []
-    looks.clear()
-    # a clock that was set back is noticed
-    assert ticker.begin(MIDNIGHT + HOUR - 100) == [] and looks

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 import re
 import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flytepath import __version__
 from flytepath.client.driving import drive, drive_here
 from flytepath.client.gates import answer, gate_of
 from flytepath.client.history import created_of
@@ -25,6 +22,7 @@ from flytepath.engine.commands import Command, Continue, Pause
 from flytepath.engine.decisions import decide
 from flytepath.engine.engine import LEASE_SECONDS, Begun
 from flytepath.engine.fold import apply
+from flytepath.engine.machine import environment
 from flytepath.engine.ownership import is_dead, this_engine
 from flytepath.engine.ports import Listener, Silent
 from flytepath.engine.state import ExecutionState
@@ -428,15 +426,6 @@ def admit(spec: WorkflowSpec, tenant: Tenant) -> None:
     for task in spec.tasks.values():
         if task.plugin:
             manager.check_enabled(manager.task_type(task.task_type), tenant)
-
-
-@lru_cache(maxsize=1)
-def environment() -> dict[str, str]:
-    """What is recorded of the machine that asks for a run: interpreter, release, plugins with their versions."""
-    from flytepath.plugin.manager import current
-
-    facts = {"python": platform.python_version(), "platform": platform.platform(), "flytepath": __version__}
-    return facts | {f"plugin:{plugin.distribution}": plugin.version for plugin in current().plugins[1:]}
 
 
 def _fitting(spec: WorkflowSpec, inputs: Mapping[str, Literal]) -> dict[str, Literal]:

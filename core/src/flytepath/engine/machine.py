@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 
-def facts() -> dict[str, str]:
-    """The versions of Python and FlytePath, and the platform.
+
+@lru_cache(maxsize=1)
+def environment() -> dict[str, str]:
+    """Interpreter, platform, release, and plugins with their versions.
 
     Example:
-        >>> sorted(facts())
-        ['flytepath', 'platform', 'python']
+        >>> sorted(environment())[:2]
+        ['flytepath', 'platform']
     """
     import platform
 
     from flytepath import __version__
+    from flytepath.plugin.manager import current
 
-    return {"python": platform.python_version(), "platform": platform.platform(), "flytepath": __version__}
+    facts = {"python": platform.python_version(), "platform": platform.platform(), "flytepath": __version__}
+    return facts | {f"plugin:{plugin.distribution}": plugin.version for plugin in current().plugins[1:]}

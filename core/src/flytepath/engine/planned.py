@@ -7,7 +7,7 @@ import hashlib
 from typing import Any, Final
 
 from flytepath.engine.due import CATCH_UP_LIMIT, Timing, read_timing
-from flytepath.engine.machine import facts
+from flytepath.engine.machine import environment
 from flytepath.errors import DefinitionError, MissingInputError, StoreCorruptError
 from flytepath.model.events import Actor, Event, ExecutionCreated
 from flytepath.model.fitting import fits
@@ -92,7 +92,7 @@ class PlannedRuns:
             spec=self._spec.spec,
             bundle=self._bundle,
             inputs={name: literal.digest for name, literal in inputs.items()},
-            environment=facts(),
+            environment=environment(),
             overwrite_cache=bool(self._spec.overwrite_cache),
             labels=self._spec.labels,
             annotations=self._spec.annotations,

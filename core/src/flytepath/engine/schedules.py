@@ -51,8 +51,7 @@ class _Broken:
 class Ticker:
     """Starts executions for the schedules of one store.
 
-    Call :meth:`tick` again and again, at the latest when it says, or :meth:`begin` as often as you like. Several
-    tickers may run on one store.
+    Call :meth:`tick` again and again, at the latest when it says. Several tickers may run on one store.
 
     Args:
         store: the event store.
@@ -72,7 +71,6 @@ class Ticker:
         self._started = started
         self._activations = Activations(store.database, clock)
         self._count = -1
-        self._quiet = (0.0, 0.0)
         self._plans: dict[str, PlannedRuns | _Unscheduled | _Broken] = {}
 
     @property
@@ -97,20 +95,6 @@ class Ticker:
             if self._started is not None:
                 for execution in begun:
                     self._started(execution)
-
-    def begin(self, now: float) -> list[str]:
-        """The same for callers that have a thread of their own and ask often: the ids of the executions begun.
-
-        It costs nothing until the next moment, or until it is time to see what others have activated.
-
-        Raises:
-            StoreError: as :meth:`tick`; what was begun before it failed is in the store, and nobody drives it yet.
-        """
-        begun: list[str] = []
-        since, until = self._quiet
-        if not since <= now < until:
-            self._quiet = (now, self._tick(now, begun))
-        return begun
 
     def _tick(self, now: float, begun: list[str]) -> float:
         for _ in range(_ROUNDS):
