@@ -132,7 +132,7 @@ def test_an_erased_value_is_shown_as_erased(ran: Any) -> None:
     done = ran.run("admin", "erase", "first", "--variable", "o0").stdout
     assert "erased sha256:" in done
     assert "1 blob removed" in done
-    assert "erased" in ran.run("executions", "show", "first").stdout
+    assert "o0 = erased (file" in ran.run("executions", "show", "first").stdout
     events = ran.json("executions", "show", "first")["events"]
     assert events[-1]["payload"]["type"] == "value_erased"
     report = ran.json("admin", "erase", "first", "--node", "n0", "--variable", "o0")

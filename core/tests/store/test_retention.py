@@ -31,11 +31,10 @@ from flytepath.model.events import (
     Payload,
 )
 from flytepath.model.identity import Identity, Tenant
-from flytepath.model.literal import BlobRef, Literal, canonical_json, sha256
+from flytepath.model.literal import ERASED_FORMAT, BlobRef, Literal, canonical_json, sha256
 from flytepath.model.types import INTEGER, STRING, LiteralType
 from flytepath.store import retention
 from flytepath.store.blobs import BlobFolder
-from flytepath.store.erasure import ERASED_FORMAT, is_erased
 from flytepath.store.events import Store, open_store
 from flytepath.store.literals import inline, offload
 from flytepath.store.output_cache import CACHE_NAME, OutputCache
@@ -625,7 +624,7 @@ def test_an_erased_value_is_gone_and_the_record_says_who_wanted_it(house: House,
     report = house.erase("x1", **which)
     assert (report.digest, report.type) == (literal.digest, "string")
     left = house.store.literal("x1", literal.digest)
-    assert is_erased(left)
+    assert left.is_erased
     assert (left.type, left.digest, left.data) == (STRING, literal.digest, None)
     last = house.store.read("x1")[-1]
     assert (last.payload.type, last.payload.digest, last.actor.name) == ("value_erased", literal.digest, "ada")
@@ -697,7 +696,7 @@ def test_who_else_keeps_the_value_is_said(house: House) -> None:
     literal = secretive(house)
     secretive(house, "x2")
     assert house.erase("x1", digest=literal.digest).also_in == ("x2",)
-    assert not is_erased(house.store.literal("x2", literal.digest))
+    assert not house.store.literal("x2", literal.digest).is_erased
     assert house.erase("x2", digest=literal.digest).also_in == ()
 
 

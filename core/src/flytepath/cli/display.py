@@ -24,6 +24,8 @@ def show_literal(literal: Literal) -> str:
     """
     from flytepath.cli.values import show_blob, show_value
 
+    if literal.is_erased:
+        return f"erased ({literal.type})"
     if literal.is_offloaded and literal.ref is not None:
         return show_blob(None, literal.format, literal.ref, literal.type)
     if literal.format != JSON_FORMAT or literal.ref is not None:

@@ -231,7 +231,7 @@ class Keeper:
         owner = this_process()
         epoch = self._store.acquire(execution, owner, ttl=_LEASE_SECONDS, is_dead=is_dead)
         try:
-            if not erasure.is_erased(self._store.literal(execution, told.digest)):
+            if not self._store.literal(execution, told.digest).is_erased:
                 seq = self._store.last_seq(execution)
                 actor = Actor(kind="user", name=scope.principal)
                 event = Event(execution=execution, seq=seq + 1, at=self._clock(), actor=actor, payload=told)

@@ -47,6 +47,8 @@ from flytepath.model.types import BLOB_KINDS, NONE, LiteralType
 #: The format of values that are JSON as described above.
 JSON_FORMAT: Final = "json"
 JSON_VERSION: Final = 1
+#: The format of a literal whose value was erased.
+ERASED_FORMAT: Final = "erased"
 #: Payloads over this many bytes are kept in the blob store; ``data`` is then empty and ``ref`` points to it.
 INLINE_LIMIT: Final = 32 * 1024
 # One encoder for all payloads: json.dumps builds a new one per call, which small payloads would feel.
@@ -143,6 +145,11 @@ class Literal:
         content = canonical_json(data) if payload is None else payload
         digest = _digest(type, format, version, sha256(content), ref, refs, content_digest)
         return cls(type, data, digest, format, version, ref, tuple(refs))
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether the value was erased: its type and its digest are all that is left."""
+        return self.format == ERASED_FORMAT
 
     @property
     def is_offloaded(self) -> bool:

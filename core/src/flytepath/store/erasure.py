@@ -28,7 +28,7 @@ from flytepath.model.events import (
     NodeExpanded,
     NodeSucceeded,
 )
-from flytepath.model.literal import BlobRef, Literal, canonical_json
+from flytepath.model.literal import ERASED_FORMAT, BlobRef, Literal, canonical_json
 from flytepath.store.output_cache import CACHE_NAME
 from flytepath.store.schema import LITERALS, OUTPUTS, SNAPSHOTS
 from flytepath.store.sqlite import patiently, translated
@@ -38,15 +38,8 @@ if TYPE_CHECKING:
 
     from flytepath.store.database import Database
 
-#: The format of a literal whose value was erased.
-ERASED_FORMAT: Final = "erased"
 #: How much of a digest names it, where no other begins so.
 _SHORTEST: Final = 8
-
-
-def is_erased(literal: Literal) -> bool:
-    """Whether all that is left of a value is its type and its digest."""
-    return literal.format == ERASED_FORMAT
 
 
 def digest_of(execution: str, events: Sequence[Event], node: str, variable: str) -> str:
