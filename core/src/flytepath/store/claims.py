@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from sqlalchemy import ColumnElement, Select, literal, select, tuple_
 
-from flytepath.model.events import Blob, CallStarted, ExecutionCreated, NodeExpanded, Payload
+from flytepath.model.events import Blob, Payload
 from flytepath.store.output_cache import CACHE_NAME
 from flytepath.store.schema import COMMANDS, ENTITIES, EVENTS, EXECUTIONS, LITERALS, OUTPUTS, SPECS
 from flytepath.store.sqlite import patiently, translated
@@ -34,13 +34,14 @@ _DIGEST_BYTES: Final = re.compile(rb"sha256:([0-9a-f]{64})")
 _DIGEST_LENGTH: Final = len("sha256:") + 64
 #: A path below the folder that an execution's attempts write files to.
 _OUTPUTS: Final = re.compile(r"/outputs/([a-z0-9][a-z0-9-]{0,62})/")
-#: Kinds of events that refer to blobs, and those that refer to compiled graphs.
+#: Kinds of events that refer to blobs, and those that refer to compiled graphs: by their fields, so that none is missed.
+_KINDS: Final = get_args(get_args(Payload)[0])
 _WITH_BLOBS: Final = tuple(
     kind.model_fields["type"].default
-    for kind in get_args(get_args(Payload)[0])
+    for kind in _KINDS
     if any(each.annotation is Blob for each in kind.model_fields.values())
 )
-_WITH_GRAPHS: Final = tuple(kind.model_fields["type"].default for kind in (ExecutionCreated, NodeExpanded, CallStarted))
+_WITH_GRAPHS: Final = tuple(kind.model_fields["type"].default for kind in _KINDS if "spec" in kind.model_fields)
 
 
 @dataclass(slots=True)
