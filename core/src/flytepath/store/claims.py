@@ -34,7 +34,7 @@ _DIGEST_BYTES: Final = re.compile(rb"sha256:([0-9a-f]{64})")
 _DIGEST_LENGTH: Final = len("sha256:") + 64
 #: A path below the folder that an execution's attempts write files to.
 _OUTPUTS: Final = re.compile(r"/outputs/([a-z0-9][a-z0-9-]{0,62})/")
-#: Kinds of events that refer to blobs, and those that refer to compiled graphs: by their fields, so that none is missed.
+#: Kinds of events that refer to blobs, and to compiled graphs: told by their fields, so that none is missed.
 _KINDS: Final = get_args(get_args(Payload)[0])
 _WITH_BLOBS: Final = tuple(
     kind.model_fields["type"].default
