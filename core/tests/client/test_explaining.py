@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from flytepath.client import LocalClient
 from flytepath.client.explanations import Explanation
-from flytepath.engine.commands import Open, Reuse, Signal
+from flytepath.engine.commands import Expand, Open, Reuse, Signal
+from flytepath.engine.reuse import parts_of
 from flytepath.errors import ExecutionStateError, NotFoundError
 from flytepath.model.events import AttemptLost, ErrorRecord, ExecutionContinued, ExecutionPaused, GateOpened
 from flytepath.model.literal import Literal
-from flytepath.model.task import Interface, Variable
+from flytepath.model.task import CacheSpec, Interface, Variable
 from flytepath.model.types import INTEGER, LiteralType
 from flytepath.model.workflow import (
     CaseSpec,
@@ -23,6 +24,7 @@ from flytepath.model.workflow import (
     LiteralBinding,
     NodeSpec,
 )
+from flytepath.store.shared_outputs import outputs_in
 from recorded import ADA, SCOPE, Recorded, chain, mapped, node, number, task, workflow
 
 
@@ -147,7 +149,7 @@ def test_a_paused_execution_says_by_whom_and_how_it_goes_on(case: Case) -> None:
     assert facts(told)[3] == "ada paused it: the disk is full"
     assert told.command == "flytepath executions continue x1"
     run.note(ExecutionContinued(), ADA)
-    assert "waits for a free slot" in case.explain("n0").summary
+    assert "about to start" in case.explain("n0").summary
     assert "let it go on" in facts(case.explain())[4]
 
 
@@ -158,6 +160,19 @@ def test_a_ready_node_names_what_takes_the_slots(case: Case) -> None:
     told = case.explain("n1")
     assert "free slot" in told.summary
     assert any("n0" in fact.text for fact in told.facts)
+
+
+def test_outputs_that_somebody_else_computes_are_waited_for(case: Case) -> None:
+    kept = task("flow.a", "x", cache=CacheSpec(enabled=True, version="1"))
+    run = case.record(workflow([node("n0", "flow.a", x=None)], {"flow.a": kept}))
+    key = parts_of(kept, {"x": number(3)}).key
+    outputs = outputs_in(case.home, run.store.database, "shop", "development")
+    assert outputs.reserve(key, "another engine", execution="x7", node="n4") is None
+    assert case.explain("n0").summary == "its outputs are being computed by n4 of execution x7"
+    outputs.release(key, "another engine")
+    assert outputs.reserve(key, "this engine", execution="x1", node="n0") is None
+    assert "about to start" in case.explain("n0").summary
+    outputs.close()
 
 
 def gate(kind: str, **facts: Any) -> Any:
@@ -250,8 +265,6 @@ def branched() -> Any:
 
 
 def test_a_node_of_a_case_that_was_not_taken_says_so(case: Case) -> None:
-    from flytepath.engine.commands import Expand
-
     run = case.record(branched())
     with pytest.raises(ExecutionStateError, match="not decided yet"):
         case.explain("n0/c0/n0")
@@ -259,6 +272,7 @@ def test_a_node_of_a_case_that_was_not_taken_says_so(case: Case) -> None:
     with pytest.raises(ExecutionStateError, match="case 0 of the conditional n0: n0 took another"):
         case.explain("n0/c0/n0")
     assert case.explain("n0/c1/n0").name == "flow.small"
+    assert "case 1 of it was taken" in facts(case.explain("n0")).values()
 
 
 @pytest.mark.parametrize(("path", "hint"), [("n5", None), ("flow.b", "n1"), ("b", "n1"), ("n0/0", None), ("n", None)])

@@ -21,6 +21,7 @@ from flytepath.model.events import (
     ExecutionContinued,
     ExecutionPaused,
     ItemsSucceeded,
+    NodeExpanded,
     SignalReceived,
 )
 
@@ -250,14 +251,10 @@ class Explainer:
         elsewhere = self._around.computing(node)
         if elsewhere is not None:
             return self._made(node, f"its outputs are being computed by {elsewhere}", facts)
+        if not state.running:
+            return self._made(node, "it is ready, and about to start", facts)
         running = some(list(state.running))
-        facts.append(
-            Fact(
-                text=f"{len(state.running)} attempts of this execution run: {running}"
-                if running
-                else "no attempt of this execution runs"
-            )
-        )
+        facts.append(Fact(text=f"{len(state.running)} attempts of this execution run: {running}"))
         return self._made(node, "it is ready, and waits for a free slot", facts)
 
     # --- the whole ---
@@ -371,7 +368,18 @@ class Explainer:
                 pause = 0.0 if attempt.retry_at is None else attempt.retry_at - (attempt.ended_at or 0.0)
                 text += f"; the next was due {span(pause)} later" if pause > 0.05 else ""
             facts.append(Fact(text=text, seq=attempt.ended, at=attempt.ended_at))
-        return facts
+        return [*facts, *self._grown(node)]
+
+    def _grown(self, node: NodeState) -> list[Fact]:
+        """What a node became."""
+        event = self._last.get((node.path, "node_expanded"))
+        if event is None or not isinstance(event.payload, NodeExpanded):
+            return []
+        if event.payload.case is not None:
+            return [fact_of(f"case {event.payload.case} of it was taken", event)]
+        if event.payload.items is not None:
+            return [fact_of(f"it has {event.payload.items} items", event)]
+        return [fact_of(f"{len(node.frame.children if node.frame is not None else ())} nodes run below it", event)]
 
     def _gate_facts(self, node: NodeState) -> list[Fact]:
         facts: list[Fact] = []

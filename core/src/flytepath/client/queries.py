@@ -17,6 +17,7 @@ from flytepath.client.views import ExecutionSummary, ExecutionView, NodeDetail, 
 from flytepath.engine.fold import fold
 from flytepath.engine.histories import Histories
 from flytepath.engine.ownership import is_dead
+from flytepath.engine.reuse import parts_of
 from flytepath.engine.state import ExecutionState, NodeState
 from flytepath.engine.values import Values
 from flytepath.errors import FlytePathError, NotFoundError, StoreError, UsageError
@@ -26,6 +27,7 @@ from flytepath.model.literal import Literal
 from flytepath.store.blobs import BlobFolder
 from flytepath.store.events import Store
 from flytepath.store.listing import listed, near_ids, paused_among
+from flytepath.store.shared_outputs import outputs_in
 
 #: What a list can be asked for: the states of the log, and two that follow from who owns an execution and from pauses.
 STATUSES: Final = ("running", "paused", "interrupted", "succeeded", "failed", "aborted")
@@ -195,7 +197,7 @@ class Queries:
         around = Surroundings(
             now=events[-1].at if past else time.time(),
             is_driven=past or not self._is_unowned(execution),
-            computing=lambda _node: None,
+            computing=lambda node: self._computing(execution, state, node),
             past=past,
         )
         return Explainer(execution, state, events, around).explain(node)
@@ -250,6 +252,27 @@ class Queries:
             if near:
                 error.hint = f"did you mean {' or '.join(near)}? 'flytepath executions list' shows all"
             raise
+
+    def _computing(self, execution: str, state: ExecutionState, node: NodeState) -> str | None:
+        """Where the outputs of a cached task that is ready are being computed, if somewhere else."""
+        if node.task is None or not node.task.cache.enabled:
+            return None
+        try:
+            inputs = Values(execution, state, self._store, self._blobs_of(state)).inputs_of(node)
+            key = parts_of(node.task, inputs).key
+        except (FlytePathError, LookupError):
+            return None  # an input was erased
+        created = created_of(state)
+        outputs = outputs_in(self.home, self._store.database, created.project, created.domain)
+        try:
+            found = outputs.reservation(key)
+        finally:
+            outputs.close()
+        if found is None or (found.execution, found.node) == (execution, node.path):
+            return None
+        if not found.execution:
+            return f"a direct call ({found.holder})"
+        return f"{found.node} of execution {found.execution}"
 
     def _side(self, execution: str) -> Side:
         state, _ = self._folded(execution)

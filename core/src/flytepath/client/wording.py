@@ -31,7 +31,7 @@ def span(seconds: float) -> str:
 
     Example:
         >>> span(1.25), span(75), span(7300)
-        ('1.2 s', '1 min 15 s', '2 h 2 min')
+        ('1.2 s', '1 min 15 s', '2 h 1 min')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"

@@ -199,6 +199,18 @@ class OutputCache:
 
     # --- for people ---
 
+    def reservation(self, key: str) -> Reservation | None:
+        """Who computes what will be kept under ``key`` right now."""
+        query = f"SELECT holder, execution, node, expires_at FROM reservations WHERE {_OURS} AND key = ?"
+        try:
+            connection = self._connection(create=False)
+            row = None if connection is None else connection.execute(query, (*self.place[1:], key)).fetchone()
+        except (sqlite3.Error, OSError) as error:
+            self._warn(error)
+            return None
+        found = None if row is None else Reservation(*row)
+        return found if found is not None and found.expires_at > self._clock() else None
+
     def entries(self, task: str | None = None, *, limit: int = 1000) -> list[CacheEntry]:
         """The newest results, of one task or of all."""
         query = f"SELECT key, task, facts, stored_at FROM outputs WHERE {_OURS}"

@@ -150,6 +150,14 @@ class SharedOutputs:
 
     # --- for people ---
 
+    def reservation(self, key: str) -> Reservation | None:
+        """Who computes what will be kept under ``key`` right now."""
+        columns = RESERVATIONS.c
+        query = select(columns.holder, columns.execution, columns.node, columns.expires_at)
+        query = query.where(*self._ours(RESERVATIONS, key), columns.expires_at > self._now())
+        row = self._read(lambda connection: connection.execute(query).first(), None)
+        return None if row is None else Reservation(*row)
+
     def entries(self, task: str | None = None, *, limit: int = 1000) -> list[CacheEntry]:
         """The newest results, of one task or of all."""
         columns = OUTPUTS.c

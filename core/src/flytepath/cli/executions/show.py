@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -91,8 +91,9 @@ def _show_execution(view: ExecutionView) -> None:
         click.echo(f"labels    {', '.join(f'{key}={value}' for key, value in view.labels.items())}")
     _show_values("inputs", view.inputs)
     click.echo("nodes")
-    for node in view.nodes:
-        click.echo(f"  {_node_line(node)}")
+    width = min(24, max((len(node.path) for node in view.nodes), default=8))
+    for node in _as_tree(view.nodes):
+        click.echo(f"  {_node_line(node, width)}")
         for index, message in node.items.failures if node.items is not None else ():
             click.echo(f"    {node.path}/{index}: {message.strip().splitlines()[0] if message.strip() else 'failed'}")
         if node.items is not None and node.items.failed > len(node.items.failures):
@@ -152,7 +153,19 @@ def _show_node(detail: NodeDetail) -> None:
         click.echo(f"error     {show_error(node.error)}")
 
 
-def _node_line(node: NodeView) -> str:
+def _as_tree(nodes: Sequence[NodeView]) -> Iterator[NodeView]:
+    """Each node before those that lie below it, and those before what comes next beside it."""
+    below: dict[str, list[NodeView]] = {}
+    for node in nodes:
+        below.setdefault(node.parent, []).append(node)
+    pending = below.get("", [])[::-1]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending += below.get(node.path, [])[::-1]
+
+
+def _node_line(node: NodeView, width: int = 8) -> str:
     spent = show_seconds(node.ended_at - node.started_at) if node.started_at and node.ended_at else ""
     if node.items is not None:
         note = show_items(node.items)
@@ -162,7 +175,7 @@ def _node_line(node: NodeView) -> str:
         note = f"from {node.recovered}"
     else:
         note = f"{node.attempts} attempts" if node.attempts > 1 else "cached" if node.cached else ""
-    return f"{node.path:8} {node.status:10} {node.task:40} {spent:>8}  {note}".rstrip()
+    return f"{node.path:{width}} {node.status:10} {node.task:40} {spent:>8}  {note}".rstrip()
 
 
 def _waits(gate: GateView, execution: str) -> str:
