@@ -106,6 +106,25 @@ def test_nothing_is_asked_of_a_task_that_is_not_cached() -> None:
     run(main())
 
 
+def test_what_another_has_put_between_the_look_and_the_reservation_is_found() -> None:
+    async def main() -> None:
+        cache = MemoryOutputs()
+        ours = reuses(cache)
+        assert await ours.resolve(node(), ONE) is None
+        (key,) = cache.reservations
+        await ours.close()
+
+        def before(call: str) -> None:
+            if call == "reserve":
+                cache.results[key] = ({"o0": number(2)}, "{}", 0.0)
+
+        cache.before = before
+        assert isinstance(await reuses(cache, "b").resolve(node(), ONE), Found)
+        assert cache.reservations == {}
+
+    run(main())
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_two_hundred_wait_for_one(same: bool) -> None:
     async def main() -> None:
@@ -184,6 +203,7 @@ def test_who_waits_can_be_stopped() -> None:
         with pytest.raises(asyncio.CancelledError):
             await stopped
         ours.forget("n1")
+        await waiting(last)
         assert len(cache.reservations) == 1  # still that of n0
         ours.forget("n0")
         assert await last is None

@@ -32,6 +32,9 @@ T = TypeVar("T")
 #: The first and the longest pause between two looks at what another process computes (seconds).
 FIRST_PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 0.5
+#: How many looks share a thread, and how many threads look at once: one may wait for a store far away.
+MOST_LOOKS: Final = 32
+MOST_LOOKERS: Final = 4
 
 
 class Outputs(Protocol):
@@ -123,6 +126,8 @@ class Reuses:
         self._overwrite = overwrite
         self._asked: dict[str, _Asked] = {}  # by node
         self._looks: dict[Ticket, asyncio.Future[Any]] = {}
+        self._wanted: list[tuple[_Asked, Ticket, asyncio.Future[Any]]] = []
+        self._lookers: set[asyncio.Task[None]] = set()
         self._keeper: asyncio.Task[None] | None = None
         self._effects: list[_Effect] = []
         self._working: asyncio.Task[None] | None = None
@@ -232,10 +237,9 @@ class Reuses:
         """The outputs of ``asked``, or ``None`` with the reservation held; waits for other processes."""
         pause = FIRST_PAUSE
         while True:
-            looking = asyncio.ensure_future(asyncio.to_thread(self._look, cache, asked, ticket))
-            self._looks[ticket] = looking
+            looking = self._looks[ticket] = self._later_looked(cache, asked, ticket)
             # Nothing can stop a thread: cancelled, this leaves it to what is done later to wait for its end.
-            answer = await asyncio.shield(looking)
+            answer: dict[str, Literal] | Reservation | None = await asyncio.shield(looking)
             del self._looks[ticket]
             if not isinstance(answer, Reservation):
                 break
@@ -244,6 +248,36 @@ class Reuses:
         if answer is not None:
             FLIGHTS.land(ticket, answer)
         return answer
+
+    def _later_looked(self, cache: Outputs, asked: _Asked, ticket: Ticket) -> asyncio.Future[Any]:
+        """What :meth:`_look` will return. Looks that are due together share a thread, which costs more than a look."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._wanted.append((asked, ticket, future))
+        if len(self._lookers) < MOST_LOOKERS:
+            looker = loop.create_task(self._look_together(cache))
+            self._lookers.add(looker)
+            looker.add_done_callback(self._lookers.discard)
+        return future
+
+    async def _look_together(self, cache: Outputs) -> None:
+        while self._wanted:
+            batch, self._wanted = self._wanted[:MOST_LOOKS], self._wanted[MOST_LOOKS:]
+            answers = await asyncio.to_thread(self._look_each, cache, [(asked, ticket) for asked, ticket, _ in batch])
+            for (_, _, future), answer in zip(batch, answers, strict=True):
+                if isinstance(answer, Exception):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
+
+    def _look_each(self, cache: Outputs, batch: list[tuple[_Asked, Ticket]]) -> list[Any]:
+        answers: list[Any] = []
+        for asked, ticket in batch:
+            try:
+                answers.append(self._look(cache, asked, ticket))
+            except Exception as error:  # noqa: BLE001 - it belongs to the node that asked
+                answers.append(error)
+        return answers
 
     def _look(self, cache: Outputs, asked: _Asked, ticket: Ticket) -> dict[str, Literal] | Reservation | None:
         found = self._usable(cache, asked)
