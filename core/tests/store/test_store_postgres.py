@@ -387,6 +387,33 @@ def test_an_engine_that_keeps_a_row_is_reported_in_bounded_time(
         store.append("x", 1, 0, [noted("x", 2)])
 
 
+def test_an_engine_that_stops_in_the_middle_of_a_write_does_not_keep_the_others_out(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(tmp_path, url=postgres_url) as store:
+        store.create("x", [created("x")])
+        monkeypatch.setattr("flytepath.store.postgres.STANDSTILL_SECONDS", 0.3)
+        with open_store(tmp_path, url=postgres_url) as stopped:
+            done = threading.Event()
+
+            def operation(connection: object) -> None:
+                connection.exec_driver_sql("UPDATE leases SET epoch = epoch + 1")  # type: ignore[attr-defined]
+                done.wait(30)
+
+            write = stopped.database.submit(operation)  # type: ignore[arg-type]
+            wait_until(lambda: not isinstance(epoch_unless_locked(store), int))
+            store.append("x", 1, 0, [noted("x", 2)])
+            done.set()
+            assert write.exception(timeout=30) is not None, "nobody claims that it was written"
+            assert store.database.read(lambda c: c.exec_driver_sql("SELECT epoch FROM leases").scalar()) == 0
+            stopped.append("x", 2, 0, [noted("x", 3)])
+
+
+def epoch_unless_locked(store: Store) -> object:
+    query = "SELECT epoch FROM leases FOR UPDATE SKIP LOCKED"
+    return store.database.write(lambda connection: connection.exec_driver_sql(query).scalar())
+
+
 @pytest.fixture
 def fragile() -> object:
     """A server that a test may kill."""

@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 #: How long a statement waits for a row that another engine has locked, before the transaction begins afresh.
 LOCK_TIMEOUT_SECONDS = 10.0
+#: How long a transaction may stand still before the server ends it: an engine that was stopped in the middle of a
+#: write, or whose network is gone, must not keep what others need. Less than the others' patience.
+STANDSTILL_SECONDS = 20.0
 #: How long we go on asking before the caller is told that another engine keeps what it needs.
 PATIENCE_SECONDS = 60.0
 #: How often a row that another engine has just inserted is taken for news, not for a mistake of ours.
@@ -35,8 +38,9 @@ _LOCKS: Final = int.from_bytes(b"flyt", "big")
 #: What passes when the transaction begins afresh: serialization failure, deadlock, a lock that took too long.
 _PASSING: Final = frozenset({"40001", "40P01", "55P03"})
 _UNIQUE: Final = "23505"
-#: The classes of states in which a server is away or going: connection exception, operator intervention.
-_AWAY: Final = ("08", "57P", "53300")
+#: The states in which a server is away or going, or has ended the session: connection exception, operator intervention,
+#: too many connections, a transaction that stood still.
+_AWAY: Final = ("08", "57P", "53300", "25P03")
 _FULL: Final = frozenset({"53100"})
 _CORRUPT: Final = ("XX001", "XX002")
 #: What a server that will be back says while it refuses a connection, which comes without a state.
@@ -237,10 +241,11 @@ class Postgres:
 
 
 def _prepare_connection(connection: Any, _record: object) -> None:
-    milliseconds = int(LOCK_TIMEOUT_SECONDS * 1000)
+    limits = {"lock_timeout": LOCK_TIMEOUT_SECONDS, "idle_in_transaction_session_timeout": STANDSTILL_SECONDS}
     durable = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
     with connection.cursor() as cursor:
-        cursor.execute(f"SET lock_timeout = {milliseconds}")
+        for name, seconds in limits.items():
+            cursor.execute(f"SET {name} = {int(seconds * 1000)}")
         cursor.execute(durable)
     connection.commit()
 
