@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flytepath.client import LocalClient, Scope
 
 FLOW = """
     import os, pathlib, time
@@ -188,3 +189,81 @@ def test_an_execution_that_nobody_drives_is_paused_and_resumed(flow: Any, driven
     assert "o0 = 20" in flow.run("executions", "resume", "p1").stdout
     kinds = [event["payload"]["type"] for event in flow.json("executions", "show", "p1")["events"]]
     assert kinds.count("execution_paused") == kinds.count("execution_continued") == 1
+
+
+EVERYTHING = """
+    import asyncio, datetime
+    from flytepath import LaunchPlan, conditional, dynamic, eager, map_task, sleep, task, workflow
+
+    @task
+    def double(x: int) -> int:
+        print("double", x)
+        return 2 * x
+
+    @task
+    def even(x: int) -> int:
+        if x % 2:
+            raise ValueError("odd")
+        return x
+
+    @task(cache=True, cache_version="1")
+    def cached(x: int) -> int:
+        return x
+
+    @workflow
+    def sub(x: int) -> int:
+        return double(x=double(x=x))
+
+    @dynamic
+    def grow(n: int) -> list[int]:
+        return [double(x=i) for i in range(n)]
+
+    @eager
+    async def both(x: int) -> int:
+        return sum(await asyncio.gather(inner(x=x), inner(x=x + 1)))
+
+    @eager
+    async def inner(x: int) -> int:
+        return double(x=double(x=x))
+
+    @task
+    def count(xs: list[int | None]) -> int:
+        return len(xs)
+
+    plan = LaunchPlan.get_or_create(sub, "plan")
+
+    @workflow
+    def everything(x: int = 1) -> tuple[int, list[int], int, int, int]:
+        a = sub(x=x)
+        map_task(plan)(x=[1, 2, 3])
+        t = count(xs=map_task(even, min_success_ratio=0.4)(x=[1, 2, 3, 4]))
+        c = conditional("size").if_(a > 100).then(double(x=a)).elif_(a > 2).then(sub(x=a)).else_().fail("none")
+        sleep(datetime.timedelta(seconds=0.1))
+        return both(x=a), grow(n=3), t, c, cached(x=a)
+"""
+
+
+def test_every_moment_of_every_construct_can_be_shown_and_explained(flow: Any) -> None:
+    flow.write("all.py", EVERYTHING)
+    flow.run("run", "all.py", "everything", "--name", "e1")
+    scope, seen = Scope.of_this_user(), 0
+    with LocalClient(flow.home) as client:
+        last = client.execution(scope, "e1").seq
+        for seq in {*range(1, last, 5), last}:
+            view = client.execution(scope, "e1", at=str(seq))
+            assert view.seq == seq
+            client.explain(scope, "e1", at=str(seq))
+            paths = [node.path for node in view.nodes]
+            paths += [f"{node.path}/{item}" for node in view.nodes if node.items for item in range(node.items.total)]
+            for path in paths:
+                detail = client.node(scope, "e1", path, at=str(seq))
+                told = client.explain(scope, "e1", path, at=str(seq))
+                assert told.status == detail.node.status
+                assert all(fact.seq <= seq for fact in told.facts)
+                seen += 1
+        assert seen > 100
+        assert client.node(scope, "e1", "n1/2/n1").outputs["o0"].data == 12  # below an item of a map of graphs
+        assert [node.path for node in client.node(scope, "e1", "n1/2").below] == ["n1/2/n0", "n1/2/n1"]
+    shown = flow.run("executions", "logs", "e1", "n1/2").stdout.splitlines()
+    assert shown == ["n1/2/n0 double 3", "n1/2/n1 double 6"]
+    assert flow.run("executions", "diff", "e1", "e1").stdout == "nothing differs\n"

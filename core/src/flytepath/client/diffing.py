@@ -115,7 +115,7 @@ def _values(
 
 
 def _value(literal: Literal | None, digest: str) -> str:
-    if literal is None:
+    if literal is None or literal.is_erased:
         return f"erased ({_short(digest)})"
     if literal.ref is not None:
         return f"{literal.type}, {literal.ref.size} bytes ({_short(literal.digest)})"
