@@ -86,6 +86,19 @@ def test_a_result_is_found_by_the_next_execution() -> None:
     run(main())
 
 
+def test_what_another_engine_has_looked_up_is_kept_too() -> None:
+    async def main() -> None:
+        cache = MemoryOutputs()
+        taken_over = node()
+        taken_over.inputs = {"x": ONE["x"].digest}
+        ours = reuses(cache, "a")
+        ours.kept(taken_over, {"o0": number(2)})
+        await ours.close()
+        assert await reuses(cache, "b").resolve(node(), ONE) is not None
+
+    run(main())
+
+
 def test_nothing_is_asked_of_a_task_that_is_not_cached() -> None:
     async def main() -> None:
         plain = node(task=task_spec("flow.plain", "x"))

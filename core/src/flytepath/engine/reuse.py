@@ -179,26 +179,16 @@ class Reuses:
             self._keeper = asyncio.create_task(self._renew(cache))
         return None
 
-    def kept(
-        self, node: NodeState, outputs: Mapping[str, Literal], inputs: Mapping[str, Literal] | None = None
-    ) -> None:
-        """Keep the outputs of a node that has succeeded, now that this is durable.
-
-        Args:
-            node: the node.
-            outputs: what it gave.
-            inputs: what it was given, where another engine than this one looked it up: a dynamic task whose nodes
-                were driven to their end after a takeover. Without them its outputs are not kept.
-        """
+    def kept(self, node: NodeState, outputs: Mapping[str, Literal]) -> None:
+        """Keep the outputs of a node that has succeeded, now that this is durable."""
         cache, task, path = self._cache, node.task, node.path
         if cache is None or task is None or not task.cache.enabled:
             return
         asked = self._asked.pop(path, None)
         if asked is None:
-            if inputs is None:
-                return
-            parts = parts_of(task, inputs)
-            asked = _Asked(parts, parts.key, told_of(inputs))
+            # Another engine looked it up: a dynamic task whose nodes were driven to their end after a takeover.
+            parts = parts_of(task, node.inputs)
+            asked = _Asked(parts, parts.key)
         origin = {"execution": self._execution, "node": path, "dropped": asked.dropped}
         facts = facts_of(asked.parts, task.interface, asked.told, **origin)
         given, ticket = dict(outputs), asked.ticket
@@ -342,17 +332,18 @@ class Reuses:
                 await asyncio.to_thread(cache.renew, self._holder, held)
 
 
-def parts_of(task: TaskSpec, inputs: Mapping[str, Literal]) -> KeyParts:
-    """What the cache key of ``task`` is made of for these inputs.
+def parts_of(task: TaskSpec, inputs: Mapping[str, Literal] | Mapping[str, str]) -> KeyParts:
+    """What the cache key of ``task`` is made of for these inputs, or for what their digests say of them.
 
     Raises:
         UsageError: the task ignores an input that does not exist.
     """
+    stands = {name: given if isinstance(given, str) else given.hash or given.digest for name, given in inputs.items()}
     return KeyParts.of(
         task=task.name,
         interface=task.interface,
         version=task.cache.version,
-        inputs={name: literal.hash or literal.digest for name, literal in inputs.items()},
+        inputs=stands,
         ignored=task.cache.ignored_inputs,
         salt=getattr(task.cache, "salt", ""),
     )
