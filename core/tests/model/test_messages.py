@@ -12,13 +12,14 @@ from flytepath.model.messages import (
     FROM_WORKER,
     PROTOCOL_VERSION,
     TO_WORKER,
+    AttemptFacts,
     FromWorker,
     Hello,
     RunAttempt,
     Shutdown,
+    StartAttempt,
     ToWorker,
     Welcome,
-    end_of_output,
     frame,
 )
 
@@ -69,8 +70,18 @@ def test_an_unknown_field_is_refused() -> None:
     assert TO_WORKER.validate_python({"type": "shutdown"}) == Shutdown()
 
 
-def test_the_mark_after_an_attempt_names_it() -> None:
-    marks = {end_of_output("x1", "n0", attempt) for attempt in (1, 2)}
-    assert len(marks) == 2
-    assert all(mark.startswith(b"\0") and mark.endswith(b"\0") for mark in marks)
-    assert RunAttempt.model_fields["attempt"].is_required()
+def test_the_first_word_of_an_older_worker_is_understood_so_that_it_can_be_refused() -> None:
+    for version in range(1, PROTOCOL_VERSION):
+        hello = FROM_WORKER.validate_json((GOLDEN / f"v{version}-from_worker.jsonl").read_text().splitlines()[0])
+        assert isinstance(hello, Hello)
+        assert hello.protocol == version
+
+
+def test_a_start_says_all_of_an_attempt_but_its_task() -> None:
+    request = next(line for line in golden("to_worker") if line["type"] == "run_attempt")
+    start = StartAttempt.of(RunAttempt.model_validate(request), (1, 3))
+    sent = TO_WORKER.validate_json(frame(start)[4:])
+    assert sent == start
+    assert (start.task, start.processors) == (request["task"]["name"], (1, 3))
+    kept = start.model_dump(mode="json")
+    assert all(is_kept(request[name], kept[name]) for name in AttemptFacts.model_fields if name in request)

@@ -7,12 +7,13 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from flytepath.engine.engine import Engine
+from flytepath.engine.environments import Environments
 from flytepath.engine.ports import AttemptPool, Listener
 from flytepath.engine.reuse import Outputs
 from flytepath.engine.state import ExecutionState
+from flytepath.engine.worker_pool import WorkerPool
 from flytepath.model.identity import Tenant
 from flytepath.store.blobs import BlobFolder
 from flytepath.store.events import Store
@@ -104,42 +105,13 @@ def drive_here(home: Path, store: Store, execution: str, listener: Listener, ten
     return outcome[0]
 
 
-def worker_pool(home: Path, slots: int) -> Any:
-    """Worker processes of this machine."""
-    return _Pool(home, slots)
-
-
-class _Pool:
-    """The present workers behind the interface of the scheduler."""
-
-    def __init__(self, home: Path, slots: int) -> None:
-        self.home, self.slots, self.pools = home, slots, {}
-
-    def of(self, request):
-        from flytepath.engine.dispatch import WorkerPool, WorkerSetting
-
-        key = request.project, request.domain, request.code_path
-        if key not in self.pools:
-            setting = WorkerSetting(*key, str(self.home / "blobs"), str(self.home))
-            self.pools[key] = WorkerPool(setting, self.slots)
-        return self.pools[key]
-
-    async def run(self, request, on_report):
-        from flytepath.engine.ports import AttemptResult
-
-        task = request.task.model_copy(update={"bundle": ""})
-        sent = request.model_copy(update={"task": task})
-        result = await self.of(request).run(sent, task.timeout_seconds, on_report, None)
-        path = Path(request.log_path)
-        if result.log:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(result.log)
-        return AttemptResult(result.message, len(result.log))
-
-    async def tell(self, execution, node, attempt, message):
-        for pool in self.pools.values():
-            await pool.tell(node, attempt, message)
-
-    async def close(self):
-        for pool in self.pools.values():
-            await pool.close()
+def worker_pool(home: Path, slots: int) -> AttemptPool:
+    """Worker processes of this machine, in the environments that tasks ask for."""
+    environments = Environments(home)
+    return WorkerPool(
+        home=home,
+        slots=slots,
+        blob_root=str(home / "blobs"),
+        python_of=environments.python_of,
+        on_close=environments.close,
+    )

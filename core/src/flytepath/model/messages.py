@@ -3,8 +3,8 @@
 A frame is four bytes of length (big endian) and that many bytes of JSON, an object with ``type``. Remote workers
 exchange the same messages as blobs. Literals travel whole: small ones inline, large ones as references.
 
-What a task prints does not pass here: it goes down the worker's own standard output and error, each ended by
-:func:`end_of_output` when an attempt is over.
+A worker on this machine is given each task once (:class:`TaskGiven`); its attempts (:class:`StartAttempt`) name it.
+What a task prints does not pass here: the worker's standard output and error go to the attempt's log file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from flytepath.model.events import Blob, ErrorRecord, Usage
 from flytepath.model.literal import Literal as LiteralValue
 from flytepath.model.task import Record, TaskSpec
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 #: A longer frame is refused: what is large belongs into the blob store.
 FRAME_LIMIT = 64 * 1024 * 1024
 
@@ -47,32 +47,59 @@ class Welcome(Record):
     home: str = ""
 
 
-class RunAttempt(Record):
-    """Engine to worker: run this.
+class AttemptFacts(Record):
+    """What an attempt is told of itself.
 
     ``version`` is that of what the execution runs, ``created_at`` when it was asked for (seconds since the epoch, UTC).
-    The code lies below ``code_path``; ``log_path`` is the file that takes what the attempt prints. ``checkpoint_sources``
-    are the folders of earlier attempts, the latest first. ``interruptible``: it may be taken away, and comes again.
+    ``checkpoint_sources`` are the folders that earlier attempts may have left checkpoints in, newest first.
+    ``log_path`` is the file that takes standard output and error; empty: nobody wants them.
     """
 
-    type: Literal["run_attempt"] = "run_attempt"
     execution: str
     node: str
     attempt: int
-    task: TaskSpec
     inputs: dict[str, LiteralValue] = {}
     working_directory: str
-    project: str = ""
-    domain: str = ""
-    code_path: str = ""
-    log_path: str = ""
-    interruptible: bool = False
     checkpoint_source: str | None = None
     checkpoint_sources: tuple[str, ...] = ()
     checkpoint_destination: str | None = None
     raw_output_prefix: str = ""
     version: str = ""
     created_at: float = 0.0
+    log_path: str = ""
+    interruptible: bool = False
+
+
+class RunAttempt(AttemptFacts):
+    """Run this: all there is to know of an attempt, as a pool takes it. ``code_path`` is where its code bundle lies."""
+
+    type: Literal["run_attempt"] = "run_attempt"
+    task: TaskSpec
+    project: str = ""
+    domain: str = ""
+    code_path: str = ""
+
+
+class TaskGiven(Record):
+    """Engine to worker: a task, in place of another of its name. Attempts that come after this run it."""
+
+    type: Literal["task_given"] = "task_given"
+    task: TaskSpec
+
+
+class StartAttempt(AttemptFacts):
+    """Engine to worker: run the task that was given under this name, on these processors (none: on all)."""
+
+    type: Literal["start_attempt"] = "start_attempt"
+    task: str
+    processors: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, request: RunAttempt, processors: tuple[int, ...] = ()) -> StartAttempt:
+        """The attempt without what the worker knows already."""
+        facts = {name: getattr(request, name) for name in AttemptFacts.model_fields}
+        # The fields come from a validated message as they are.
+        return cls.model_construct(task=request.task.name, processors=processors, **facts)
 
 
 class CallEnded(Record):
@@ -149,19 +176,36 @@ class AttemptErred(Record):
     usage: Usage = Usage()
 
 
-ToWorker = Annotated[Welcome | RunAttempt | CallEnded | Shutdown, Field(discriminator="type")]
+class AttemptEnded(Record):
+    """Worker to engine: the attempt is over.
+
+    ``printed`` is the size of its log; a log with nothing in it is gone. With ``leaving`` the worker takes no other
+    attempt, because this one left something running in it, or because it was told to go.
+    """
+
+    type: Literal["attempt_ended"] = "attempt_ended"
+    outcome: Annotated[AttemptSucceeded | GraphProduced | AttemptErred, Field(discriminator="type")]
+    printed: int = 0
+    leaving: bool = False
+
+
+ToWorker = Annotated[
+    Welcome | RunAttempt | TaskGiven | StartAttempt | CallEnded | Shutdown, Field(discriminator="type")
+]
 FromWorker = Annotated[
-    Hello | DeckReport | BoundaryResult | CallRequested | GraphProduced | AttemptSucceeded | AttemptErred,
+    Hello
+    | DeckReport
+    | BoundaryResult
+    | CallRequested
+    | GraphProduced
+    | AttemptSucceeded
+    | AttemptErred
+    | AttemptEnded,
     Field(discriminator="type"),
 ]
 
 TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(ToWorker)
 FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(FromWorker)
-
-
-def end_of_output(execution: str, node: str, attempt: int) -> bytes:
-    """The mark a worker writes to both of its output streams after an attempt; no text a task prints holds it."""
-    return f"\0flytepath-end {execution} {node} {attempt}\0".encode()
 
 
 def frame(message: Record) -> bytes:

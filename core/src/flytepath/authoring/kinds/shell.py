@@ -357,7 +357,7 @@ def _file_text(name: str, given: Path) -> str | None:
 
 def _is_worker() -> bool:
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    return spec is not None and spec.name == "flytepath.worker"
+    return spec is not None and spec.name == "flytepath.worker.__main__"
 
 
 def _shell_command(name: str, shell: Any) -> list[str]:
