@@ -83,3 +83,10 @@ def test_a_killed_worker_costs_no_more_than_the_steps_since_the_last_save(flow: 
     assert trained(flow, kills) == undisturbed
     assert starts(flow) == {1: 0, **{attempt + 1: (step - 1) // 4 * 4 for attempt, (step, _) in kills.items()}}
     assert not list((flow.home / "checkpoints").glob("*")), "what an execution that ended well left is removed"
+
+
+def test_a_worker_that_is_told_to_go_saves_where_it_stands(flow: Any) -> None:
+    undisturbed = trained(flow)
+    starts(flow)
+    assert trained(flow, {1: (7, 15), 2: (18, 15)}) == undisturbed
+    assert starts(flow) == {1: 0, 2: 7, 3: 18}
