@@ -60,6 +60,10 @@ FLOW = """
         return total(xs=map_task(item, concurrency=1)(x=xs))
 
     @workflow
+    def named(name: str) -> str:
+        return tell(text=name, sizes=[], fast=False)
+
+    @workflow
     def sized(text: str = "a", sizes: list[int] = [1, 2], fast: bool = False) -> str:
         return tell(text=text, sizes=sizes, fast=fast)
 
@@ -166,6 +170,9 @@ def test_a_relaunch_changes_the_inputs_that_are_given(flow: Any) -> None:
     done = flow.run("executions", "relaunch", "s1", "--sizes", "3", "--sizes", "4", "--fast", "--name", "s2")
     assert 'o0 = "a [3, 4] True"' in done.stdout
     assert 'o0 = "b [3, 4] False"' in flow.run("executions", "relaunch", "s2", "--text=b", "--no-fast").stdout
+    shown = flow.run("executions", "relaunch", "s1", "--help").stdout
+    assert "--sizes  list[integer]" in shown
+    assert "--detach" in shown
     started = flow.json("executions", "relaunch", "s1", "--detach")
     view = flow.json("executions", "show", started["id"])
     assert (view["relaunches"], view["status"]) == ("s1", "running")
@@ -177,6 +184,13 @@ def test_a_relaunch_changes_the_inputs_that_are_given(flow: Any) -> None:
         (("--text", "a", "--text", "b"), "FP-INPUT"),
     ):
         assert code in flow.error("executions", "relaunch", "s1", *arguments, status=2)
+
+
+def test_an_input_with_the_name_of_an_option_is_the_input_after_the_id(flow: Any) -> None:
+    flow.run("run", "flow.py", "named", "--name", "ada", "--json")
+    first = flow.json("executions", "list")[0]["id"]
+    done = flow.json("executions", "relaunch", "--name", "again", first, "--name", "bob")
+    assert (done["id"], done["inputs"]["name"]["data"]) == ("again", "bob")
 
 
 def test_an_execution_that_nobody_drives_is_paused_and_resumed(flow: Any, driven: Any) -> None:

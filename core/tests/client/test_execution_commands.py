@@ -157,6 +157,25 @@ def test_logs_name_the_node_where_several_are_shown(shell: Shell, record: Callab
     shell("logs", "x1", "n7", status=2)
 
 
+def test_an_erased_value_is_shown_as_erased_everywhere(shell: Shell, record: Callable[..., Recorded]) -> None:
+    from flytepath.client.retention import Keeper
+    from recorded import SCOPE
+
+    run = record(chain("flow.a"), inputs={"x": number(424242)})
+    run.start("n0", x=number(424242))
+    run.succeed("n0", 1)
+    run.finish(o0=number(1))
+    run.leave()
+    other = record(chain("flow.a"), id="x2")
+    with Keeper(run.home) as keeper:
+        keeper.erase(SCOPE, "x1", variable="x")
+    assert "x = erased (integer)" in shell("show", "x1")
+    assert "erased" in shell("show", "x1", "n0")
+    assert "inputs\n  ~ x: erased (sha256:" in shell("diff", "x1", other.id)
+    shell("explain", "x1")
+    assert "424242" not in shell("show", "x1", "--json")
+
+
 def beside(work: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=work)
     thread.start()

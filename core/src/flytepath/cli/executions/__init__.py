@@ -9,10 +9,11 @@ import click
 
 from flytepath.cli.executions.deck import deck
 from flytepath.cli.executions.diff import diff
-from flytepath.cli.executions.driving import follow, recover, relaunch, resume
+from flytepath.cli.executions.driving import follow, recover, resume
 from flytepath.cli.executions.explain import explain
 from flytepath.cli.executions.listing import list_executions
 from flytepath.cli.executions.logs import logs
+from flytepath.cli.executions.relaunch import relaunch
 from flytepath.cli.executions.show import show
 from flytepath.cli.executions.steering import abort, pause, signal, unpause
 from flytepath.cli.executions.watch import watch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from flytepath.client.plain_values import read_value
 from flytepath.errors import FlytePathError, InputError, UnknownInputError
@@ -24,19 +25,32 @@ _PLACES = {
 }
 
 
-def read_changes(spec: WorkflowSpec, arguments: Sequence[str], sink: BlobSink) -> dict[str, Literal]:
-    """The inputs that ``arguments`` name, as literals.
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What was typed after the id of what is run again.
+
+    Attributes:
+        texts: the texts of each input, in order.
+        own: options that are the command's own.
+    """
+
+    texts: dict[str, list[str]]
+    own: list[str]
+
+
+def split(spec: WorkflowSpec, arguments: Sequence[str], own: Mapping[str, bool]) -> Typed:
+    """Tell inputs from the command's own options; a name that both have is the input's.
 
     Args:
         spec: the workflow that is run again.
         arguments: ``--NAME VALUE``, ``--NAME=VALUE``, ``--flag`` and ``--no-flag``; a list may be given item by item.
-        sink: takes files.
+        own: the command's options, and whether they take a value.
 
     Raises:
-        InputError: an unknown input, one without a value, or a value that is none of its type.
+        InputError: an unknown input, or one without a value.
     """
     variables = {variable.name: variable for variable in spec.interface.inputs}
-    texts: dict[str, list[str]] = {}
+    typed = Typed({}, [])
     rest = list(arguments)[::-1]
     while rest:
         option = rest.pop()
@@ -44,11 +58,30 @@ def read_changes(spec: WorkflowSpec, arguments: Sequence[str], sink: BlobSink) -
         key = _key(name, variables)
         negated = _key(name.replace("--no-", "--", 1), variables) if name.startswith("--no-") else None
         if key is not None:
-            texts.setdefault(key, []).append(value if equals else _next(name, variables[key], rest, spec))
+            typed.texts.setdefault(key, []).append(value if equals else _next(name, variables[key], rest, spec))
         elif negated is not None and _is_flag(variables[negated].type) and not equals:
-            texts.setdefault(negated, []).append("false")
+            typed.texts.setdefault(negated, []).append("false")
+        elif name in own:
+            typed.own.append(option)
+            if own[name] and not equals and rest:
+                typed.own.append(rest.pop())
         else:
             raise _unknown(option, name, spec)
+    return typed
+
+
+def read_changes(spec: WorkflowSpec, texts: Mapping[str, Sequence[str]], sink: BlobSink) -> dict[str, Literal]:
+    """The inputs as literals.
+
+    Args:
+        spec: the workflow that is run again.
+        texts: what was typed for each.
+        sink: takes files.
+
+    Raises:
+        InputError: a value is none of its type.
+    """
+    variables = {variable.name: variable for variable in spec.interface.inputs}
     return {name: _read(variables[name], given, sink) for name, given in texts.items()}
 
 

@@ -1,4 +1,4 @@
-"""``flytepath executions resume | recover | relaunch``: what this process drives to its end."""
+"""``flytepath executions resume | recover``: what this process drives to its end."""
 
 from __future__ import annotations
 
@@ -106,31 +106,12 @@ def recover(execution: str, name: str | None, detach: bool, as_json: bool) -> No
     from flytepath.client import LocalClient
 
     with LocalClient(config.home()) as client:
-        scope = _scope_of(client, execution)
+        scope = scope_of(client, execution)
         started = client.recover(scope, execution, name=name)
-        _started(client, scope, started, f"recovers {execution}", detach=detach, as_json=as_json)
+        started_again(client, scope, started, f"recovers {execution}", detach=detach, as_json=as_json)
 
 
-@click.command("relaunch", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-@click.argument("execution", metavar="ID")
-@click.option("--name", default=None, help="The id of the new execution, instead of one that is made up.")
-@click.option("--detach", is_flag=True, help="Only ask for it: print the new id and leave the run to an engine.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.pass_context
-def relaunch(ctx: click.Context, execution: str, name: str | None, detach: bool, as_json: bool) -> None:
-    """Run the same version of a workflow again. Inputs follow as --INPUT VALUE; those not given stay as they were."""
-    from flytepath.cli.executions.changed_inputs import read_changes
-    from flytepath.client import LocalClient, Scope
-
-    with LocalClient(config.home()) as client:
-        scope = _scope_of(client, execution)
-        spec = client.follow(Scope.of_this_user(), execution).state.spec
-        changes = read_changes(spec, ctx.args, client.blobs(scope))
-        started = client.relaunch(scope, execution, changes, name=name)
-        _started(client, scope, started, f"repeats {execution}", detach=detach, as_json=as_json)
-
-
-def _scope_of(client: LocalClient, execution: str) -> Scope:
+def scope_of(client: LocalClient, execution: str) -> Scope:
     """The scope of this person in the project and domain of an execution."""
     from flytepath.client import Scope
     from flytepath.model.identity import Tenant
@@ -139,7 +120,8 @@ def _scope_of(client: LocalClient, execution: str) -> Scope:
     return Scope.of_this_user(Tenant(view.project, view.domain))
 
 
-def _started(client: LocalClient, scope: Scope, execution: str, what: str, *, detach: bool, as_json: bool) -> None:
+def started_again(client: LocalClient, scope: Scope, execution: str, what: str, *, detach: bool, as_json: bool) -> None:
+    """Drive a new execution as ``run`` does, or with ``detach`` only say its id."""
     if detach:
         _said(execution, what, as_json)
         return

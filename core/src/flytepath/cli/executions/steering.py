@@ -67,8 +67,8 @@ _ANSWERS = {"yes": True, "true": True, "approve": True, "no": False, "false": Fa
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def signal(execution: str, name: str, value: str | None, approve: bool | None, as_json: bool) -> None:
     """Answer gate NAME (or the node at path NAME): approve it, or give the VALUE it waits for, as JSON or text."""
-    from flytepath.client.plain_values import read_value
     from flytepath.client import LocalClient, Scope
+    from flytepath.client.plain_values import read_value
     from flytepath.errors import UsageError
     from flytepath.model.identity import Tenant
 
