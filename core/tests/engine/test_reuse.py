@@ -489,14 +489,16 @@ import asyncio, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_reuse import ONE, node, number, reuses
-from flytepath.store.output_cache import OutputCache
+from flytepath.store.events import open_store
+from flytepath.store.shared_outputs import outputs_in
 
 home, name, mode = Path(sys.argv[2]), sys.argv[3], sys.argv[4]
 while not (home / "go").exists():
     time.sleep(0.001)
 
 async def main():
-    ours = reuses(OutputCache(home / "cache.db"), name)
+    store = open_store(home, url=sys.argv[6] or None)
+    ours = reuses(outputs_in(home, store.database, "p", "d"), name)
     (home / f"{name} asks").touch()
     for n in range(int(sys.argv[5])):
         found = await ours.resolve(node(f"n{n}"), {"x": number(n)})
@@ -514,15 +516,20 @@ async def main():
         else:
             assert found.outputs["o0"].data == n + 1
     await ours.close()
+    store.close()
 
 asyncio.run(main())
 """
 
 
-def child(home: Path, name: str, mode: str = "work", count: int = 1) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(home), name, mode, str(count)]
-    )
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest) -> str:
+    return request.getfixturevalue("postgres").database() if request.param == "postgres" else ""
+
+
+def child(home: Path, name: str, mode: str = "work", count: int = 1, url: str = "") -> subprocess.Popen[bytes]:
+    arguments = [str(Path(__file__).parent), str(home), name, mode, str(count), url]
+    return subprocess.Popen([sys.executable, "-c", CHILD, *arguments])
 
 
 def ran(home: Path) -> list[int]:
@@ -536,18 +543,18 @@ def reached(holds: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
-def test_processes_that_start_together_compute_each_result_once(tmp_path: Path) -> None:
-    children = [child(tmp_path, f"x{n}", count=20) for n in range(4)]
+def test_processes_that_start_together_compute_each_result_once(tmp_path: Path, url: str) -> None:
+    children = [child(tmp_path, f"x{n}", count=20, url=url) for n in range(4)]
     (tmp_path / "go").touch()
     assert [each.wait(60) for each in children] == [0] * 4
     assert ran(tmp_path) == list(range(20))
 
 
-def test_a_killed_process_does_not_hold_up_others(tmp_path: Path) -> None:
+def test_a_killed_process_does_not_hold_up_others(tmp_path: Path, url: str) -> None:
     (tmp_path / "go").touch()
-    hanging = child(tmp_path, "a", "hang")
+    hanging = child(tmp_path, "a", "hang", url=url)
     reached((tmp_path / "hangs").exists)
-    others = [child(tmp_path, f"b{n}") for n in range(2)]
+    others = [child(tmp_path, f"b{n}", url=url) for n in range(2)]
     reached(lambda: all((tmp_path / f"b{n} asks").exists() for n in range(2)))
     hanging.kill()
     hanging.wait(10)
