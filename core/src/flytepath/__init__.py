@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from flytepath.authoring.checkpoint import Checkpoint
+    from flytepath.authoring.checkpoint import Checkpoint, CheckpointWarning
     from flytepath.authoring.conditional import conditional
     from flytepath.authoring.context import ExecutionContext, current_context
     from flytepath.authoring.decks.deck import Deck, DeckField, timeit
@@ -153,6 +153,7 @@ _HOME_OF = {
     "Cache": "flytepath.authoring.declared.caching",
     "CachePolicy": "flytepath.authoring.declared.caching",
     "Checkpoint": "flytepath.authoring.checkpoint",
+    "CheckpointWarning": "flytepath.authoring.checkpoint",
     "ConcurrencyLimitBehavior": "flytepath.authoring.declared.options",
     "ConcurrencyPolicy": "flytepath.authoring.declared.options",
     "ContainerTask": "flytepath.authoring.kinds.container",
@@ -335,6 +336,7 @@ __all__ = [
     "Cache",
     "CachePolicy",
     "Checkpoint",
+    "CheckpointWarning",
     "ConcurrencyLimitBehavior",
     "ConcurrencyPolicy",
     "ContainerTask",

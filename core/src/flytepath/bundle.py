@@ -7,6 +7,7 @@ resumed after the working tree has changed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -112,6 +113,8 @@ def unpack(bundle: Bundle, home: Path) -> Path:
     """Write the bundle below ``home`` if it is not there yet; the folder to import from."""
     folder = home / "bundles" / bundle.digest.removeprefix("sha256:")
     if folder.is_dir():
+        with contextlib.suppress(OSError):
+            os.utime(folder)  # young again: nobody takes it away before what needs it is registered
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

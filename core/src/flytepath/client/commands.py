@@ -250,8 +250,14 @@ class Commands(Queries, ABC):
     ) -> str:
         created = created_of(state)
         given = _fitting(state.spec, inputs)
-        digests = {**created.inputs, **{key: literal.digest for key, literal in given.items()}}
         former = next(iter(facts.values()))
+        kept = self._store.literals(former, [d for key, d in created.inputs.items() if key not in given])
+        erased = [key for key, digest in created.inputs.items() if key not in given and kept[digest].is_erased]
+        if erased:
+            raise InputError(
+                f"input {erased[0]!r} was erased", place=erased[0], hint="`executions relaunch` takes it anew"
+            )
+        digests = {**created.inputs, **{key: literal.digest for key, literal in given.items()}}
         again = created.model_copy(
             update={
                 "inputs": digests,

@@ -18,6 +18,7 @@ from flytepath.model.identity import Tenant
 from flytepath.store.blobs import BlobFolder
 from flytepath.store.events import Store
 from flytepath.store.output_cache import CACHE_NAME, OutputCache
+from flytepath.store.shared_outputs import SharedOutputs
 
 
 def local_engine(home: Path, store: Store, slots: int, pool: AttemptPool | None = None) -> Engine:
@@ -29,11 +30,14 @@ def local_engine(home: Path, store: Store, slots: int, pool: AttemptPool | None 
         slots: how many attempts run at once.
         pool: runs attempts in place of worker processes.
     """
-    return Engine(home, store, pool or worker_pool(home, slots), slots=slots, outputs_of=lambda t: outputs_of(home, t))
+    workers = pool or worker_pool(home, slots)
+    return Engine(home, store, workers, slots=slots, outputs_of=lambda tenant: outputs_of(home, store, tenant))
 
 
-def outputs_of(home: Path, tenant: Tenant) -> Outputs:
-    """The outputs that the tasks of a tenant share."""
+def outputs_of(home: Path, store: Store, tenant: Tenant) -> Outputs:
+    """The outputs that the tasks of a tenant share: in the home, or in the server that engines of many homes share."""
+    if store.is_shared:
+        return SharedOutputs(store.database, tenant.project, tenant.domain)
     return OutputCache(home / CACHE_NAME, tenant.project, tenant.domain)
 
 

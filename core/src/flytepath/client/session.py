@@ -25,6 +25,7 @@ from flytepath.bundle import collect
 from flytepath.client.commands import Started
 from flytepath.client.driving import local_engine
 from flytepath.client.local import LocalClient
+from flytepath.client.plans import Plans
 from flytepath.client.protocol import Kind
 from flytepath.client.views import ExecutionSummary, ExecutionView, Scope
 from flytepath.compiler import compile_entity, compile_launch_plan, parse_inputs
@@ -120,6 +121,7 @@ class FlytePath:
         engine: bool = True,
     ) -> None:
         self._client = LocalClient(Path(home) if home is not None else config.home(), slots=slots)
+        self._plans = Plans(self._client.store)
         self._scope = Scope.of_this_user(Tenant(project, domain))
         self._drives = engine
         self._host: _Host | None = None
@@ -175,6 +177,8 @@ class FlytePath:
             kind = "launch_plan"
             plan = compile_launch_plan(loaded, spec.digest(), blobs)
             identity = self._client.register_launch_plan(self._scope, plan, spec, bundle, version)
+            if plan.auto_activate:
+                self._plans.activate_new(self._scope, identity.name, identity.version)
         else:
             identity = self._client.register(self._scope, spec, bundle, version)
         made = self._known[id(entity), version] = _Registered(entity, loaded, identity, kind)
@@ -310,7 +314,8 @@ class FlytePath:
         kinds: tuple[Kind, ...] = ("workflow", "launch_plan")
         for kind in kinds:
             try:
-                found = self._client.fetch(self._scope, kind, name, version or "latest")
+                chosen = version or ("latest" if kind == "workflow" else self._plans.to_run(self._scope, name).version)
+                found = self._client.fetch(self._scope, kind, name, chosen)
             except NotFoundError:
                 continue
             interface = found.spec.interface

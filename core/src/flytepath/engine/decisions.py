@@ -213,8 +213,7 @@ def _fail(state: ExecutionState, command: Fail, now: float) -> list[Payload]:
     budget = policy.retries if by_user else policy.system
     retry_at = None
     if command.error.recoverable and failures <= budget and state.why_stopped(command.node) is None:
-        delay = min(policy.backoff_seconds * policy.backoff_factor ** (failures - 1), policy.backoff_limit_seconds)
-        retry_at = now + delay * (1 + command.jitter)
+        retry_at = now + policy.delay(failures, command.jitter)
     failed = AttemptFailed(
         node=command.node, attempt=command.attempt, error=command.error, retry_at=retry_at, usage=command.usage
     )

@@ -237,14 +237,14 @@ class Engine:
             admit: raises for what must not run.
             tick: begins what schedules say is due, and says when to call it again (seconds since the epoch).
         """
-        looked = due = 0.0
+        looked = due = 0.0  # by the monotonic clock: the machine's own may be set back
         version: int | None = None
         while not self._draining:
             try:
                 seen = await asyncio.to_thread(self._store.version)
-                if tick is not None and (time.time() >= due or seen != version):
-                    due = await tick()
                 now = time.monotonic()
+                if tick is not None and (now >= due or seen != version):
+                    due = now + min(CLAIM_SECONDS, max(0.0, await tick() - time.time()))
                 if seen is None or seen != version or now - looked > CLAIM_SECONDS:
                     version, looked = seen, now
                     await self._claim(admit)

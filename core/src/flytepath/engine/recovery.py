@@ -45,6 +45,16 @@ class Former:
             return ""
         return known.produced
 
+    def all_outputs(self) -> dict[str, str]:
+        """The digests of everything that may be taken over, each under its own name, to be read together."""
+        found: set[str] = set()
+        for node in self.state.nodes.values():
+            found.update(node.outputs.values())
+            items = node.frame.items if node.frame is not None else None
+            for outputs in items.outputs.values() if items is not None else ():
+                found.update(outputs.values())
+        return {digest: digest for digest in found}
+
     def attempts_of(self, path: str) -> int:
         """How many attempts the node at ``path`` had."""
         known = self.state.find(path)

@@ -48,7 +48,7 @@ from flytepath.engine.slots import Slots
 from flytepath.engine.snapshots import SnapshotKeeper
 from flytepath.engine.state import ExecutionState, NodeState
 from flytepath.engine.values import Blobs, Values
-from flytepath.errors import BranchFailedError, FlytePathError, StoreUnavailableError
+from flytepath.errors import BranchFailedError, FlytePathError, StoreFullError, StoreUnavailableError
 from flytepath.model.events import (
     Actor,
     AttemptLost,
@@ -57,6 +57,7 @@ from flytepath.model.events import (
     DeckWritten,
     ErrorRecord,
     Event,
+    LiteralDigests,
     LogWritten,
     Payload,
     Usage,
@@ -171,6 +172,8 @@ class Scheduler:
                 self._code_path = await asyncio.to_thread(self._code_path_of, created.bundle)
             self._do(Own(owner, epoch), Actor(kind="engine", name=owner))
             await self._keep_logs_of_lost()
+            if self._former is not None:
+                await asyncio.to_thread(self._values.named, self._former.all_outputs())
             self.inform(posted)
             while not self._state.status.is_final:
                 started = self._advance()
@@ -324,10 +327,7 @@ class Scheduler:
             self._do(Refuse(path, _record_of(error, f"{node.name} at {path}")))
             return
         digests = {name: self._values.keep(literal) for name, literal in inputs.items()}
-        former = self._former
-        known = former.outputs_of(node, digests) if former is not None else None
-        if former is not None and known is not None:
-            self._do(Reuse(path, known, recovered=former.execution))
+        if self._is_taken_over(node, digests):
             return
         self._do(Open(path, digests) if node.kind == "gate" else Expand(path, digests, items=items))
 
@@ -389,14 +389,23 @@ class Scheduler:
         if parent is not None and parent.kind == "map" and not former.is_same_map(parent.path, parent.inputs):
             return False
         digests = {name: self._values.keep(literal) for name, literal in inputs.items()}
-        outputs = former.outputs_of(node, digests)
-        if outputs is not None:
-            self._do(Reuse(node.path, outputs, recovered=former.execution))
+        if self._is_taken_over(node, digests):
             return True
         graph = former.graph_of(node, digests)
         if graph:
             self._do(Expand(node.path, digests, spec=graph))
         return bool(graph)
+
+    def _is_taken_over(self, node: NodeState, inputs: LiteralDigests) -> bool:
+        """Take over what the node gave in the execution that is recovered, unless somebody has erased it."""
+        former = self._former
+        outputs = former.outputs_of(node, inputs) if former is not None else None
+        if former is None or outputs is None:
+            return False
+        if any(literal.is_erased for literal in self._values.named(outputs).values()):
+            return False
+        self._do(Reuse(node.path, outputs, recovered=former.execution))
+        return True
 
     def _is_looked_up(self, node: NodeState, inputs: dict[str, Literal]) -> bool:
         """Begin to look for earlier outputs, before any slot is asked for; false where the node is to compute them."""
@@ -616,6 +625,12 @@ class Scheduler:
                 self._do(Succeed(node, attempt, outputs, message.usage), worker)
         elif isinstance(message, GraphProduced):
             self._do(Produce(node, attempt, ended.spec, message.usage), worker)
+        elif message.error.code == StoreFullError.code:
+            # Nobody's code is to blame, and the next attempt would fare no better: stop until there is room again.
+            self._fault = StoreFullError(
+                message.error.message, place=message.error.place, actual=message.error.actual, hint=message.error.hint
+            )
+            self._wake.set()
         else:
             self._do(Fail(node, attempt, message.error, message.usage, random.random()), worker)
             if state.status.is_final:

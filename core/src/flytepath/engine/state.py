@@ -268,7 +268,7 @@ class ExecutionState:
     def deadline(self) -> float | None:
         """When the whole has to have ended (seconds since the epoch, UTC)."""
         asked = self.created.timeout_seconds if self.created is not None else 0.0
-        seconds = asked or getattr(self.spec, "timeout_seconds", None)
+        seconds = asked or self.spec.timeout_seconds
         return self.created_at + seconds if seconds else None
 
     @property
@@ -423,8 +423,8 @@ class ExecutionState:
         self.queue(node)[node.path] = None
         if node.ready_at is None:
             node.ready_at = self.changed_at
-        wait = getattr(node.task, "queue_timeout_seconds", None)
-        if wait:
+        wait = node.task.queue_timeout_seconds if node.task is not None else None
+        if wait is not None:
             self.queued[node.path] = self.changed_at + wait
 
 

@@ -27,10 +27,12 @@ class Dialect(Protocol):
     Attributes:
         place: how errors name the database; never with a password.
         counts_changes: whether :meth:`changes` can be asked.
+        is_server: whether it is a server, and not a file of this machine.
     """
 
     place: str
     counts_changes: bool
+    is_server: bool
 
     def inspect(self) -> tuple[str | None, bool]:
         """Look without writing: the schema's revision, and whether there is any table at all.
@@ -82,13 +84,13 @@ class Statement:
         build: gives the statement; its parameters are named.
 
     Example:
-        >>> from sqlalchemy import bindparam, create_engine, literal_column
-        >>> double = Statement(lambda: literal_column("2") * bindparam("n", type_=None))
+        >>> from sqlalchemy import create_engine
+        >>> put = Statement(lambda: text("INSERT INTO numbers VALUES (:n)"))
+        >>> above = Statement(lambda: text("SELECT n FROM numbers WHERE n > :n"))
         >>> with create_engine("sqlite://").connect() as connection:
-        ...     connection.connection.cursor().execute("CREATE TABLE numbers (n INTEGER)") and None
-        ...     put = Statement(lambda: text("INSERT INTO numbers VALUES (:n)"))
+        ...     _ = connection.exec_driver_sql("CREATE TABLE numbers (n INTEGER)")
         ...     put.each(connection, [{"n": 1}, {"n": 2}])
-        ...     Statement(lambda: text("SELECT n FROM numbers WHERE n > :n")).one(connection, {"n": 1})
+        ...     above.one(connection, {"n": 1})
         (2,)
     """
 
