@@ -124,6 +124,18 @@ def test_a_run_is_paused_explained_and_continued_from_elsewhere(flow: Any, drive
     assert "FP-EXECUTION-STATE" in flow.error("executions", "continue", "p1", status=2)
 
 
+def test_logs_are_followed_while_another_process_runs_it(flow: Any, driven: Any, until: Until) -> None:
+    until(lambda: "before" in flow.run("executions", "logs", "p1", "n0").stdout, "the first line is there")
+    following = flow.start("executions", "logs", "p1", "-f")
+    for name in ("healed", "open"):
+        touch(flow, name)
+    out, err = following.communicate(timeout=60)
+    assert following.returncode == 0, err
+    assert out.splitlines() == ["n0 before", "n0 after", "n1 second at 0.5"]
+    driven.communicate(timeout=60)
+    assert flow.run("executions", "logs", "p1", "n0", "--tail", "1").stdout == "after\n"
+
+
 def test_ctrl_c_ends_the_watching_and_not_the_run(flow: Any, driven: Any, until: Until) -> None:
     watching = flow.start("executions", "watch", "p1", "--json")
     assert watching.stdout is not None
