@@ -300,7 +300,7 @@ class StoreFullError(StoreError):
 
 
 class StoreUnavailableError(StoreError):
-    """The database server cannot be reached just now. What was recorded before is intact; the same can be asked again."""
+    """The database server cannot be reached now. What was recorded before is intact; the same can be asked again."""
 
     code = "FP-STORE-UNAVAILABLE"
 

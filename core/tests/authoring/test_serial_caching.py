@@ -162,3 +162,19 @@ def test_coroutines_of_one_loop_take_turns() -> None:
 
     assert asyncio.run(main()) == [5] * 20
     assert computed == [1]
+
+
+def test_calls_of_coroutines_take_turns() -> None:
+    calls: list[int] = []
+
+    @task(cache=True, cache_version="1", cache_serialize=True)
+    async def slowly(x: int) -> int:
+        calls.append(x)
+        await asyncio.sleep(0)
+        return x
+
+    async def main() -> list[int]:
+        return await asyncio.gather(*(slowly(x=1) for _ in range(20)))
+
+    assert asyncio.run(main()) == [1] * 20
+    assert calls == [1]

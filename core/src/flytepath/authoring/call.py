@@ -123,10 +123,11 @@ async def call_async(task: Task, inputs: dict[str, Any]) -> Any:
     slot = slot_of(task, inputs)
     if slot is None:
         return await _run_async(task, inputs)
-    if not slot.is_filled():
-        slot.value = await _run_async(task, inputs)
-        slot.keep(slot.value)
-    return slot.value
+    async with slot.turn_async():
+        if not slot.is_filled():
+            slot.value = await _run_async(task, inputs)
+            slot.keep(slot.value)
+        return slot.value
 
 
 async def _run_async(task: Task, inputs: dict[str, Any]) -> Any:

@@ -242,7 +242,7 @@ def _key_parts_of(task: Task, inputs: Mapping[str, Any], blobs: BlobFolder) -> t
         version=caching.version,
         inputs={name: given.get(name) or literal.hash or literal.digest for name, literal in literals.items()},
         ignored=ignored,
-        salt=getattr(caching, "salt", ""),
+        salt=caching.salt,
     )
     return parts, literals
 

@@ -29,6 +29,7 @@ class Caching:
     version: str
     serialize: bool = False
     ignored: tuple[str, ...] = ()
+    salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +236,8 @@ class _Reader:
             pod_template=self._given.get("pod_template"),
             pod_template_name=self._given.get("pod_template_name"),
         )
-        return Caching(cache.get_version(parameters), cache.serialize, cache.get_ignored_inputs())
+        salt = cache.salt if cache.version is not None else ""  # a policy has put it into the version
+        return Caching(cache.get_version(parameters), cache.serialize, cache.get_ignored_inputs(), salt)
 
     def image(self) -> str | ImageSpec | None:
         value = self._given.get("container_image")

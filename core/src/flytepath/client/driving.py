@@ -17,8 +17,7 @@ from flytepath.engine.worker_pool import WorkerPool
 from flytepath.model.identity import Tenant
 from flytepath.store.blobs import BlobFolder
 from flytepath.store.events import Store
-from flytepath.store.output_cache import CACHE_NAME, OutputCache
-from flytepath.store.shared_outputs import SharedOutputs
+from flytepath.store.shared_outputs import outputs_in
 
 
 def local_engine(home: Path, store: Store, slots: int, pool: AttemptPool | None = None) -> Engine:
@@ -30,15 +29,11 @@ def local_engine(home: Path, store: Store, slots: int, pool: AttemptPool | None 
         slots: how many attempts run at once.
         pool: runs attempts in place of worker processes.
     """
-    workers = pool or worker_pool(home, slots)
-    return Engine(home, store, workers, slots=slots, outputs_of=lambda tenant: outputs_of(home, store, tenant))
 
+    def outputs_of(tenant: Tenant) -> Outputs:
+        return outputs_in(home, store.database, tenant.project, tenant.domain)
 
-def outputs_of(home: Path, store: Store, tenant: Tenant) -> Outputs:
-    """The outputs that the tasks of a tenant share: in the home, or in the server that engines of many homes share."""
-    if store.is_shared:
-        return SharedOutputs(store.database, tenant.project, tenant.domain)
-    return OutputCache(home / CACHE_NAME, tenant.project, tenant.domain)
+    return Engine(home, store, pool or worker_pool(home, slots), slots=slots, outputs_of=outputs_of)
 
 
 def drive(home: Path, store: Store, execution: str, listener: Listener, slots: int) -> ExecutionState:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 
 from flytepath.bundle import Bundle, unpack
+from flytepath.client.cache_explaining import CacheExplanation, Caches
 from flytepath.client.commands import Commands
 from flytepath.client.protocol import Kind, Spec
 from flytepath.client.views import Registered, Scope
@@ -143,6 +144,14 @@ class LocalClient(Commands):
         if isinstance(found.spec, LaunchPlanSpec):
             return self._histories.spec(found.spec.spec), found.bundle
         return found.spec, found.bundle
+
+    def cache_explanation(self, scope: Scope, execution: str, node: str) -> CacheExplanation:
+        """Whether the outputs of a node were found or computed, and how its cache key differs from the nearest entry.
+
+        Raises:
+            NotFoundError: there is no such execution or node.
+        """
+        return Caches(self).explanation(scope, execution, node)
 
 
 _SPECS: dict[str, type[Spec]] = {"task": TaskSpec, "workflow": WorkflowSpec, "launch_plan": LaunchPlanSpec}

@@ -114,7 +114,11 @@ def _cache(caching: Caching | None) -> CacheSpec:
     if caching is None:
         return CacheSpec()
     return CacheSpec(
-        enabled=True, version=caching.version, serialize=caching.serialize, ignored_inputs=tuple(caching.ignored)
+        enabled=True,
+        version=caching.version,
+        serialize=caching.serialize,
+        ignored_inputs=tuple(caching.ignored),
+        salt=caching.salt,
     )
 
 

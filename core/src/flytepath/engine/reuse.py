@@ -345,7 +345,7 @@ def parts_of(task: TaskSpec, inputs: Mapping[str, Literal] | Mapping[str, str]) 
         version=task.cache.version,
         inputs=stands,
         ignored=task.cache.ignored_inputs,
-        salt=getattr(task.cache, "salt", ""),
+        salt=task.cache.salt,
     )
 
 

@@ -80,6 +80,7 @@ class CacheSpec(Record):
     serialize: bool = False
     ignored_inputs: tuple[str, ...] = ()
     overwrite: bool = False
+    salt: str = ""
 
 
 class TaskSpec(Record):

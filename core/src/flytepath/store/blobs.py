@@ -60,6 +60,9 @@ class BlobPlace(Protocol):
     def fetch(self, name: str) -> Path:
         """A file on this machine with the blob; ``FileNotFoundError`` where there is none."""
 
+    def size(self, name: str) -> int | None:
+        """How many bytes the blob of this name has, without reading them; ``None`` where there is none."""
+
     def forget(self, name: str) -> None:
         """Drop a copy that was fetched and found damaged, so that the next fetch gets a new one."""
 
@@ -276,6 +279,16 @@ class BlobFolder:
         """The blob as a seekable stream, checked first; raises what :meth:`get` raises."""
         return self.local_path(ref).open("rb")
 
+    def exists(self, ref: BlobRef) -> bool:
+        """Whether the blob is there. On this machine its bytes are checked too, elsewhere only their number."""
+        if not isinstance(self._place, _LocalPlace):
+            return self._place.size(_name(ref)) == ref.size
+        try:
+            self.local_path(ref)
+        except (NotFoundError, BlobCorruptError):
+            return False
+        return True
+
     def local_path(self, ref: BlobRef) -> Path:
         """A read-only file with the blob's content, downloaded at most once; raises what :meth:`get` does."""
         path, name = self._fetch(ref), _name(ref)
@@ -366,6 +379,12 @@ class _LocalPlace:
         if not path.is_file():
             raise FileNotFoundError(path)
         return path
+
+    def size(self, name: str) -> int | None:
+        try:
+            return self._path(name).stat().st_size
+        except FileNotFoundError:
+            return None
 
     def forget(self, name: str) -> None:
         """Nothing: here the blob itself is read, not a copy."""

@@ -27,12 +27,10 @@ class Dialect(Protocol):
     Attributes:
         place: how errors name the database; never with a password.
         counts_changes: whether :meth:`changes` can be asked.
-        is_server: whether it is a server, and not a file of this machine.
     """
 
     place: str
     counts_changes: bool
-    is_server: bool
 
     def inspect(self) -> tuple[str | None, bool]:
         """Look without writing: the schema's revision, and whether there is any table at all.

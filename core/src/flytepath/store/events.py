@@ -132,11 +132,6 @@ class Store:
         self.database.close()
 
     @property
-    def is_shared(self) -> bool:
-        """Whether the database is a server's, which engines of many machines may share."""
-        return self.database.dialect.is_server
-
-    @property
     def place(self) -> str:
         """Where the database lies, without any password."""
         return self.database.dialect.place

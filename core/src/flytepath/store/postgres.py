@@ -74,7 +74,6 @@ class Postgres:
     """
 
     counts_changes = False
-    is_server = True
 
     def __init__(self, url: str) -> None:
         self.url, self._secrets = _parse(url)

@@ -7,7 +7,7 @@ import tempfile
 import uuid
 import weakref
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from flytepath.errors import StoreError
 
@@ -52,10 +52,10 @@ class RemotePlace:
         return self._cache / f"draft-{uuid.uuid4().hex}"
 
     def holds(self, name: str, content: bytes) -> bool:
-        return bool(self._size(name) == len(content))
+        return self.size(name) == len(content)
 
     def adopt(self, draft: Path, name: str) -> None:
-        if self._size(name) != draft.stat().st_size:
+        if self.size(name) != draft.stat().st_size:
             target = self._path(name)
             arriving = f"{target}.{uuid.uuid4().hex}"
             self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
@@ -83,11 +83,13 @@ class RemotePlace:
     def forget(self, name: str) -> None:
         (self._cache / name).unlink(missing_ok=True)
 
-    def _size(self, name: str) -> Any:
+    def size(self, name: str) -> int | None:
+        self._files.invalidate_cache()  # what was listed before may have been deleted since
         try:
-            return self._files.size(self._path(name))
+            found = self._files.size(self._path(name))
         except FileNotFoundError:
             return None
+        return None if found is None else int(found)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{_ALGORITHM}/{name[:2]}/{name}"

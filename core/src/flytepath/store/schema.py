@@ -2,9 +2,9 @@
 
 ``events``, ``literals``, ``leases``, ``commands``, ``specs``, ``entities``, ``activations`` and ``schedules`` are the
 truth; ``executions`` is a projection of ``events`` that can be dropped and rebuilt, and ``snapshots``, ``outputs`` and
-``reservations`` may be lost at any time: what they save is then done again. JSON is kept as text in our own ASCII form, so that digests
-and numbers survive any driver. The migrations under ``migrations/versions`` lead to exactly these tables; a test
-compares the two.
+``reservations`` may be lost at any time: what they save is then done again. JSON is kept as text in our own ASCII form,
+so that digests and numbers survive any driver. The migrations under ``migrations/versions`` lead to exactly these
+tables; a test compares the two.
 """
 
 from __future__ import annotations

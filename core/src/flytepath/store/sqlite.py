@@ -40,7 +40,6 @@ class SQLite:
     """A database in one file (see :class:`flytepath.store.dialect.Dialect`)."""
 
     counts_changes = True
-    is_server = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
