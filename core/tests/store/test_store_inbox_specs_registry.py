@@ -10,7 +10,7 @@ from flytepath.model.identity import Identity
 from flytepath.model.literal import canonical_json, sha256
 from flytepath.store.events import Store, open_store
 from flytepath.store.registry import VersionConflictError
-from store_logs import created
+from store_logs import created, wait_until
 
 TRAIN = Identity("shop", "development", "flow.train", "v1")
 
@@ -108,8 +108,12 @@ def test_commands_come_into_sight_in_the_order_of_their_numbers(tmp_path: Path, 
         seen: list[int] = []
         with ThreadPoolExecutor(2) as threads:
             posts = [threads.submit(store.post, "x", {"n": n}) for n in range(30) for store in (one, other)]
-            while len(seen) < 60:
-                seen += [item.id for item in reader.inbox_of("engine", after=seen[-1] if seen else 0)]
+
+            def all_seen() -> bool:
+                seen.extend(item.id for item in reader.inbox_of("engine", after=seen[-1] if seen else 0))
+                return len(seen) == 60
+
+            wait_until(all_seen)
             assert sorted(post.result() for post in posts) == seen
 
 

@@ -341,6 +341,27 @@ def test_a_takeover_cannot_slip_between_the_check_and_the_insert(
         new.append("x", 2, epoch + 1, [noted("x", 3)])
 
 
+def test_what_is_appended_during_a_rebuild_is_in_the_list_afterwards(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flytepath.store import executions
+
+    with open_store(tmp_path, url=postgres_url) as store, open_store(tmp_path, url=postgres_url) as other:
+        store.create("x", [created("x")])
+        fold, appends = executions.fold, []
+
+        def slow(*arguments: object) -> object:
+            if not appends:
+                appends.append(other.append_later("x", 1, 0, [noted("x", 2)]))
+                wait_until(lambda: appends[0].done() or blocked(store) == 1)
+            return fold(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(executions, "fold", slow)
+        assert store.rebuild_projections() == 1
+        appends[0].result(timeout=30)
+        assert [row.last_seq for row in store.executions()] == [2]
+
+
 def blocked(store: Store) -> int:
     query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     return int(store.database.read(lambda connection: connection.exec_driver_sql(query).scalar()))
