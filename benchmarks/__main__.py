@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import authoring, frames, startup, values
+from benchmarks import authoring, frames, startup, values, workers
 from benchmarks.measure import CaseFailedError, Result, measure
 
 
@@ -63,9 +63,10 @@ def main() -> int:
         of_authoring, notes_on_authoring = authoring.measured(options.repetitions, announce)
         of_values, more_notes = values.measured(options.repetitions, announce)
         of_frames, notes_on_frames = frames.measured(options.repetitions, announce)
+        of_workers, notes_on_workers = workers.measured(options.repetitions, announce)
         announce("")
-        results += of_authoring + of_values + of_frames
-        notes += notes_on_authoring + more_notes + notes_on_frames
+        results += of_authoring + of_values + of_frames + of_workers
+        notes += notes_on_authoring + more_notes + notes_on_frames + notes_on_workers
     if options.json:
         machine = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
         print(json.dumps({**machine, "results": [result.to_json() for result in results], "notes": notes}, indent=2))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flytepath.engine.output import LogTail
 from flytepath.engine.ports import AttemptResult
 from flytepath.engine.processors import Processors, cores_of
 from flytepath.engine.worker_pool import WorkerPool
@@ -213,6 +214,57 @@ def test_the_size_of_a_log_is_told_and_an_empty_one_is_gone(bench: Bench) -> Non
     requests = [bench.request("say"), bench.request("fine", gives=INTEGER)]
     assert [result.printed for result in bench.run(*requests)] == [10, 0]
     assert [Path(request.log_path).exists() for request in requests] == [True, False]
+
+
+def test_what_is_printed_can_be_read_while_the_attempt_runs(bench: Bench) -> None:
+    bench.write("""
+        @task
+        def say() -> None:
+            print("half a line and", end=" ", flush=True)
+            while not os.path.exists(os.environ["GO"]):
+                time.sleep(0.01)
+            print("the rest")
+        """)
+    go = bench.folder / "go"
+    request = bench.request("say", variables={"GO": str(go)})
+
+    async def work(pool: WorkerPool) -> tuple[str, AttemptResult]:
+        running = asyncio.create_task(pool.run(request, lambda _: None))
+        tail, seen = LogTail(Path(request.log_path)), []
+        await until(lambda: bool(seen.append(tail.read()) or "".join(seen)))
+        go.touch()
+        result = await running
+        rest = tail.read()
+        tail.close()
+        return "".join(seen) + "|" + rest, result
+
+    text, result = bench.use(work)
+    assert text == "half a line and |the rest\n"
+    assert result.printed == len(text) - 1
+
+
+def test_an_attempt_of_some_length_that_prints_nothing_leaves_no_log(bench: Bench) -> None:
+    bench.write(FINE + "@task\ndef wait() -> None:\n    time.sleep(0.3)\n")
+    requests = [bench.request("wait"), bench.request("fine", gives=INTEGER)]
+    assert [result.printed for result in bench.run(*requests)] == [0, 0]
+    assert not any(Path(request.log_path).exists() for request in requests)
+
+
+def test_what_is_printed_between_attempts_is_nobodys_and_nothing_of_it_is_left(bench: Bench) -> None:
+    bench.write(
+        FINE
+        + "def late() -> None:\n    time.sleep(0.1); print('late', flush=True)\n"
+        + "@task\ndef leave() -> None:\n    threading.Thread(target=late, daemon=True).start()\n"
+    )
+
+    async def work(pool: WorkerPool) -> AttemptResult:
+        await pool.run(bench.request("leave"), lambda _: None)
+        own = bench.folder / "home" / "logs" / "workers"
+        await until(lambda: any(file.read_text() == "late\n" for file in own.iterdir()))
+        return await pool.run(bench.request("fine", gives=INTEGER), lambda _: None)
+
+    assert bench.use(work).printed == 0
+    assert not list((bench.folder / "home" / "logs" / "workers").iterdir())
 
 
 def test_bytes_that_are_no_text_and_surrogates_can_be_printed(bench: Bench) -> None:

@@ -94,17 +94,12 @@ def oom_kills() -> int:
 def last_lines(path: str | Path, limit: int = _QUOTED) -> str:
     """The end of a log: at most ``limit`` bytes, from the beginning of a line; empty where there is no log."""
     with suppress(OSError), Path(path).open("rb") as file:
-        return tail_of(file.fileno(), limit)
+        size = os.fstat(file.fileno()).st_size
+        data = os.pread(file.fileno(), limit, max(0, size - limit))
+        if size > limit and b"\n" in data[:-1]:
+            data = data[data.index(b"\n") + 1 :]
+        return data.decode("utf-8", "replace")
     return ""
-
-
-def tail_of(descriptor: int, limit: int = _QUOTED) -> str:
-    """The end of an open file, as :func:`last_lines` gives it."""
-    size = os.fstat(descriptor).st_size
-    data = os.pread(descriptor, limit, max(0, size - limit))
-    if size > limit and b"\n" in data[:-1]:
-        data = data[data.index(b"\n") + 1 :]
-    return data.decode("utf-8", "replace")
 
 
 def size_of(path: str | Path) -> int:

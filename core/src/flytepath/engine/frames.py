@@ -17,10 +17,10 @@ class FrameReader(asyncio.Protocol):
 
     Args:
         on_message: takes each message.
-        on_lost: told when no more can come; with what was wrong, if anything was.
+        on_lost: told when no more can come; with what was wrong with the messages, or with the connection.
     """
 
-    def __init__(self, on_message: Callable[[Any], None], on_lost: Callable[[WorkerError | None], None]) -> None:
+    def __init__(self, on_message: Callable[[Any], None], on_lost: Callable[[Exception | None], None]) -> None:
         self._on_message = on_message
         self._on_lost = on_lost
         self._pending = bytearray()
@@ -58,9 +58,9 @@ class FrameReader(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Nothing comes any more."""
-        self._lose(None)
+        self._lose(error)
 
-    def _lose(self, error: WorkerError | None) -> None:
+    def _lose(self, error: Exception | None) -> None:
         if self._is_lost:
             return
         self._is_lost = True

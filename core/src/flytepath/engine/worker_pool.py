@@ -125,6 +125,11 @@ class WorkerPool:
 
     # --- warm workers ---
 
+    @property
+    def idle(self) -> tuple[WorkerProcess, ...]:
+        """The workers that wait for an attempt, the one used last at the end."""
+        return tuple(self._idle)
+
     def _taken(self, setting: WorkerSetting) -> WorkerProcess | None:
         for worker in reversed(self._idle):
             if worker.setting == setting and worker.is_usable:

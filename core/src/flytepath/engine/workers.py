@@ -1,14 +1,15 @@
 """One worker process: started, spoken to, given one attempt at a time, and ended as a group.
 
 A worker is ``<python> -m flytepath.worker``, a session and process group of its own. Messages go over a socket pair;
-standard output and error are files. Before the first attempt and between attempts that is a file without a name, which
-goes with the worker however that ends, so that a failed start can be quoted.
+standard output and error are one file of its own, which becomes the log of an attempt that printed something. So one
+that prints nothing, as most do, leaves the disk alone. A file has two names while an attempt of some length runs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, Final
 
 from flytepath.engine.deaths import (
     closed_record,
@@ -26,7 +27,6 @@ from flytepath.engine.deaths import (
     memory_record,
     oom_kills,
     size_of,
-    tail_of,
     timeout_record,
 )
 from flytepath.engine.frames import FrameReader
@@ -56,6 +56,8 @@ TERMINATION_VARIABLE: Final = "FLYTEPATH_TERMINATION_SECONDS"
 _GRACE_SECONDS: Final = 1.0
 #: How long after the end of the process its last message may take to be read.
 _LAST_WORDS_SECONDS: Final = 0.05
+#: An attempt that runs for longer than so has its log where it was asked for, though nothing may be in it yet.
+_SHOWN_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,10 @@ class _Process(asyncio.SubprocessProtocol):
 class WorkerProcess:
     """A process and the connection to it. Made by :meth:`start`."""
 
-    def __init__(self, setting: WorkerSetting, output: BinaryIO, terminate_seconds: float) -> None:
+    def __init__(self, setting: WorkerSetting, output: Path, terminate_seconds: float) -> None:
         self.setting = setting
         self._output = output
+        self._log = ""
         self._terminate_seconds = terminate_seconds
         self._loop = asyncio.get_running_loop()
         self._oom_kills = oom_kills()
@@ -94,7 +97,8 @@ class WorkerProcess:
         self._task_name = ""
         self._first_words = ""
         self._why: ErrorRecord | None = None
-        self._broken: WorkerError | None = None
+        self._broken: Exception | None = None
+        self._was_told = False
         self._timers: list[asyncio.TimerHandle] = []
         self.gone = asyncio.Event()
         self.is_leaving = False
@@ -112,7 +116,7 @@ class WorkerProcess:
         Raises:
             WorkerError: it did not come up; with what it printed.
         """
-        worker = cls(setting, _nameless(home / "logs" / "workers"), terminate_seconds)
+        worker = cls(setting, _made(home / "logs" / "workers"), terminate_seconds)
         try:
             await worker._launch()
             await worker._shake_hands(blob_root, str(home))
@@ -126,6 +130,7 @@ class WorkerProcess:
 
     async def _launch(self) -> None:
         ours, theirs = socket.socketpair()
+        output = self._output.open("ab", buffering=0)
         command = [self.setting.python, "-P", "-m", "flytepath.worker", "--messages", str(theirs.fileno())]
         environment = {**os.environ, TERMINATION_VARIABLE: f"{self._terminate_seconds:g}"}
         try:
@@ -138,8 +143,8 @@ class WorkerProcess:
                 lambda: _Process(self._exited),
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=self._output,
-                stderr=self._output,
+                stdout=output,
+                stderr=output,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
                 env=environment,
@@ -150,6 +155,7 @@ class WorkerProcess:
             raise WorkerError("a worker cannot be started", place=self.setting.python, actual=str(error)) from error
         finally:
             theirs.close()
+            output.close()
             if self._connection is None:
                 ours.close()
 
@@ -178,6 +184,7 @@ class WorkerProcess:
                 code_path=setting.code_path,
                 blob_root=blob_root,
                 home=home,
+                output=str(self._output),
             )
         )
 
@@ -205,20 +212,24 @@ class WorkerProcess:
         except ValueError as error:  # over the limit of a frame
             record = ErrorRecord(kind="user", code="FP-WORKER", message=str(error), place=task.name, recoverable=False)
             return AttemptResult(AttemptErred(error=record))
-        self._task_name, self._on_report = task.name, on_report
+        self._task_name, self._on_report, self._log = task.name, on_report, request.log_path
+        self._was_told = False
         self._ended = self._loop.create_future()
-        timer = self._timer(request)
+        timers = self._timers_of(request)
         try:
             self._write(frames)
             ended = await self._ended
         finally:
             self._ended = self._on_report = None
-            if timer is not None:
+            for timer in timers:
                 timer.cancel()
         if ended is not None:
+            self._log = ""
+            if not ended.printed and timers and timers[0].when() <= self._loop.time():
+                size_of(request.log_path)  # it was shown, and there is nothing in it
             return AttemptResult(ended.outcome, ended.printed)
-        # The log is opened before anything else, and by the worker.
-        self.never_began = self._why is None and bool(request.log_path) and not os.path.exists(request.log_path)  # noqa: PTH110
+        # Who closes a connection with something unread in it resets it.
+        self.never_began = self._why is None and isinstance(self._broken, ConnectionError) and not self._was_told
         return AttemptResult(AttemptErred(error=self._failure(request)), size_of(request.log_path))
 
     def _frames(self, request: RunAttempt, processors: tuple[int, ...]) -> bytes:
@@ -231,11 +242,29 @@ class WorkerProcess:
         self._given[task.name] = task
         return given + start
 
-    def _timer(self, request: RunAttempt) -> asyncio.TimerHandle | None:
+    def _timers_of(self, request: RunAttempt) -> list[asyncio.TimerHandle]:
+        """What happens while the attempt runs: its log is shown, then its time is over."""
+        timers = []
+        if request.log_path:
+            timers.append(self._loop.call_later(_SHOWN_SECONDS, self._show))
         seconds = request.task.timeout_seconds
-        if seconds is None:
-            return None
-        return self._loop.call_later(seconds, lambda: self.end(timeout_record(request.task.name, seconds)))
+        if seconds is not None:
+            why = timeout_record(request.task.name, seconds)
+            timers.append(self._loop.call_later(seconds, lambda: self.end(why)))
+        return timers
+
+    def _show(self) -> None:
+        """Let what is printed be read where the log was asked for, while it is printed."""
+        with suppress(FileExistsError, FileNotFoundError):  # the attempt has ended just now, or the worker
+            Path(self._log).parent.mkdir(parents=True, exist_ok=True)
+            os.link(self._output, self._log)
+
+    def _keep_log(self) -> None:
+        """The log of an attempt that could not keep it itself, because the process has ended."""
+        if self._log and size_of(self._output) and not os.path.exists(self._log):  # noqa: PTH110
+            Path(self._log).parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(self._output, self._log)
+        self._log = ""
 
     def over_memory(self, limit: int, used: int) -> None:
         """The attempt that runs uses more than it may: end it before the machine suffers."""
@@ -246,13 +275,14 @@ class WorkerProcess:
         printed = last_lines(request.log_path) if request.log_path else ""
         if self._why is not None:
             return self._why.model_copy(update={"traceback": printed}) if printed else self._why
-        if self._broken is not None:
+        if isinstance(self._broken, WorkerError):
             return ErrorRecord.of(self._broken, kind="system", place=request.task.name, traceback=printed)
         status = None if self._process is None else self._process.get_returncode()
         return death_record(request.task.name, status or 0, oom_kills=oom_kills() - self._oom_kills, printed=printed)
 
     def tell(self, message: CallEnded) -> None:
         """Pass a message on to the attempt that runs; a worker that is gone is noticed by :meth:`run`."""
+        self._was_told = True
         self._send(message)
 
     # --- messages ---
@@ -281,10 +311,11 @@ class WorkerProcess:
 
     # --- its end ---
 
-    def _lost(self, error: WorkerError | None) -> None:
+    def _lost(self, error: Exception | None) -> None:
         """No message can come any more: the process ends, or the task has closed what is not its own."""
         self._broken = error
-        if error is not None:
+        self.is_leaving = True
+        if isinstance(error, WorkerError):
             self.end(at_once=True)
         elif not self.gone.is_set():
             self._later(_GRACE_SECONDS, lambda: self.end(closed_record(self._task_name), at_once=True))
@@ -294,7 +325,7 @@ class WorkerProcess:
         self._cancel_timers()
         self.is_leaving = True
         if not self._hello.done():
-            self._first_words = tail_of(self._output.fileno()).strip()
+            self._first_words = last_lines(self._output).strip()
             status = None if self._process is None else self._process.get_returncode()
             self._hello.set_exception(WorkerError(f"the worker ended with exit status {status}"))
             self._hello.exception()  # nobody may be waiting
@@ -302,7 +333,10 @@ class WorkerProcess:
 
     def _gone(self) -> None:
         self.gone.set()
-        self._settle(None)
+        try:
+            self._keep_log()
+        finally:
+            self._settle(None)
         self._close()
 
     def _close(self) -> None:
@@ -312,7 +346,7 @@ class WorkerProcess:
         if self._process is not None:
             self._process.close()
         if self.gone.is_set() or self._process is None:
-            self._output.close()
+            self._output.unlink(missing_ok=True)
 
     def end(self, why: ErrorRecord | None = None, *, at_once: bool = False) -> None:
         """Make the process and its group end: asked first, unless ``at_once``, then made to.
@@ -356,16 +390,18 @@ class WorkerProcess:
             self._timers.pop().cancel()
 
 
-def _nameless(folder: Path) -> BinaryIO:
-    """A file in ``folder`` that goes when it is closed, or when this process ends.
+def _made(folder: Path) -> Path:
+    """A new file in ``folder``.
 
     Raises:
         WorkerError: the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return cast("BinaryIO", tempfile.TemporaryFile(dir=folder, buffering=0))
+        descriptor, path = tempfile.mkstemp(".log", f"{os.getpid()}-", folder)
     except OSError as error:
         raise WorkerError(
             "the folder of the workers' output cannot be written", place=str(folder), actual=str(error)
         ) from error
+    os.close(descriptor)
+    return Path(path)

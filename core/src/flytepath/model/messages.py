@@ -35,7 +35,8 @@ class Hello(Record):
 class Welcome(Record):
     """Engine to worker: the setting all its attempts share.
 
-    ``home`` is where registered entities are found, for references in graphs that come up in a run.
+    ``home`` is where registered entities are found, for references in graphs that come up in a run; ``output`` the file
+    that the worker's standard output and error were opened on.
     """
 
     type: Literal["welcome"] = "welcome"
@@ -45,6 +46,7 @@ class Welcome(Record):
     code_path: str
     blob_root: str
     home: str = ""
+    output: str = ""
 
 
 class AttemptFacts(Record):

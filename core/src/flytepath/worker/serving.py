@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 import flytepath
@@ -67,6 +68,8 @@ class Worker:
         waiting = select.poll()
         waiting.register(self._connection.fileno(), 0)  # only that the other end is closed
         waiting.poll()
+        with suppress(OSError):  # nobody else will remove it; a log that was shown has a name of its own
+            os.unlink(self._streams.file)  # noqa: PTH108
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
     def _receive(self) -> Record | None:
@@ -111,6 +114,7 @@ class Worker:
             raise WorkerError(
                 "the engine speaks another protocol", expected=str(PROTOCOL_VERSION), actual=repr(welcome)
             )
+        self._streams.file = welcome.output
         sys.path.insert(0, welcome.code_path)
         self._surroundings.note()
         blobs = BlobFolder(welcome.blob_root, welcome.project, welcome.domain)
@@ -136,24 +140,19 @@ class Worker:
                 target=self._listen, args=(runner, self._inbox), name="flytepath-answers", daemon=True
             )
             listening.start()
-        outcome: Outcome
         self._running = start
+        self._streams.begin()
+        preemption.attempt_begins(self._deadline)
         try:
-            self._streams.begin(start.log_path)
-        except OSError as error:
-            outcome = _cannot_print(start, error)
-        else:
-            preemption.attempt_begins(self._deadline)
-            try:
-                outcome = runner.run(task, start, start.processors)
-            finally:
-                preemption.attempt_ended()  # if it was preempted, this ends the process
+            outcome = runner.run(task, start, start.processors)
+        finally:
+            preemption.attempt_ended()  # if it was preempted, this ends the process
         if os.getpid() != self._pid:
             os._exit(0)  # the child of a task that forked and came back
         self._running = None
         self._leave_nothing(start)
         leaving = self._surroundings.restore()
-        printed = self._streams.end()
+        printed = self._streams.end(start.log_path)
         self._end(start, outcome, printed, leaving or preemption.is_told_to_go())
 
     def _end(self, start: StartAttempt, outcome: Outcome, printed: int, leaving: bool) -> None:
@@ -180,12 +179,8 @@ class Worker:
         """The attempt that runs was ended by SIGTERM, and the process ends after this."""
         start = self._running
         if start is not None:
-            self._end(start, AttemptErred(error=report.record(start.task)), self._streams.printed(), leaving=True)
-
-
-def _cannot_print(start: StartAttempt, error: OSError) -> AttemptErred:
-    found = WorkerError("the log of the attempt cannot be opened", place=start.log_path, actual=str(error))
-    return AttemptErred(error=ErrorRecord.of(found, kind="system"))
+            printed = self._streams.end(start.log_path)
+            self._end(start, AttemptErred(error=report.record(start.task)), printed, leaving=True)
 
 
 def main() -> None:

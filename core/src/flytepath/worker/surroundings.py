@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -10,6 +11,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TextIO
+
+log = logging.getLogger("flytepath")
 
 #: Those whose handlers a task may change; the others are not a program's to handle.
 _SIGNALS: Final = tuple(
@@ -120,53 +123,50 @@ def _has_children() -> bool:
 
 
 class Streams:
-    """Standard output and error of a worker: an attempt's log while it runs, else the worker's own file."""
+    """Standard output and error of a worker, one file of its own that becomes the log of an attempt that prints.
+
+    The engine opens it, under the name that :attr:`file` is set to once that is known.
+    """
 
     def __init__(self) -> None:
+        self.file = ""
         self._own = os.dup(2)
-        self._path = ""
         sys.stdout, sys.stderr = self._out, self._err = _stream(1), _stream(2)
 
-    def begin(self, path: str) -> None:
-        """Let everything that is printed go to a file, also what a library or another process writes.
+    def begin(self) -> None:
+        """What comes from now on is the attempt's; what was printed before belongs to none."""
+        if self.file and os.fstat(self._own).st_size:
+            os.ftruncate(self._own, 0)
 
-        Raises:
-            OSError: the file cannot be opened.
+    def end(self, path: str) -> int:
+        """Keep what was printed at ``path``; the bytes of it, and no file if there are none.
+
+        What a library or another process wrote is in it, and all in the order in which it was written.
         """
-        if not path:
-            return
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        try:
-            log = os.open(path, flags, 0o644)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - one path, and rarely
-            log = os.open(path, flags, 0o644)
-        self._send_to(log)
-        os.close(log)
-        self._path = path
-
-    def printed(self) -> int:
-        """The bytes in the log so far."""
-        if not self._path:
-            return 0
         self.flush()
-        try:
-            return os.stat(self._path).st_size  # noqa: PTH116 - once per attempt
-        except FileNotFoundError:  # the task has removed it
-            return 0
-
-    def end(self) -> int:
-        """Let it go to the worker's own file again; the bytes in the log, which is removed if it has none."""
-        self.flush()
-        if not self._path:
-            return 0
-        size = self.printed()
+        size = os.fstat(self._own).st_size
+        if size and path and self.file:
+            try:
+                self._keep(path)
+            except OSError as error:  # the disk is full: the outcome counts for more than what was printed
+                log.warning("the log %s cannot be kept: %s", path, error)
+                size = 0
         self._send_to(self._own)
-        if not size:
-            with suppress(FileNotFoundError):
-                os.unlink(self._path)  # noqa: PTH108 - once per attempt
-        self._path = ""
-        return size
+        return size if path else 0
+
+    def _keep(self, path: str) -> None:
+        try:
+            os.rename(self.file, path)  # noqa: PTH104
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - rarely
+            os.rename(self.file, path)  # noqa: PTH104
+        # Where the engine has shown the log already, both are names of one file, and the renaming does nothing.
+        with suppress(FileNotFoundError):
+            os.unlink(self.file)  # noqa: PTH108
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        descriptor = os.open(self.file, flags, 0o600)
+        os.dup2(descriptor, self._own, inheritable=False)
+        os.close(descriptor)
 
     def flush(self) -> None:
         """Write what Python holds back, and take the task's own streams out of the place of ours."""
