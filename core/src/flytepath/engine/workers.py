@@ -255,7 +255,7 @@ class WorkerProcess:
 
     def _show(self) -> None:
         """Let what is printed be read where the log was asked for, while it is printed."""
-        # The attempt or the worker may have ended just now, or the disk take no second name: it is read at the end then.
+        # The attempt may have ended just now, or the disk takes no second name: then it is read at the end.
         with suppress(OSError):
             Path(self._log).parent.mkdir(parents=True, exist_ok=True)
             os.link(self._output, self._log)
