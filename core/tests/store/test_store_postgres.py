@@ -576,3 +576,20 @@ def test_a_server_of_a_test_leaves_nothing_behind(fragile: PostgresServer) -> No
     assert folder.exists()
     fragile.__exit__(None, None, None)
     assert not folder.exists()
+
+
+SERVES = """
+import os, signal
+from flytepath.testing.postgres import PostgresServer
+with PostgresServer() as server:
+    print(server._folder, (server._data / "postmaster.pid").read_text().split()[0], flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_server_ends_with_the_test_that_was_killed(postgres: PostgresServer) -> None:
+    process = start(SERVES)
+    out, _ = process.communicate(timeout=60)
+    folder, number = out.split()
+    wait_until(lambda: not Path(folder).exists())
+    assert not Path(f"/proc/{number}/cmdline").exists() or not Path(f"/proc/{number}/cmdline").read_bytes()

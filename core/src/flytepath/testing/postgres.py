@@ -7,6 +7,7 @@ durable as in production, so that a test may kill it.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -65,6 +66,7 @@ class PostgresServer:
     def __enter__(self) -> Self:
         # A short path: that of a Unix socket has at most 107 bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="fp-pg-", dir="/tmp"))
+        self._watchman = self._watched()
         try:
             if _is_root():
                 shutil.chown(self._folder, "postgres")
@@ -128,9 +130,7 @@ class PostgresServer:
         self._call("pg_ctl", "-D", str(self._data), "-w", "-t", f"{PATIENCE_SECONDS:.0f}", command, *arguments)
 
     def _call(self, program: str, *arguments: str) -> None:
-        command = [str(self._programs / program), *arguments]
-        if _is_root():
-            command = ["runuser", "-u", "postgres", "--", *command]
+        command = self._command(program, *arguments)
         # The server inherits the output, so that a pipe would stay open as long as it runs.
         with tempfile.TemporaryFile() as output:
             done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/")
@@ -139,11 +139,27 @@ class PostgresServer:
                 said = output.read().decode("utf-8", "replace")
                 raise RuntimeError(f"{program} ended with status {done.returncode}: {said}")
 
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        command = [str(self._programs / program), *arguments]
+        return ["runuser", "-u", "postgres", "--", *command] if _is_root() else command
+
+    def _watched(self) -> subprocess.Popen[bytes]:
+        """A process that clears up when this one lets go of it, or is gone: a killed test leaves no server behind."""
+        stop = shlex.join(self._command("pg_ctl", "-D", str(self._data), "-w", "-m", "immediate", "stop"))
+        # A server that was killed, or never started, cannot be stopped; the folder goes all the same.
+        script = f"cat; cd /; {stop}; rm -rf {shlex.quote(str(self._folder))}"
+        return subprocess.Popen(
+            ["sh", "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
     def _remove(self) -> None:
-        if (self._data / "postmaster.pid").exists():
-            with suppress(RuntimeError):
-                self._control("stop", "-m", "immediate")
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._watchman.stdin is not None:
+            self._watchman.stdin.close()
+        self._watchman.wait(PATIENCE_SECONDS)
 
 
 def server_programs() -> Path | None:
