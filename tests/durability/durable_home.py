@@ -90,6 +90,16 @@ class DurableHome:
         self.until(lambda: process.poll() is not None, f"process {process.args} ends", seconds)
         return int(process.returncode)
 
+    def end(self, *engines: subprocess.Popen[bytes]) -> None:
+        """Tell engines to end, and see that they end well and leave nobody behind."""
+        for engine in engines:
+            self.until(lambda engine=engine: "slots, store" in self.said(engine), "the engine is up")
+            engine.terminate()
+        for engine in engines:
+            assert self.ended(engine) == 0, self.said(engine)
+            assert "Traceback" not in self.said(engine)
+        self.gone(self.workers())
+
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """Kill a process, and only it, and see that its workers do not outlive it."""
         mine = self.workers(process.pid)
