@@ -135,9 +135,9 @@ class Run:
         self.home.gone(self.home.workers())
         self.moments.append(Moment.of(self.home))
 
-    def finish(self, how: str = "resume") -> None:
+    def finish(self, how: str = "resume", *, alone: bool = False) -> None:
         """Drive it to its end, and check everything."""
-        self.alone = False
+        self.alone = alone
         process = self._drive(how)
         self.check()
         wanted = 0 if how == "engine" or self.scenario.status == "succeeded" else 1
@@ -258,3 +258,13 @@ def test_the_loss_of_an_attempt_may_be_lost_itself(a_home: Homes, kind: str, whe
     run.crash("attempt_started:3:after")
     run.crash(f"attempt_lost:1:{when}")
     run.finish("engine" if kind == "postgres" else "resume")
+
+
+def test_a_pause_that_was_carried_out_is_not_carried_out_again(a_home: Homes) -> None:
+    """The engine dies when the pause is durable, and before the command has left the inbox."""
+    run = Run(a_home("sqlite"), SCENARIOS["paused"])
+    run.crash("execution_paused:1:after")
+    assert run.home.client.store.inbox(run.execution)
+    run.finish("resume", alone=True)
+    kinds = [event.payload.type for event in run.home.events(run.execution)]
+    assert (kinds.count("execution_paused"), kinds.count("execution_continued")) == (1, 1)

@@ -358,8 +358,12 @@ class Commands(Queries, ABC):
         self._act(scope, execution, Continue(), {"type": "continue", "principal": scope.principal})
 
     def _act(self, scope: Scope, execution: str, command: Command, body: Mapping[str, Any]) -> None:
-        """Leave a command for the engine that drives the execution, or carry it out where none does."""
-        if not self._is_unowned(execution):
+        """Leave a command for the engine that drives the execution, or carry it out where none does.
+
+        Behind commands that wait, it waits too: one may have been carried out already by an engine that died before it
+        could take it out of the inbox, and means nothing only as long as nothing overtakes it.
+        """
+        if not self._is_unowned(execution) or self._store.inbox(execution):
             self._store.post(execution, body)
             return
         owner = this_engine()
