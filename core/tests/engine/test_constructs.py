@@ -12,7 +12,6 @@ from fake_machine import Crash, Machine, Posted, Raised, cached, interface, numb
 from flytepath.engine.scheduler import Scheduler
 from flytepath.engine.state import ExecutionStatus, NodeStatus
 from flytepath.model.events import NodeSkipped, NodeSucceeded
-from flytepath.model.literal import Literal
 from flytepath.model.task import Interface, Variable
 from flytepath.model.types import INTEGER, STRING, Field, LiteralType
 from flytepath.model.workflow import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from fake_machine import USER, number
 from flytepath.engine import commands
 from flytepath.engine.decisions import decide
@@ -17,8 +18,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_graphs import TASKS, bodies, workflows
 
-import pytest
-
 KINDS = ("user", "system", "preempted", "timeout")
 
 
@@ -30,7 +29,11 @@ class Player:
         self.spec = spec
         self.graphs = {
             "callee": WorkflowSpec(
-                name="callee", interface=TASKS["inc"].interface, nodes=spec.nodes[:1], outputs={}, tasks=TASKS,
+                name="callee",
+                interface=TASKS["inc"].interface,
+                nodes=spec.nodes[:1],
+                outputs={},
+                tasks=TASKS,
                 graphs=spec.graphs,
             ),
             "made": bodies()["dyn"](None, 2),

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fake_machine import Crash, Machine, interface
 from flytepath.engine.state import ExecutionStatus, NodeStatus
 from flytepath.model.events import ItemsSucceeded, NodeSucceeded
-from flytepath.model.task import Interface, Variable
-from flytepath.model.types import INTEGER, LiteralType
 from flytepath.model.workflow import (
     ArgumentBinding,
-    Binding,
-    CaseSpec,
-    Comparison,
-    GateSpec,
-    GraphSpec,
     InputBinding,
-    ListBinding,
-    LiteralBinding,
-    MapSpec,
     NodeSpec,
     OutputBinding,
     WorkflowSpec,
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_graphs import GRAPHS, TASKS, bodies, workflows
+
 
 def succeeded(machine: Machine) -> set[str]:
     """Every node that has succeeded, items of maps too."""

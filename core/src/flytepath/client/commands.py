@@ -139,7 +139,7 @@ class Commands(Queries, ABC):
             spec = self._histories.spec(runnable.spec)
             admit(spec, scope.tenant)
         event = self._created(scope, created, list(inputs.values()), name, owner=owner)
-        return Started(event.execution, Begun(event, spec) if owner else None)
+        return Started(event.execution, Begun(event, spec, tuple(inputs.values())) if owner else None)
 
     def _runnable(self, workflow: Identity, kind: Kind) -> Runnable:
         """What a registered version runs; it never changes, so it is looked up once."""

@@ -10,9 +10,10 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -31,6 +32,7 @@ from flytepath.engine.state import ExecutionState, ExecutionStatus
 from flytepath.errors import FlytePathError, SequenceConflictError, StoreError
 from flytepath.model.events import Event
 from flytepath.model.identity import Tenant
+from flytepath.model.literal import Literal
 from flytepath.model.workflow import WorkflowSpec
 from flytepath.store.blobs import BlobFolder
 from flytepath.store.events import Store
@@ -46,6 +48,8 @@ CLAIM_SECONDS: Final = 1.0
 #: The most executions that one engine drives at once, and claims at a time.
 OWNED_LIMIT: Final = 1000
 CLAIM_LIMIT: Final = 50
+#: How long what an execution leaves behind waits for that of others.
+LEAVE_SECONDS: Final = 0.05
 #: How long an execution is left alone that this engine could not drive.
 REFUSED_SECONDS: Final = 30.0
 
@@ -71,6 +75,7 @@ class Begun:
 
     created: Event
     spec: WorkflowSpec
+    inputs: tuple[Literal, ...] = ()
     epoch: int = 1
 
 
@@ -109,14 +114,16 @@ class Engine:
         self._driven: dict[str, tuple[Scheduler, int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused: dict[str, float] = {}
-        self._releasing: set[asyncio.Task[None]] = set()
+        self._released: list[str] = []
+        self._left: list[Callable[[], None]] = []
+        self._leaving = asyncio.Event()
         self._watches: list[asyncio.Task[None]] = []
         self._heard = 0
         self._draining = False
         self._free = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._watches = [asyncio.create_task(self._beat()), asyncio.create_task(self._listen())]
+        self._watches = [asyncio.create_task(watch()) for watch in (self._beat, self._listen, self._leave)]
         return self
 
     async def __aexit__(
@@ -128,7 +135,7 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._watches, *self._tasks, return_exceptions=True)
         await self._pool.close()
-        await asyncio.gather(*self._releasing, return_exceptions=True)
+        await self._left_behind()
         for outputs in self._outputs.values():
             if outputs is not None:
                 outputs.close()
@@ -158,12 +165,11 @@ class Engine:
     async def _driven_to_its_end(
         self, execution: str, epoch: int, listener: Listener, begun: Begun | None = None
     ) -> ExecutionState:
-        ended = False
         try:
             state = (
                 self._begun(begun) if begun is not None else await asyncio.to_thread(self._histories.state, execution)
             )
-            scheduler, places = await self._scheduler(execution, state, listener)
+            scheduler, places = await self._scheduler(execution, state, listener, begun.inputs if begun else ())
             self._driven[execution] = scheduler, epoch
             posted = [] if begun is not None else await asyncio.to_thread(self._store.inbox, execution)
             self._heard = max([self._heard, *(item.id for item in posted)])
@@ -173,11 +179,12 @@ class Engine:
                 state = await scheduler.run(self.name, epoch, posted)
             finally:
                 del self._driven[execution]
-            ended = state.status.is_final
-            await asyncio.to_thread(places.sweep, ended=ended, well=state.status is ExecutionStatus.SUCCEEDED)
+            well = state.status is ExecutionStatus.SUCCEEDED
+            self._left.append(partial(places.sweep, ended=state.status.is_final, well=well))
             return state
         finally:
-            self._release(execution, epoch)
+            self._released.append(execution)
+            self._leaving.set()
             self._free.set()
 
     def _begun(self, begun: Begun) -> ExecutionState:
@@ -185,7 +192,9 @@ class Engine:
         apply(state, begun.created)
         return state
 
-    async def _scheduler(self, execution: str, state: ExecutionState, listener: Listener) -> tuple[Scheduler, Places]:
+    async def _scheduler(
+        self, execution: str, state: ExecutionState, listener: Listener, known: Sequence[Literal]
+    ) -> tuple[Scheduler, Places]:
         created = state.created
         if created is None:
             raise StoreError("the log does not begin with the execution's creation", place=execution)
@@ -211,17 +220,29 @@ class Engine:
             clock=steady_clock(state.changed_at),
             code_path_of=lambda bundle: str(unpacked(bundle, self._home)),
             former=former,
+            known=known,
         )
         return scheduler, places
 
-    def _release(self, execution: str, epoch: int) -> None:
-        async def release() -> None:
-            with suppress(StoreError):
-                await asyncio.to_thread(self._store.release, execution, self.name, epoch)
+    async def _leave(self) -> None:
+        """Give back leases and remove folders of executions that have ended, those of a moment together."""
+        while True:
+            await self._leaving.wait()
+            self._leaving.clear()
+            await asyncio.sleep(LEAVE_SECONDS)
+            await self._left_behind()
 
-        task = asyncio.create_task(release())
-        self._releasing.add(task)
-        task.add_done_callback(self._releasing.discard)
+    async def _left_behind(self) -> None:
+        released, self._released = self._released, []
+        left, self._left = self._left, []
+
+        def leave() -> None:
+            for sweep in left:
+                sweep()
+            with suppress(StoreError):  # they run out by themselves
+                self._store.release_all(self.name, [each for each in released if each not in self._driven])
+
+        await asyncio.to_thread(leave)
 
     # --- serving ---
 
@@ -280,11 +301,13 @@ class Engine:
         except FlytePathError as error:
             log.warning("execution %s is left for a while: %s", execution, error)
             self._refused[execution] = time.monotonic() + REFUSED_SECONDS
-            self._release(execution, epoch)
+            self._released.append(execution)
+            self._leaving.set()
         except Exception:
             log.exception("execution %s is left for a while", execution)
             self._refused[execution] = time.monotonic() + REFUSED_SECONDS
-            self._release(execution, epoch)
+            self._released.append(execution)
+            self._leaving.set()
 
     def drain(self) -> None:
         """Start nothing more and claim nothing more; what runs goes on to its end."""

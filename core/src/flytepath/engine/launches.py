@@ -90,17 +90,21 @@ class Launches:
         self._code: dict[str, str] = {}
         self._tails: dict[str, LogTail] = {}
         self._tailing: asyncio.Task[None] | None = None
+        self._granted = 0
         self._reserved = 0
         self._ahead = 0
         self._hungry = False
         self._seconds: float | None = None
         self.fault: BaseException | None = None
-        slots.join(self)
 
     # --- slots ---
 
     def reserve(self) -> bool:
         """Whether one more attempt may be recorded as started now."""
+        if self._granted:
+            self._granted -= 1
+            self._reserved += 1
+            return True
         if self._slots.take():
             self._reserved += 1
             return True
@@ -108,14 +112,13 @@ class Launches:
             self._ahead += 1
             return True
         self._hungry = True
+        self._slots.want(self)
         return False
 
-    def release(self) -> None:
-        """Give back what was reserved for an attempt that is not started after all."""
-        if self._ahead:
-            self._ahead -= 1
-        else:
-            self._reserved -= 1
+    def settle(self) -> None:
+        """Give back slots that were granted for attempts which are not there any more."""
+        while self._granted:
+            self._granted -= 1
             self._slots.give()
 
     @property
@@ -134,11 +137,15 @@ class Launches:
         """A slot has come free: the next attempt that waits runs, or the scheduler is asked for one."""
         if self._queue:
             self._start(self._queue.popleft())
+            if self._queue or self._hungry:
+                self._slots.want(self)
             return True
-        if self._hungry:
-            self._hungry = False
-            self._wake()
-        return False
+        if not self._hungry:
+            return False
+        self._hungry = False
+        self._granted += 1
+        self._wake()
+        return True
 
     # --- attempts ---
 
@@ -154,6 +161,8 @@ class Launches:
                 self._slots.give()
         while self._queue and self._slots.take():
             self._start(self._queue.popleft())
+        if self._queue:
+            self._slots.want(self)
 
     def _start(self, request: RunAttempt) -> None:
         task = self._running[request.node] = asyncio.create_task(self._attempt(request))
@@ -278,6 +287,7 @@ class Launches:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self.settle()
         while self._reserved:
             self._reserved -= 1
             self._slots.give()

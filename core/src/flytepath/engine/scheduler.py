@@ -99,6 +99,7 @@ class Scheduler:
         clock: seconds since the epoch; never goes back.
         code_path_of: where the code of a bundle lies.
         former: the execution that this one recovers.
+        known: values of the execution that need not be read.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Scheduler:
         clock: Callable[[], float],
         code_path_of: Callable[[str], str],
         former: Former | None = None,
+        known: Sequence[Literal] = (),
     ) -> None:
         self._execution = execution
         self._state = state
@@ -127,7 +129,7 @@ class Scheduler:
         self._clock = clock
         self._former = former
         self._actor = Actor(kind="engine", name=f"{os.getpid()}")
-        self._values = Values(execution, state, log, blobs)
+        self._values = Values(execution, state, log, blobs, known)
         self._calls = CallDesk(execution, state, log, blobs, pool)
         self._snapshots = SnapshotKeeper(execution, state, log)
         self._launches = Launches(
@@ -285,6 +287,7 @@ class Scheduler:
                 self._do(self._finish())
             if state.seq == before:
                 break
+        self._launches.settle()
         return started
 
     def _look_at_clock(self) -> None:

@@ -1,6 +1,6 @@
 """How many attempts run at once in this process, and whose turn it is when a slot comes free.
 
-Executions take turns: a slot that comes free goes to the next that has something to run, not to the one that had it.
+Executions take turns: a slot that comes free goes to the first in line, and who wants another one goes to the end.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class Slots:
     def __init__(self, size: int) -> None:
         self.size = size
         self.free = size
-        self._takers: dict[Taker, None] = {}
+        self._line: dict[Taker, None] = {}
 
-    def join(self, taker: Taker) -> None:
-        """Offer slots to ``taker`` from now on."""
-        self._takers[taker] = None
+    def want(self, taker: Taker) -> None:
+        """Put ``taker`` in line for the next slot that comes free; one who is in line keeps the place."""
+        self._line.setdefault(taker)
 
     def leave(self, taker: Taker) -> None:
-        """Offer it no more."""
-        self._takers.pop(taker, None)
+        """Take it out of the line."""
+        self._line.pop(taker, None)
 
     def take(self) -> bool:
         """Take a slot, if there is one."""
@@ -55,12 +55,10 @@ class Slots:
         self.free -= 1
 
     def give(self) -> None:
-        """Give a slot back; the next who wants one gets it."""
+        """Give a slot back; the first in line gets it."""
         self.free += 1
-        if self.free <= 0:
-            return
-        for taker in list(self._takers):
-            self._takers[taker] = self._takers.pop(taker)  # to the end of the line
+        while self.free > 0 and self._line:
+            taker = next(iter(self._line))
+            del self._line[taker]
             if taker.offer():
                 self.free -= 1
-                return

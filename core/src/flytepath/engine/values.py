@@ -34,12 +34,14 @@ class Values:
         pending: literals that are to be stored with the next events.
     """
 
-    def __init__(self, execution: str, state: ExecutionState, log: Literals, blobs: Blobs) -> None:
+    def __init__(
+        self, execution: str, state: ExecutionState, log: Literals, blobs: Blobs, known: Iterable[Literal] = ()
+    ) -> None:
         self._execution = execution
         self._state = state
         self._log = log
         self._blobs = blobs
-        self._known: dict[str, Literal] = {}
+        self._known: dict[str, Literal] = {literal.digest: literal for literal in known}
         self.pending: dict[str, Literal] = {}
         self._resolver = LiteralResolver(self._input, self._output, self._argument, blobs, blobs)
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import BindParameter, delete, insert, select, update
 
 from flytepath.config import database_url
 from flytepath.errors import NotFoundError, StoreCorruptError, StoreError, UsageError
@@ -182,8 +182,7 @@ class Store:
             if values_of:
                 log.copy_literals(connection, values_of, execution)
             if owner:
-                clock = self._lease_clock()
-                leases.acquire(connection, execution, owner, clock=clock, ttl=ttl, is_dead=_nobody_is_dead)
+                leases.begin(connection, execution, owner, clock=self._lease_clock(), ttl=ttl)
 
         self.database.write(operation)
 
@@ -340,13 +339,19 @@ class Store:
         """Give a lease back; false where it had passed to another."""
         return self.database.write(lambda connection: leases.release(connection, execution, owner, epoch))
 
+    def release_all(self, owner: str, executions: Sequence[str]) -> None:
+        """Give back the leases that ``owner`` still holds on ``executions``."""
+        if executions:
+            self.database.write(lambda connection: leases.release_all(connection, owner, executions))
+
     def owner(self, execution: str) -> Lease | None:
         """The lease of ``execution``, which may have run out; ``None`` where nobody holds one."""
         return self.database.read(lambda connection: leases.current(connection, execution))
 
     def _lease_clock(self) -> leases.Clock:
         dialect = self.database.dialect
-        return leases.Clock(dialect.now(self._clock), dialect.trusts_ends())
+        now = dialect.now(self._clock)
+        return leases.Clock(now, dialect.trusts_ends(), now.value if isinstance(now, BindParameter) else None)
 
     # --- the list of executions ---
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import Double, and_, bindparam, cast, func, literal_column, null, or_, select, update
 
 from flytepath.errors import ExecutionStateError, NotFoundError
-from flytepath.store.dialect import insert_or_keep
+from flytepath.store.dialect import Statement, insert_or_keep
 from flytepath.store.schema import EVENTS, EXECUTIONS, LEASES
 
 if TYPE_CHECKING:
@@ -41,10 +41,12 @@ class Clock:
     Args:
         now: the present, as an expression that the database evaluates.
         is_trusted: whether ends in a far future are believed.
+        at: the same as a number, where it is not the server that knows.
     """
 
     now: ColumnElement[float]
     is_trusted: bool
+    at: float | None = None
 
     def has_ended(self, ttl: float) -> ColumnElement[bool]:
         """Whether a row's lease is over, where leases last ``ttl`` seconds."""
@@ -142,6 +144,20 @@ def release(connection: Connection, execution: str, owner: str, epoch: int) -> b
     return _change(connection, execution, owner, epoch, {"owner": None, "expires_at": 0.0})
 
 
+def begin(connection: Connection, execution: str, owner: str, *, clock: Clock, ttl: float) -> None:
+    """Give an execution that was created in this transaction to ``owner``, under epoch 1."""
+    values = {"lease_of": execution, "owner": owner, "ttl": ttl}
+    if clock.at is None:
+        _BEGIN_BY_SERVER.each(connection, [values])
+    else:
+        _BEGIN.each(connection, [{**values, "at": clock.at}])
+
+
+def release_all(connection: Connection, owner: str, executions: Sequence[str]) -> None:
+    """End the leases of ``owner`` on ``executions``, those that it still holds."""
+    _RELEASE.each(connection, [{"lease_of": execution, "owner": owner} for execution in sorted(executions)])
+
+
 def current(connection: Connection, execution: str) -> Lease | None:
     """The lease of ``execution``, which may have run out; ``None`` where nobody holds one."""
     query = select(LEASES).where(LEASES.c.execution == execution, LEASES.c.owner.is_not(None))
@@ -159,6 +175,26 @@ def no_execution(execution: str) -> NotFoundError:
 
 
 _FOUND: Final = insert_or_keep(LEASES)
+_ONE: Final = LEASES.c.execution == bindparam("lease_of")
+_TTL: Final = bindparam("ttl", type_=Double)
+_FIRST: Final[dict[str, Any]] = {"owner": bindparam("owner"), "epoch": literal_column("1")}
+_BEGIN: Final = Statement(
+    lambda: update(LEASES).where(_ONE).values(**_FIRST, expires_at=bindparam("at", type_=Double) + _TTL)
+)
+_BEGIN_BY_SERVER: Final = Statement(
+    lambda: (
+        update(LEASES)
+        .where(_ONE)
+        .values(**_FIRST, expires_at=cast(func.extract("epoch", func.clock_timestamp()), Double) + _TTL)
+    )
+)
+_RELEASE: Final = Statement(
+    lambda: (
+        update(LEASES)
+        .where(_ONE, LEASES.c.owner == bindparam("owner"))
+        .values(owner=null(), expires_at=literal_column("0.0"))
+    )
+)
 
 
 def _running(query: Select[Any], exclude: Collection[str]) -> Select[Any]:

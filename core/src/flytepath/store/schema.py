@@ -9,7 +9,7 @@ tables; a test compares the two.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 METADATA = MetaData()
 
@@ -41,6 +41,9 @@ LEASES = Table(
     Column("epoch", Integer, nullable=False),
     Column("owner", String(255)),
     Column("expires_at", Double, nullable=False),
+    Index(
+        "leases_by_owner", "owner", sqlite_where=text("owner IS NOT NULL"), postgresql_where=text("owner IS NOT NULL")
+    ),
 )
 
 #: What others ask of an execution's owner. ``AUTOINCREMENT``: an identifier that was taken never comes back.

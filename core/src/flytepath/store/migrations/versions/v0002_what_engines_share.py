@@ -12,7 +12,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the tables."""
+    """Add the tables, and find the leases of an engine without looking at all of them."""
+    held = sa.text("owner IS NOT NULL")
+    op.create_index("leases_by_owner", "leases", ["owner"], sqlite_where=held, postgresql_where=held)
     op.create_table(
         "snapshots",
         sa.Column("execution", sa.String(255), primary_key=True),
