@@ -260,17 +260,21 @@ class Engine:
         """
         looked = due = 0.0  # by the monotonic clock: the machine's own may be set back
         version: int | None = None
+        away = False
         while not self._draining:
             try:
                 seen = await asyncio.to_thread(self._store.version)
                 now = time.monotonic()
+                away = False
                 if tick is not None and (now >= due or seen != version):
                     due = now + min(CLAIM_SECONDS, max(0.0, await tick() - time.time()))
                 if seen is None or seen != version or now - looked > CLAIM_SECONDS:
                     version, looked = seen, now
                     await self._claim(admit)
             except StoreError as error:
-                log.warning("the store cannot be used, this engine tries again: %s", error)
+                if not away:
+                    log.warning("the store cannot be used, this engine tries again: %s", error)
+                away = True
                 await asyncio.sleep(CLAIM_SECONDS)
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
@@ -343,8 +347,9 @@ class Engine:
 
     async def _listen(self) -> None:
         version: int | None = None
+        away = False
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(CLAIM_SECONDS if away else LOOK_SECONDS)
             if not self._driven:
                 continue
             try:
@@ -354,8 +359,11 @@ class Engine:
                 posted = await asyncio.to_thread(self._store.inbox_of, self.name, self._heard)
                 version = seen
             except StoreError as error:
-                log.warning("the inbox cannot be read: %s", error)
+                if not away:  # said once: it may be away for long
+                    log.warning("the inbox cannot be read, this is tried again: %s", error)
+                away = True
                 continue
+            away = False
             for execution, items in by_execution(posted).items():
                 known = self._driven.get(execution)
                 if known is not None:

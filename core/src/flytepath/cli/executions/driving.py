@@ -41,6 +41,7 @@ def follow(
         again: it was interrupted or paused before.
     """
     from flytepath.cli.progress import caught_up, progress_of, report_failure
+    from flytepath.errors import StoreError
 
     try:
         progress = progress_of(tasks, done)
@@ -53,6 +54,9 @@ def follow(
             f"\nexecution {execution} was interrupted; go on with: flytepath executions resume {execution}", err=True
         )
         sys.exit(130)
+    except StoreError:
+        click.echo(f"when the store is well again, go on with: flytepath executions resume {execution}\n", err=True)
+        raise
     if as_json:
         click.echo(json.dumps(view.model_dump(mode="json"), indent=2))
     else:
