@@ -23,7 +23,7 @@ from flytepath.engine.fold import apply
 from flytepath.engine.histories import Histories
 from flytepath.engine.ownership import is_dead, this_engine
 from flytepath.engine.places import Places
-from flytepath.engine.ports import AttemptPool, Listener, Silent, by_execution
+from flytepath.engine.ports import AttemptPool, Listener, Posted, Silent, by_execution
 from flytepath.engine.recovery import Former
 from flytepath.engine.reuse import Outputs, Reuses
 from flytepath.engine.scheduler import Scheduler
@@ -119,6 +119,7 @@ class Engine:
         self._leaving = asyncio.Event()
         self._watches: list[asyncio.Task[None]] = []
         self._heard = 0
+        self._early: dict[str, list[Posted]] = {}
         self._draining = False
         self._free = asyncio.Event()
 
@@ -171,8 +172,8 @@ class Engine:
             )
             scheduler, places = await self._scheduler(execution, state, listener, begun.inputs if begun else ())
             self._driven[execution] = scheduler, epoch
-            posted = [] if begun is not None else await asyncio.to_thread(self._store.inbox, execution)
-            self._heard = max([self._heard, *(item.id for item in posted)])
+            waiting = [] if begun is not None else await asyncio.to_thread(self._store.inbox, execution)
+            posted = sorted([*self._early.pop(execution, []), *waiting], key=lambda item: item.id)
             try:
                 if self._draining:
                     scheduler.drain()
@@ -183,9 +184,13 @@ class Engine:
             self._left.append(partial(places.sweep, ended=state.status.is_final, well=well))
             return state
         finally:
-            self._released.append(execution)
-            self._leaving.set()
+            self._let_go(execution)
             self._free.set()
+
+    def _let_go(self, execution: str) -> None:
+        self._early.pop(execution, None)
+        self._released.append(execution)
+        self._leaving.set()
 
     def _begun(self, begun: Begun) -> ExecutionState:
         state = ExecutionState.of(begun.spec, self._histories.spec)
@@ -305,13 +310,11 @@ class Engine:
         except FlytePathError as error:
             log.warning("execution %s is left for a while: %s", execution, error)
             self._refused[execution] = time.monotonic() + REFUSED_SECONDS
-            self._released.append(execution)
-            self._leaving.set()
+            self._let_go(execution)
         except Exception:
             log.exception("execution %s is left for a while", execution)
             self._refused[execution] = time.monotonic() + REFUSED_SECONDS
-            self._released.append(execution)
-            self._leaving.set()
+            self._let_go(execution)
 
     def drain(self) -> None:
         """Start nothing more and claim nothing more; what runs goes on to its end."""
@@ -347,6 +350,7 @@ class Engine:
 
     async def _listen(self) -> None:
         version: int | None = None
+        looked = 0.0
         away = False
         while True:
             await asyncio.sleep(CLAIM_SECONDS if away else LOOK_SECONDS)
@@ -354,10 +358,12 @@ class Engine:
                 continue
             try:
                 seen = await asyncio.to_thread(self._store.version)
-                if seen is not None and seen == version:
+                now = time.monotonic()
+                # What this process itself posts leaves the version as it is.
+                if seen is not None and seen == version and now - looked < CLAIM_SECONDS:
                     continue
                 posted = await asyncio.to_thread(self._store.inbox_of, self.name, self._heard)
-                version = seen
+                version, looked = seen, now
             except StoreError as error:
                 if not away:  # said once: it may be away for long
                     log.warning("the inbox cannot be read, this is tried again: %s", error)
@@ -368,6 +374,8 @@ class Engine:
                 known = self._driven.get(execution)
                 if known is not None:
                     known[0].inform(items)
+                else:  # ours, and about to be driven
+                    self._early.setdefault(execution, []).extend(items)
             self._heard = max([self._heard, *(item.id for item in posted)])
 
 

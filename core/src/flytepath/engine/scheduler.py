@@ -147,6 +147,7 @@ class Scheduler:
         self._events: list[Event] = []
         self._kept: list[tuple[NodeState, dict[str, Literal]]] = []
         self._handled: list[int] = []
+        self._informed: set[int] = set()
         self._reports: list[tuple[str, int, _Report]] = []
         self._wake = asyncio.Event()
         self._lookups: dict[str, asyncio.Task[None]] = {}
@@ -199,8 +200,14 @@ class Scheduler:
     # --- what others say ---
 
     def inform(self, posted: Sequence[Posted]) -> None:
-        """Turn commands of others into events; they are taken out of the inbox once those are durable."""
+        """Turn commands of others into events; they are taken out of the inbox once those are durable.
+
+        Each is heeded once, however often it is told.
+        """
         for item in posted:
+            if item.id in self._informed:
+                continue
+            self._informed.add(item.id)
             self._handled.append(item.id)
             if self._state.status.is_final:
                 continue
