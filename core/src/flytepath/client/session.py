@@ -30,7 +30,7 @@ from flytepath.client.protocol import Kind
 from flytepath.client.views import ExecutionSummary, ExecutionView, Scope
 from flytepath.compiler import compile_entity, compile_launch_plan, parse_inputs
 from flytepath.engine.engine import Engine
-from flytepath.errors import ExecutionStateError, FlytePathError, InputError, NotFoundError, UsageError
+from flytepath.errors import ExecutionStateError, InputError, NotFoundError, UsageError
 from flytepath.model.events import ErrorRecord
 from flytepath.model.identity import DEFAULT_DOMAIN, DEFAULT_PROJECT, Identity, Tenant
 from flytepath.model.literal import JSON_FORMAT, Literal
@@ -265,11 +265,16 @@ class FlytePath:
             future = self._host.futures.get(name) if self._host is not None else None
             if future is not None:
                 left = None if until is None else max(0.0, until - time.monotonic())
-                future.exception(left)  # raises TimeoutError; whatever it is, the store tells how it went
-                if not future.cancelled() and isinstance(future.exception(), FlytePathError):
-                    self._raise_unless_elsewhere(name, future)
-            if self._client.has_ended(name):
-                return self.get(name)
+                try:
+                    error = future.exception(left)
+                except TimeoutError:
+                    raise TimeoutError(f"execution {name} has not ended within {timeout:g} s") from None
+                if error is None:
+                    return self._execution(name, future.result().status)
+                self._raise_unless_elsewhere(name, error)
+            status = self._client.store.status(name)
+            if status in ENDED:
+                return self._execution(name, status)
             if until is not None and time.monotonic() > until:
                 raise TimeoutError(f"execution {name} has not ended within {timeout:g} s")
             if self._drives and not self._client.is_driven(self._scope, name):
@@ -277,14 +282,12 @@ class FlytePath:
             elif future is None:
                 time.sleep(LOOK_SECONDS)
 
-    def _raise_unless_elsewhere(self, execution: str, future: Future[Any]) -> None:
+    def _raise_unless_elsewhere(self, execution: str, error: BaseException) -> None:
         """An error of driving is the caller's, unless another engine has simply taken over."""
         if self._host is not None:
             self._host.futures.pop(execution, None)
-        error = future.exception()
-        if error is None or self._client.has_ended(execution) or self._client.is_driven(self._scope, execution):
-            return
-        raise error
+        if not self._client.has_ended(execution) and not self._client.is_driven(self._scope, execution):
+            raise error
 
     def get(self, execution: str) -> Execution:
         """An execution as it is now.
@@ -388,7 +391,7 @@ class _Host:
 
     def _forget(self, execution: str, future: Future[Any]) -> None:
         """What has ended well needs no future: the store tells."""
-        if not future.cancelled() and future.exception() is None:
+        if not future.cancelled() and future.exception() is None and future.result().status.is_final:
             self.futures.pop(execution, None)
 
     def close(self) -> None:

@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
 class Places:
-    """The folders of one execution below the home."""
+    """The folders of one execution below the home.
 
-    home: Path
-    execution: str
+    Attributes:
+        attempts: working directories; removed when nothing runs.
+        checkpoints: what attempts leave for the next of their node; removed when the execution has ended well.
+        logs: what attempts that run have printed so far; kept as blobs when they end.
+        outputs: files that attempts leave beside their outputs.
+    """
 
-    @property
-    def attempts(self) -> Path:
-        """Working directories; removed when nothing runs."""
-        return self.home / "attempts" / self.execution
-
-    @property
-    def checkpoints(self) -> Path:
-        """What attempts leave for the next of their node; removed when the execution has ended well."""
-        return self.home / "checkpoints" / self.execution
-
-    def working_directory(self, node: str, attempt: int) -> Path:
-        """An attempt's own folder."""
-        return self.attempts / _name(node) / str(attempt)
-
-    @property
-    def logs(self) -> Path:
-        """What attempts that run have printed so far; kept as blobs when they end."""
-        return self.home / "logs" / self.execution
+    def __init__(self, home: Path, execution: str) -> None:
+        self.home = home
+        self.execution = execution
+        self.attempts = home / "attempts" / execution
+        self.checkpoints = home / "checkpoints" / execution
+        self.logs = home / "logs" / execution
+        self.outputs = home / "outputs" / execution
 
     def log(self, node: str, attempt: int) -> Path:
         """The file that takes what an attempt prints."""
         return self.logs / _name(node) / f"{attempt}.log"
 
     def of_attempt(self, node: str, attempt: int, recovers: str = "", recovered_attempts: int = 0) -> dict[str, Any]:
-        """The folders an attempt is told of.
+        """The folders an attempt is told of, as texts: they are put together for every attempt.
 
         Args:
             node: where it runs.
@@ -48,17 +40,17 @@ class Places:
             recovered_attempts: how many attempts the node had there.
         """
         name = _name(node)
-        own = self.checkpoints / name
-        earlier = [own / str(number) for number in range(attempt - 1, 0, -1)]
+        own = f"{self.checkpoints}{os.sep}{name}{os.sep}"
+        earlier = [f"{own}{number}" for number in range(attempt - 1, 0, -1)]
         if recovers:
-            former = self.home / "checkpoints" / recovers / name
-            earlier += [former / str(number) for number in range(recovered_attempts, 0, -1)]
+            former = f"{self.home / 'checkpoints' / recovers / name}{os.sep}"
+            earlier += [f"{former}{number}" for number in range(recovered_attempts, 0, -1)]
         return {
-            "working_directory": str(self.working_directory(node, attempt)),
-            "checkpoint_sources": tuple(str(folder) for folder in earlier),
-            "checkpoint_destination": str(own / str(attempt)),
-            "raw_output_prefix": str(self.home / "outputs" / self.execution / name / str(attempt)),
-            "log_path": str(self.log(node, attempt)),
+            "working_directory": f"{self.attempts}{os.sep}{name}{os.sep}{attempt}",
+            "checkpoint_sources": tuple(earlier),
+            "checkpoint_destination": f"{own}{attempt}",
+            "raw_output_prefix": f"{self.outputs}{os.sep}{name}{os.sep}{attempt}",
+            "log_path": f"{self.logs}{os.sep}{name}{os.sep}{attempt}.log",
         }
 
     def sweep(self, *, ended: bool, well: bool) -> None:

@@ -7,7 +7,7 @@ import logging
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final
 
 from flytepath.engine.calls import CallDesk, Offered
@@ -76,6 +76,9 @@ log = logging.getLogger("flytepath")
 
 #: While the slots have work, ends of attempts are gathered for so long and recorded together.
 GATHER_SECONDS: Final = 0.01
+#: How many nodes that could start are looked at together, and how many may be looking for earlier outputs.
+LOOK_AT: Final = 256
+LOOKUP_LIMIT: Final = 256
 #: How long a store that cannot be reached is asked again, and the longest pause between.
 STORE_PATIENCE_SECONDS: Final = 120.0
 STORE_PAUSE_SECONDS: Final = 2.0
@@ -355,8 +358,11 @@ class Scheduler:
     def _start_ready(self) -> list[RunAttempt]:
         started: list[RunAttempt] = []
         items: dict[str, list[tuple[int, RunAttempt]]] = {}
-        for path in list(self._due()):
+        # Only as many as there may be room for: what is ready can be far more, and is looked at again and again.
+        for path in list(islice(self._due(), LOOK_AT)):
             node = self._state.nodes[path]
+            if self._has_to_wait(node):
+                continue
             inputs = self._inputs_of(node)
             if inputs is None or self._is_known(node, inputs) or self._is_looked_up(node, inputs):
                 continue
@@ -381,6 +387,12 @@ class Scheduler:
         for path in chain(again, self._state.urgent, self._state.ready):
             if path not in self._lookups and self._state.why_stopped(path) is None:
                 yield path
+
+    def _has_to_wait(self, node: NodeState) -> bool:
+        """Whether so many nodes are looking for earlier outputs that this one has to wait with that."""
+        if len(self._lookups) < LOOKUP_LIMIT or node.path in self._resolved:
+            return False
+        return self._reuses.applies_to(node)
 
     def _inputs_of(self, node: NodeState) -> dict[str, Literal] | None:
         """What a node is given; none where that cannot be put together, and it fails."""

@@ -23,7 +23,7 @@ from flytepath.model.workflow import WorkflowSpec
 
 log = logging.getLogger("flytepath")
 
-#: A first snapshot after so many events, the next when the log has grown by half: what they cost grows with the log.
+#: A first snapshot after so many events, the next when the log is twice as long: what they cost grows with the log.
 FIRST_AFTER: Final = 2000
 
 
@@ -60,6 +60,11 @@ def restored(body: bytes, spec: WorkflowSpec, specs: Specs) -> ExecutionState | 
     return state if isinstance(state, ExecutionState) else None
 
 
+def _kept(kind: str, digest: str, name: str) -> Any:
+    """Stands in a snapshot for what is kept elsewhere; only :class:`_Reader` knows where."""
+    raise pickle.UnpicklingError(f"{kind} {name} of {digest} is not in a snapshot")
+
+
 class _Writer(pickle.Pickler):
     def __init__(self, buffer: io.BytesIO, state: ExecutionState) -> None:
         super().__init__(buffer, protocol=5)
@@ -69,8 +74,10 @@ class _Writer(pickle.Pickler):
             self._known.update((id(node), ("node", digest, node.path)) for node in spec.nodes)
             self._known.update((id(task), ("task", digest, name)) for name, task in spec.tasks.items())
 
-    def persistent_id(self, value: Any) -> tuple[str, str, str] | None:
-        return self._known.get(id(value))
+    def reducer_override(self, value: Any) -> Any:
+        """What is kept elsewhere is named; asked of our own objects only, not of every text and number."""
+        known = self._known.get(id(value))
+        return NotImplemented if known is None else (_kept, known)
 
 
 class _Reader(pickle.Unpickler):
@@ -80,8 +87,7 @@ class _Reader(pickle.Unpickler):
         self._specs = specs
         self._nodes: dict[str, dict[str, Any]] = {}
 
-    def persistent_load(self, pid: tuple[str, str, str]) -> Any:
-        kind, digest, name = pid
+    def _found(self, kind: str, digest: str, name: str) -> Any:
         if kind == "specs":
             return self._specs
         spec = self._specs(digest) if digest else self._spec
@@ -94,6 +100,8 @@ class _Reader(pickle.Unpickler):
         return self._nodes[digest][name]
 
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == (__name__, _kept.__name__):
+            return self._found
         if module.startswith(("flytepath.engine.", "flytepath.model.")):
             found = super().find_class(module, name)
             if isinstance(found, type):
@@ -121,14 +129,14 @@ class SnapshotKeeper:
         self._execution = execution
         self._state = state
         self._keeper = keeper
-        self._next = max(FIRST_AFTER, state.seq + state.seq // 2)
+        self._next = max(FIRST_AFTER, 2 * state.seq)
 
     def consider(self) -> None:
         """Take one, if the log has grown enough; called when all that the state holds is durable."""
         state = self._state
         if state.seq < self._next:
             return
-        self._next = state.seq + max(FIRST_AFTER, state.seq // 2)
+        self._next = 2 * state.seq
         future = self._keeper.put_snapshot(self._execution, state.seq, snapshot_format(), taken(state))
         future.add_done_callback(_noted)
 
