@@ -31,8 +31,15 @@ def commands() -> list[str]:
     found: set[str] = set()
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        found |= {" ".join(words) for words in re.findall(r"\bflytepath (plugins|executions) ([a-z]+)", text)}
-        found |= set(re.findall(r"\bflytepath (run|--help|--version)\b", text))
+        found |= {
+            " ".join(words)
+            for words in re.findall(
+                r"\bflytepath (plugins|executions|engine|cache|admin|environments|versions|launchplans) ([a-z]+)", text
+            )
+        }
+        found |= set(
+            re.findall(r"\bflytepath (run|register|package|graph|completion|migrate|--help|--version)\b", text)
+        )
     return sorted(found)
 
 
@@ -64,3 +71,18 @@ def test_every_command_the_pages_name_exists(command: str, tmp_path: Path) -> No
 def test_every_link_of_the_front_pages_leads_somewhere(page: str, root: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", (root / page).read_text(encoding="utf-8")):
         assert ((root / page).parent / target).exists(), f"{page} points to {target}"
+
+
+def test_every_decision_has_a_number_of_its_own_its_headings_and_a_line_in_the_list() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(
+        r"^- (\d{4}) \[(.+)\]\((.+)\)$", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    records = sorted(path for path in folder.glob("*.md") if path.name != "README.md")
+    titles = {path.name: path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for path in records}
+    assert sorted(listed) == sorted((name[:4], title, name) for name, title in titles.items())
+    assert len({name[:4] for name in titles}) == len(titles)
+    for path in records:
+        text = path.read_text(encoding="utf-8")
+        for heading in ("Decision", "Alternatives", "Reason"):
+            assert f"## {heading}" in text or f"**{heading}.**" in text, f"{path.name} lacks {heading}"

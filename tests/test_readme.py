@@ -16,15 +16,24 @@ import pytest
 
 @pytest.fixture(scope="module")
 def commands(root: Path) -> list[str]:
-    blocks = re.findall(
-        r"^```sh\n(.*?)^```$", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-    )
-    return [block.strip() for block in blocks]
+    """The first command of the section that tries it, and that of the section that checks it."""
+    text = (root / "README.md").read_text(encoding="utf-8")
+    sections = [text.partition(f"\n## {title}\n")[2].partition("\n## ")[0] for title in ("Try it", "Check it")]
+    return [
+        block.strip()
+        for section in sections
+        for block in re.findall(r"^```sh\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    ]
 
 
-def test_there_are_two_commands_and_each_is_one_line(commands: list[str]) -> None:
+def test_each_is_one_command_in_one_line(commands: list[str]) -> None:
     assert len(commands) == 2
     assert all("\n" not in command for command in commands)
+
+
+def folder_and_extras(argument: str) -> tuple[str, set[str]]:
+    folder, _, extras = argument.strip("'").rstrip("]").partition("[")
+    return folder, set(filter(None, extras.split(",")))
 
 
 def test_ci_types_the_test_command(commands: list[str], root: Path) -> None:
@@ -37,9 +46,10 @@ def test_the_end_to_end_checks_install_what_the_first_command_installs(commands:
     installed = tox["testenv:e2e"]["commands_pre"].split()
     arguments = re.search(r"pip install (.+?) &&", commands[0])
     assert arguments
-    for argument in arguments[1].split():
-        assert argument.strip("'") in installed
-        assert (root / argument.strip("'").partition("[")[0] / "pyproject.toml").is_file()
+    kept = {folder: extras for folder, extras in map(folder_and_extras, installed) if folder.startswith("./")}
+    for folder, extras in map(folder_and_extras, arguments[1].split()):
+        assert extras <= kept[folder]
+        assert (root / folder / "pyproject.toml").is_file()
     core = tomllib.loads((root / "core" / "pyproject.toml").read_text(encoding="utf-8"))
     assert "quickstart" in core["project"]["optional-dependencies"]
 
