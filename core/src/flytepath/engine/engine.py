@@ -335,12 +335,13 @@ class Engine:
             await asyncio.sleep(LEASE_SECONDS / 3)
             if not self._driven:
                 continue
+            known = list(self._driven.items())  # of what is begun during the renewal, it says nothing
             try:
                 held = await asyncio.to_thread(self._store.renew, self.name, LEASE_SECONDS)
             except StoreError as error:
                 log.warning("the leases could not be renewed: %s", error)
                 continue
-            for execution, (scheduler, epoch) in list(self._driven.items()):
+            for execution, (scheduler, epoch) in known:
                 if held.get(execution, 0) != epoch and self._driven.get(execution) == (scheduler, epoch):
                     scheduler.give_up(
                         SequenceConflictError(

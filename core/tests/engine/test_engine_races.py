@@ -1,8 +1,9 @@
-"""No command is overheard: not while an execution is about to be driven, and not because another's came later."""
+"""Races of one engine: no command is overheard, and no lease is taken for lost that was not."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,38 @@ def test_a_command_is_heard_that_came_before_the_engine_began_to_drive_what_it_o
     assert home.kinds("begun")[-1] == "execution_aborted"
     assert home.kinds("begun").count("execution_paused") == 1
     assert not home.store.inbox("begun")
+
+
+def test_a_renewal_of_leases_says_nothing_of_what_is_begun_meanwhile(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "LEASE_SECONDS", 0.3)
+    monkeypatch.setattr(engines, "LOOK_SECONDS", 0.01)
+    renew = home.store.renew
+    renewed, began = threading.Event(), threading.Event()
+
+    def slow_answer(owner: str, ttl: float) -> dict[str, int]:
+        held = renew(owner, 30)
+        renewed.set()
+        began.wait(20)
+        return held
+
+    async def run() -> None:
+        home.create("other")
+        async with home.engine() as engine:
+            other = asyncio.create_task(engine.drive("other"))
+            await home.until(lambda: "gate_opened" in home.kinds("other"))
+            monkeypatch.setattr(home.store, "renew", slow_answer)
+            renewed.clear()
+            await home.until(renewed.is_set)
+            begun = asyncio.create_task(engine.drive("begun", begun=home.create("begun", owner=engine.name)))
+            await home.until(lambda: "gate_opened" in home.kinds("begun"))
+            monkeypatch.setattr(home.store, "renew", lambda owner, ttl: renew(owner, 30))
+            began.set()
+            for name in ("begun", "other"):
+                home.store.post(name, ABORT)
+            async with asyncio.timeout(20):
+                await asyncio.gather(begun, other)
+
+    asyncio.run(run())
+    assert home.kinds("begun")[-1] == "execution_aborted"
