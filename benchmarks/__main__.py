@@ -7,25 +7,28 @@ import json
 import platform
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from benchmarks import authoring, frames, startup, values, workers
+from benchmarks import authoring, durable, frames, startup, values, workers
 from benchmarks.measure import CaseFailedError, Result, measure
 
 
-def _shown(milliseconds: float) -> str:
-    return f"{milliseconds:.1f} ms" if milliseconds >= 1 else f"{milliseconds * 1000:.1f} us"
+def _shown(result: Result) -> str:
+    value = result.milliseconds
+    return f"{value * 1000:.1f} us" if result.unit == "ms" and value < 1 else f"{value:.1f} {result.unit}"
 
 
 def table(results: list[Result]) -> str:
     """The results as aligned text."""
     rows = [("case", "median", "ratio", "reach", "verdict")]
     for result in results:
-        unit = " ms" if result.ratio is None and result.reach is not None else "x"
+        unit = f" {result.unit}" if result.ratio is None and result.reach is not None else "x"
         rows.append(
             (
                 result.name,
-                _shown(result.milliseconds),
+                _shown(result),
                 "" if result.ratio is None else f"{result.ratio:.{2 if result.ratio >= 0.1 else 4}f}x {result.against}",
                 "" if result.reach is None else f"<= {result.reach:g}{unit}",
                 {None: "", True: "ok", False: "OVER"}[result.within],
@@ -43,30 +46,48 @@ def announce(text: str) -> None:
         print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
 
 
+def of_startup(repetitions: int, announce: Callable[[str], None]) -> tuple[list[Result], list[str]]:
+    """Start-up and discovery, in a folder of their own."""
+    with tempfile.TemporaryDirectory(prefix="flytepath-benchmarks-") as folder:
+        scratch = Path(folder)
+        cases, notes = startup.cases(scratch)
+        results = measure(cases, repetitions, announce)
+        announce("")
+        return results + startup.manifest_imports(scratch, repetitions), notes
+
+
+#: Each takes the repetitions and whom to tell how far it is, and gives rows and notes.
+GROUPS: dict[str, Callable[[int, Callable[[str], None]], tuple[list[Result], list[str]]]] = {
+    "startup": of_startup,
+    "authoring": authoring.measured,
+    "values": values.measured,
+    "frames": frames.measured,
+    "workers": workers.measured,
+    "durable": durable.measured,
+}
+
+
 def main() -> int:
     """Run everything; 0 when every reach is kept, 1 when one is missed, 2 when a case could not be run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=startup.__doc__)
     parser.add_argument("--repetitions", type=int, default=15, help="rounds through all cases (default 15)")
+    parser.add_argument("--only", action="append", choices=GROUPS, help="one group of cases; may be repeated")
+    parser.add_argument("--full", action="store_true", help="durable graphs of 100,000 nodes too, which takes long")
     parser.add_argument("--json", action="store_true", help="print data instead of a table")
     options = parser.parse_args()
 
-    with tempfile.TemporaryDirectory(prefix="flytepath-benchmarks-") as folder:
-        scratch = Path(folder)
-        cases, notes = startup.cases(scratch)
+    groups = {**GROUPS, "durable": partial(durable.measured, full=options.full)}
+    results: list[Result] = []
+    notes: list[str] = []
+    for name in options.only or GROUPS:
         try:
-            results = measure(cases, options.repetitions, announce)
+            found, said = groups[name](options.repetitions, announce)
         except CaseFailedError as error:
             print(error, file=sys.stderr)
             return 2
-        announce("")
-        results += startup.manifest_imports(scratch, options.repetitions)
-        of_authoring, notes_on_authoring = authoring.measured(options.repetitions, announce)
-        of_values, more_notes = values.measured(options.repetitions, announce)
-        of_frames, notes_on_frames = frames.measured(options.repetitions, announce)
-        of_workers, notes_on_workers = workers.measured(options.repetitions, announce)
-        announce("")
-        results += of_authoring + of_values + of_frames + of_workers
-        notes += notes_on_authoring + more_notes + notes_on_frames + notes_on_workers
+        results += found
+        notes += said
+    announce("")
     if options.json:
         machine = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
         print(json.dumps({**machine, "results": [result.to_json() for result in results], "notes": notes}, indent=2))

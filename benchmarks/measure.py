@@ -43,6 +43,7 @@ class Result:
         against: what the ratio is to; None when the reach is in milliseconds.
         ratio: this median over the other's.
         reach: the most it should be.
+        unit: what ``milliseconds`` holds where it is no time, which is said so in the data.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Result:
     against: str | None = None
     ratio: float | None = None
     reach: float | None = None
+    unit: str = "ms"
 
     @property
     def within(self) -> bool | None:
@@ -66,7 +68,7 @@ class Result:
     def to_json(self) -> dict[str, object]:
         return {
             "name": self.name,
-            "milliseconds": round(self.milliseconds, 3),
+            {"ms": "milliseconds", "MB": "megabytes"}[self.unit]: round(self.milliseconds, 3),
             "against": self.against,
             "ratio": None if self.ratio is None else round(self.ratio, 3),
             "reach": self.reach,
