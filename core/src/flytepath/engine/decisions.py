@@ -91,10 +91,10 @@ def decide(state: ExecutionState, command: Command, now: float) -> list[Payload]
                 _check_due(state, f"{path}/{index}", now)
             started = tuple((index, state.nodes[f"{path}/{index}"].attempt + 1) for index in indices)
             return [ItemsStarted(node=path, items=started)] if started else []
-        case Reuse(path, outputs, key, recovered):
+        case Reuse(path, outputs, key, recovered, inputs):
             _check_due(state, path, now)
-            attempt = state.nodes[path].attempt
-            return [NodeSucceeded(node=path, attempt=attempt, outputs=outputs, cached=key, recovered=recovered)]
+            facts = {"cached": key, "recovered": recovered, "inputs": inputs}
+            return [NodeSucceeded(node=path, attempt=state.nodes[path].attempt, outputs=outputs, **facts)]
         case Succeed(path, attempt, outputs, usage):
             if not _is_current(state, path, attempt):
                 return []
@@ -164,7 +164,9 @@ def _lost_attempts(state: ExecutionState) -> list[Payload]:
 
 
 def _check_due(state: ExecutionState, path: str, now: float) -> None:
-    node = state.at(path)
+    node = state.find(path)
+    if node is None:
+        raise ExecutionStateError(f"there is no node {path} yet", place=path)
     due = node.status is NodeStatus.READY or (node.status is NodeStatus.RETRYING and (node.retry_at or 0) <= now)
     if not due or state.paused is not None or state.why_stopped(path) is not None:
         raise ExecutionStateError(f"node {path} cannot start", actual=node.status)
@@ -188,10 +190,10 @@ def _succeed_items(state: ExecutionState, command: SucceedItems) -> list[Payload
 
 def _expire(state: ExecutionState, path: str, now: float) -> list[Payload]:
     at = state.queued.get(path)
-    if at is None or at > now:
+    if at is None or at > now or state.paused is not None or state.why_stopped(path) is not None:
         return []
     node = state.nodes[path]
-    waited = now - (node.ready_at or now)
+    waited = now - at + (state.patience_of(node) or 0.0)
     error = ErrorRecord(
         kind="timeout",
         code="FP-QUEUE-TIMEOUT",

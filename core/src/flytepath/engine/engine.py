@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from flytepath.bundle import unpacked
 from flytepath.engine.fold import apply
@@ -29,7 +29,7 @@ from flytepath.engine.reuse import Outputs, Reuses
 from flytepath.engine.scheduler import Scheduler
 from flytepath.engine.slots import Slots
 from flytepath.engine.state import ExecutionState, ExecutionStatus
-from flytepath.errors import FlytePathError, SequenceConflictError, StoreError
+from flytepath.errors import ExecutionStateError, FlytePathError, SequenceConflictError, StoreError
 from flytepath.model.events import Event
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import Literal
@@ -112,7 +112,8 @@ class Engine:
         self._histories = Histories(store)
         self._outputs: dict[Tenant, Outputs | None] = {}
         self._driven: dict[str, tuple[Scheduler, int]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._held: set[str] = set()
         self._refused: dict[str, float] = {}
         self._released: list[str] = []
         self._left: list[Callable[[], None]] = []
@@ -130,11 +131,11 @@ class Engine:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for watch in self._watches:
-            watch.cancel()
-        for task in list(self._tasks):
+        ending = [*self._watches, *(self._tasks - {asyncio.current_task()})]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._watches, *self._tasks, return_exceptions=True)
+        # Before the workers go: what is driven must not take their end for a failure.
+        await asyncio.gather(*ending, return_exceptions=True)
         await self._pool.close()
         await self._left_behind()
         for outputs in self._outputs.values():
@@ -154,43 +155,50 @@ class Engine:
             begun: what was written when it was begun for this engine; nothing is read again.
 
         Raises:
-            ExecutionStateError: another living engine owns it.
+            ExecutionStateError: another living engine owns it, or this one drives it already.
             SequenceConflictError: the lease was lost on the way.
             StoreError: the log cannot be written; the execution can be resumed.
         """
-        if begun is not None:
-            return await self._driven_to_its_end(execution, begun.epoch, listener or Silent(), begun)
-        epoch = await asyncio.to_thread(self._store.acquire, execution, self.name, ttl=LEASE_SECONDS, is_dead=is_dead)
-        return await self._driven_to_its_end(execution, epoch, listener or Silent())
+        if execution in self._held:
+            raise ExecutionStateError(f"this engine drives execution {execution!r} already", place=execution)
+        self._held.add(execution)
+        task = asyncio.current_task()
+        self._tasks.update([task] if task is not None else [])
+        try:
+            epoch = begun.epoch if begun is not None else await self._acquired(execution)
+            return await self._driven_to_its_end(execution, epoch, listener or Silent(), begun)
+        finally:
+            self._let_go(execution)
+            self._tasks.difference_update([task])
+
+    async def _acquired(self, execution: str) -> int:
+        return await asyncio.to_thread(self._store.acquire, execution, self.name, ttl=LEASE_SECONDS, is_dead=is_dead)
 
     async def _driven_to_its_end(
         self, execution: str, epoch: int, listener: Listener, begun: Begun | None = None
     ) -> ExecutionState:
+        state = self._begun(begun) if begun is not None else await asyncio.to_thread(self._histories.state, execution)
+        scheduler, places = await self._scheduler(execution, state, listener, begun.inputs if begun else ())
+        self._driven[execution] = scheduler, epoch
         try:
-            state = (
-                self._begun(begun) if begun is not None else await asyncio.to_thread(self._histories.state, execution)
-            )
-            scheduler, places = await self._scheduler(execution, state, listener, begun.inputs if begun else ())
-            self._driven[execution] = scheduler, epoch
             waiting = [] if begun is not None else await asyncio.to_thread(self._store.inbox, execution)
             posted = sorted([*self._early.pop(execution, []), *waiting], key=lambda item: item.id)
-            try:
-                if self._draining:
-                    scheduler.drain()
-                state = await scheduler.run(self.name, epoch, posted)
-            finally:
-                del self._driven[execution]
-            well = state.status is ExecutionStatus.SUCCEEDED
-            self._left.append(partial(places.sweep, ended=state.status.is_final, well=well))
-            return state
+            if self._draining:
+                scheduler.drain()
+            state = await scheduler.run(self.name, epoch, posted)
         finally:
-            self._let_go(execution)
-            self._free.set()
+            del self._driven[execution]
+        well = state.status is ExecutionStatus.SUCCEEDED
+        self._left.append(partial(places.sweep, ended=state.status.is_final, well=well))
+        return state
 
     def _let_go(self, execution: str) -> None:
+        """An execution is driven no longer: its lease is given back."""
+        self._held.discard(execution)
         self._early.pop(execution, None)
         self._released.append(execution)
         self._leaving.set()
+        self._free.set()
 
     def _begun(self, begun: Begun) -> ExecutionState:
         state = ExecutionState.of(begun.spec, self._histories.spec)
@@ -245,7 +253,7 @@ class Engine:
             for sweep in left:
                 sweep()
             with suppress(StoreError):  # they run out by themselves
-                self._store.release_all(self.name, [each for each in released if each not in self._driven])
+                self._store.release_all(self.name, [each for each in released if each not in self._held])
 
         await asyncio.to_thread(leave)
 
@@ -293,11 +301,12 @@ class Engine:
         room = min(CLAIM_LIMIT, OWNED_LIMIT - len(self._tasks))
         if room <= 0:
             return
-        exclude = [*self._refused, *self._driven]
+        exclude = [*self._refused, *self._held]
         claimed = await asyncio.to_thread(
             self._store.claim, self.name, limit=room, ttl=LEASE_SECONDS, is_dead=is_dead, exclude=exclude
         )
         for execution, epoch in claimed:
+            self._held.add(execution)
             task = asyncio.create_task(self._serve_one(execution, epoch, admit))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -310,10 +319,10 @@ class Engine:
         except FlytePathError as error:
             log.warning("execution %s is left for a while: %s", execution, error)
             self._refused[execution] = time.monotonic() + REFUSED_SECONDS
-            self._let_go(execution)
         except Exception:
             log.exception("execution %s is left for a while", execution)
             self._refused[execution] = time.monotonic() + REFUSED_SECONDS
+        finally:
             self._let_go(execution)
 
     def drain(self) -> None:
@@ -333,7 +342,7 @@ class Engine:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(LEASE_SECONDS / 3)
-            if not self._driven:
+            if not self._held:
                 continue
             known = list(self._driven.items())  # of what is begun during the renewal, it says nothing
             try:

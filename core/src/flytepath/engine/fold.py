@@ -66,6 +66,7 @@ def apply(state: ExecutionState, event: Event) -> None:
             state.created_at = event.at
         case ExecutionOwned():
             state.owner, state.epoch = payload.owner, payload.epoch
+            state.wait_anew()
         case AttemptStarted():
             state.at(payload.node).inputs = payload.inputs
             _started(state, payload.node, payload.attempt, event.at)
@@ -111,6 +112,7 @@ def _whole(state: ExecutionState, payload: Payload, at: float) -> None:
             state.paused = payload.reason
         case ExecutionContinued():
             state.paused = None
+            state.wait_anew()
         case DeadlinePassed():
             state.overdue = payload.error
         case ExecutionSucceeded():
@@ -265,6 +267,8 @@ def _succeeded(state: ExecutionState, payload: NodeSucceeded, at: float) -> None
         return
     node.outputs, node.error = payload.outputs, None
     node.cached, node.recovered = payload.cached, payload.recovered
+    if payload.inputs:
+        node.inputs = payload.inputs
     _leave_frame(state, node)
     for path in state.downstream.get(payload.node, ()):
         following = state.nodes[path]

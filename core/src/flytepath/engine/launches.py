@@ -84,6 +84,7 @@ class Launches:
         self._wake = wake
         self._listener = listener
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self._queue: deque[RunAttempt] = deque()
         self._stopping: set[str] = set()
         self._asleep: set[str] = set()
@@ -94,13 +95,13 @@ class Launches:
         self._reserved = 0
         self._ahead = 0
         self._hungry = False
-        self._seconds: float | None = None
+        self._seconds: dict[str, float] = {}
         self.fault: BaseException | None = None
 
     # --- slots ---
 
-    def reserve(self) -> bool:
-        """Whether one more attempt may be recorded as started now."""
+    def reserve(self, task: str) -> bool:
+        """Whether one more attempt, of the task of this name, may be recorded as started now."""
         if self._granted:
             self._granted -= 1
             self._reserved += 1
@@ -108,7 +109,7 @@ class Launches:
         if self._slots.take():
             self._reserved += 1
             return True
-        if len(self._queue) + self._ahead < self._far:
+        if len(self._queue) + self._ahead < self._far(task):
             self._ahead += 1
             return True
         self._hungry = True
@@ -121,17 +122,17 @@ class Launches:
             self._granted -= 1
             self._slots.give()
 
-    @property
-    def _far(self) -> int:
-        """How many attempts may wait for a slot."""
-        if self._seconds is None or self._seconds > SHORT_SECONDS:
+    def _far(self, task: str) -> int:
+        """How many attempts may wait for a slot, before one of ``task``; none while its pace is unknown."""
+        seconds = self._seconds.get(task)
+        if seconds is None or seconds > SHORT_SECONDS:
             return 0
-        return min(AHEAD_LIMIT, int(self._slots.size * AHEAD_SECONDS / max(self._seconds, 1e-4)))
+        return min(AHEAD_LIMIT, int(self._slots.size * AHEAD_SECONDS / max(seconds, 1e-4)))
 
     @property
     def is_supplied(self) -> bool:
         """Whether the slots have work for a while, so that what has ended can be recorded together."""
-        return len(self._queue) > self._far // 2
+        return bool(self._queue) and len(self._queue) > self._far(self._queue[0].task.name) // 2
 
     def offer(self) -> bool:
         """A slot has come free: the next attempt that waits runs, or the scheduler is asked for one."""
@@ -172,7 +173,7 @@ class Launches:
         """A task that is cancelled before its first step takes none, not even the one that tells of it."""
         if self._running.get(request.node) is not task:
             return
-        self._free(request.node, 0.0)
+        self._free(request)
         if request.node in self._stopping:
             self._stopping.discard(request.node)
             self._report(request.node, request.attempt, Killed())
@@ -205,12 +206,17 @@ class Launches:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing runs or waits for a slot."""
-        return not self._running and not self._queue
+        """Whether nothing runs, waits for a slot, or has ended without having been reported."""
+        return not self._running and not self._queue and not self._ending
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether all that runs waits for what it called."""
+        return not self._queue and not self._ending and self._running.keys() <= self._asleep
 
     async def _attempt(self, request: RunAttempt) -> None:
         node, attempt = request.node, request.attempt
-        loop = asyncio.get_running_loop()
+        loop, task = asyncio.get_running_loop(), self._running[node]
         began = loop.time()
         try:
             try:
@@ -219,7 +225,9 @@ class Launches:
                 self._follow(request)
                 result = await self._pool.run(request, lambda message: self._report(node, attempt, message))
             finally:
-                self._free(node, loop.time() - began)
+                # The slot is free for others while this one is put on record.
+                self._free(request, loop.time() - began)
+                self._ending.add(task)
             log = await self._kept(request, result.printed) if result.printed else None
             spec = ""
             if isinstance(result.message, GraphProduced):
@@ -233,10 +241,13 @@ class Launches:
             self.fault = error
             self._wake()
         finally:
+            self._ending.discard(task)
             self._stopping.discard(node)
 
-    def _free(self, node: str, seconds: float) -> None:
-        self._seconds = seconds if self._seconds is None else 0.9 * self._seconds + 0.1 * seconds
+    def _free(self, request: RunAttempt, seconds: float | None = None) -> None:
+        node, task = request.node, request.task.name
+        if seconds is not None:
+            self._seconds[task] = 0.9 * self._seconds.get(task, seconds) + 0.1 * seconds
         del self._running[node]
         if node in self._asleep:
             self._asleep.discard(node)
@@ -281,7 +292,7 @@ class Launches:
     async def close(self) -> None:
         """End what runs; nothing is reported any more."""
         self._slots.leave(self)
-        tasks = [*self._running.values(), *([self._tailing] if self._tailing is not None else [])]
+        tasks = [*self._running.values(), *self._ending, *([self._tailing] if self._tailing is not None else [])]
         self._stopping.clear()
         self._queue.clear()
         for task in tasks:

@@ -186,7 +186,7 @@ class Scheduler:
                 await self._commit(epoch)
                 await self._calls.answer(self._values, self._launches.wakes)
                 self._launches.launch(started)
-                if self._draining and self._launches.is_idle:
+                if self._draining and self._is_drained():
                     break
                 if not self._state.status.is_final:
                     await self._next_reports()
@@ -292,6 +292,8 @@ class Scheduler:
                 for path in [path for path in state.instant if state.why_stopped(path) is None]:
                     self._enter(state.nodes[path])
                 started += self._start_ready()
+            elif state.paused is not None:
+                self._let_others_compute()
             self._stop_running()
             if self._is_over():
                 self._do(self._finish())
@@ -366,7 +368,7 @@ class Scheduler:
             inputs = self._inputs_of(node)
             if inputs is None or self._is_known(node, inputs) or self._is_looked_up(node, inputs):
                 continue
-            if not self._launches.reserve():
+            if not self._launches.reserve(node.name):
                 break
             self._resolved.discard(path)
             request = self._request(node, inputs)
@@ -426,7 +428,9 @@ class Scheduler:
             return False
         if any(literal.is_erased for literal in self._values.named(outputs).values()):
             return False
-        self._do(Reuse(node.path, outputs, recovered=former.execution))
+        parent = self._state.nodes[node.parent] if node.parent else None
+        known = {} if parent is not None and parent.kind == "map" else inputs  # a map keeps those of its items
+        self._do(Reuse(node.path, outputs, recovered=former.execution, inputs=known))
         return True
 
     def _is_looked_up(self, node: NodeState, inputs: dict[str, Literal]) -> bool:
@@ -484,6 +488,12 @@ class Scheduler:
                 self._lookups.pop(path).cancel()
                 self._reuses.forget(path)
 
+    def _let_others_compute(self) -> None:
+        """Keep nothing back from other executions for nodes that may not start for a long time."""
+        for path in self._resolved:
+            self._reuses.forget(path)
+        self._resolved.clear()
+
     def _is_gone(self, path: str) -> bool:
         """Whether nothing may come of a node that was about to start."""
         node = self._state.nodes.get(path)
@@ -494,6 +504,10 @@ class Scheduler:
         if state.status.is_final or not self._launches.is_idle or state.running:
             return False
         return state.unfinished == 0 or state.is_stopping
+
+    def _is_drained(self) -> bool:
+        """Whether waiting longer brings no end of an attempt: what still runs waits for what may not start here."""
+        return self._launches.is_asleep and not self._reports and not self._offering
 
     def _finish(self) -> Finish:
         state = self._state
@@ -612,7 +626,9 @@ class Scheduler:
     def _take_lookup(self, path: str, report: Found | FlytePathError | None) -> None:
         if self._lookups.pop(path, None) is None:
             return
-        if report is None:
+        if report is None and (self._state.paused is not None or self._draining):
+            self._reuses.forget(path)  # others may compute it meanwhile
+        elif report is None:
             self._resolved.add(path)
         elif self._is_gone(path):
             self._reuses.forget(path)

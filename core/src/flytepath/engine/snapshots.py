@@ -7,6 +7,7 @@ more than be refused. Compiled graphs are left out; they are content-addressed a
 
 from __future__ import annotations
 
+import enum
 import io
 import logging
 import pickle
@@ -102,13 +103,20 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == (__name__, _kept.__name__):
             return self._found
-        if module.startswith(("flytepath.engine.", "flytepath.model.")):
+        if module.startswith(("flytepath.engine.", "flytepath.model.")) and name.isidentifier():
             found = super().find_class(module, name)
-            if isinstance(found, type):
+            if _is_data(found, module):
                 return found
         if (module, name) in _PLAIN:
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"a snapshot holds no {module}.{name}")
+
+
+def _is_data(found: Any, module: str) -> bool:
+    """Whether it is plain data of that very module: what a module has imported may do anything when it is made."""
+    if not isinstance(found, type) or found.__module__ != module:
+        return False
+    return found in _DATA or issubclass(found, enum.Enum) or module.startswith("flytepath.model.")
 
 
 _PLAIN: Final = frozenset(

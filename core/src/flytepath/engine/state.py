@@ -423,9 +423,18 @@ class ExecutionState:
         self.queue(node)[node.path] = None
         if node.ready_at is None:
             node.ready_at = self.changed_at
-        wait = node.task.queue_timeout_seconds if node.task is not None else None
+        wait = self.patience_of(node)
         if wait is not None:
             self.queued[node.path] = self.changed_at + wait
+
+    def patience_of(self, node: NodeState) -> float | None:
+        """How many seconds a node may wait for its turn, ``None`` for any number."""
+        return node.task.queue_timeout_seconds if node.task is not None else None
+
+    def wait_anew(self) -> None:
+        """Let all that waits for its turn wait from now on: nobody gave turns in the meantime."""
+        for path in self.queued:
+            self.queued[path] = self.changed_at + (self.patience_of(self.nodes[path]) or 0.0)
 
 
 def _none_known(digest: str) -> WorkflowSpec:
