@@ -535,13 +535,15 @@ def test_a_full_disk_ends_the_run_with_one_error_and_loses_nothing_that_was_reco
         assert '"value": 6.0' in cli.run("executions", "resume", execution).stdout
 
 
-def test_of_two_that_resume_at_once_one_goes_on_and_one_is_told(resumable: Any, until: Callable[..., Any]) -> None:
+def test_of_two_that_resume_at_once_one_drives_and_the_other_follows_or_is_told(
+    resumable: Any, until: Callable[..., Any]
+) -> None:
     execution, _ = interrupted(resumable, until, signal.SIGKILL)
     processes = [resumable.start("executions", "resume", execution) for _ in range(2)]
-    until(lambda: [p.poll() for p in processes].count(None) == 1, "one of them has given up")
+    until(lambda: resumable.json("executions", "show", execution)["interrupted"] is False, "one of them drives")
     (resumable.folder / "marks" / "open").touch()
     results = [(process.communicate(timeout=60), process.returncode) for process in processes]
-    assert sorted(status for _, status in results) == [0, 2]
+    assert 0 in {status for _, status in results}
     for (out, err), status in results:
         assert "o0 = 26" in out if status == 0 else "FP-EXECUTION-STATE" in err
     assert (resumable.folder / "marks" / "last").read_text() == "x"
