@@ -39,6 +39,7 @@ class Reuse:
     outputs: LiteralDigests
     key: str = ""
     recovered: str = ""
+    inputs: LiteralDigests = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

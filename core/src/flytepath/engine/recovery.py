@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flytepath.engine.expansion import HANDLER
 from flytepath.engine.state import ExecutionState, NodeState, NodeStatus
 from flytepath.model.events import LiteralDigests
 
@@ -19,8 +20,11 @@ class Former:
     state: ExecutionState
 
     def outputs_of(self, node: NodeState, inputs: LiteralDigests) -> LiteralDigests | None:
-        """What the same node gave for the same inputs; ``None`` where it has to run."""
-        known = self.state.find(node.path)
+        """What the same node gave for the same inputs; ``None`` where it has to run.
+
+        Failure handlers always do: they clear up behind what has been done again, and has failed again.
+        """
+        known = None if HANDLER in node.path.split("/") else self.state.find(node.path)
         if known is None or known.status is not NodeStatus.SUCCEEDED or known.name != node.name:
             return None
         if node.spec.gate is not None and node.spec.gate.kind == "sleep":

@@ -248,10 +248,10 @@ class HandlerStarted(_Payload):
 class NodeSucceeded(_Payload):
     """A node has its outputs. Never runs again. ``cached`` is the key they were found under, if they were.
 
-    ``recovered`` is the execution they were taken over from, if they were.
+    ``recovered`` is the execution they were taken over from, if they were; ``inputs`` are then what the node was given.
     """
 
-    added: ClassVar[tuple[str, ...]] = ("cached", "recovered")
+    added: ClassVar[tuple[str, ...]] = ("cached", "recovered", "inputs")
     type: Literal["node_succeeded"] = "node_succeeded"
     node: str
     attempt: int
@@ -259,6 +259,7 @@ class NodeSucceeded(_Payload):
     usage: Usage = Usage()
     cached: str = ""
     recovered: str = ""
+    inputs: LiteralDigests = {}
 
 
 class NodeFailed(_Payload):
