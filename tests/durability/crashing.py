@@ -41,7 +41,7 @@ EFFECTS = {
     "answer": ("flytepath.engine.calls", "CallDesk.answer"),
     "acquire": ("flytepath.store.events", "Store.acquire"),
     "claim": ("flytepath.store.events", "Store.claim"),
-    "release": ("flytepath.store.events", "Store.release"),
+    "release": ("flytepath.store.events", "Store.release_all"),
     "sweep": ("flytepath.engine.places", "Places.sweep"),
 }
 
