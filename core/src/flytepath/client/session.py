@@ -8,11 +8,11 @@ engine that is looking for work goes on with them.
 from __future__ import annotations
 
 import asyncio
-import sys
+import concurrent.futures
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,14 +23,14 @@ from flytepath.authoring.entity import Entity
 from flytepath.authoring.launch_plan import LaunchPlan
 from flytepath.bundle import collect
 from flytepath.client.commands import Started
-from flytepath.client.driving import local_engine
+from flytepath.client.hosting import Drive, Host, closed
+from flytepath.client.importing import entity_of, importable
 from flytepath.client.local import LocalClient
 from flytepath.client.plans import Plans
 from flytepath.client.protocol import Kind
 from flytepath.client.views import ExecutionSummary, ExecutionView, Scope
 from flytepath.compiler import compile_entity, compile_launch_plan, parse_inputs
-from flytepath.engine.engine import Engine
-from flytepath.errors import ExecutionStateError, InputError, NotFoundError, UsageError
+from flytepath.errors import ExecutionStateError, NotFoundError, UsageError
 from flytepath.model.events import ErrorRecord
 from flytepath.model.identity import DEFAULT_DOMAIN, DEFAULT_PROJECT, Identity, Tenant
 from flytepath.model.literal import JSON_FORMAT, Literal
@@ -120,12 +120,14 @@ class FlytePath:
         slots: int | None = None,
         engine: bool = True,
     ) -> None:
-        self._client = LocalClient(Path(home) if home is not None else config.home(), slots=slots)
-        self._plans = Plans(self._client.store)
+        self._local = LocalClient(Path(home) if home is not None else config.home(), slots=slots)
+        self._plans = Plans(self._local.store)
         self._scope = Scope.of_this_user(Tenant(project, domain))
         self._drives = engine
-        self._host: _Host | None = None
+        self._host: Host | None = None
         self._lock = threading.Lock()
+        self._registering = threading.Lock()
+        self._is_closed = False
         self._known: dict[tuple[int, str | None], _Registered] = {}
         self._begun: dict[str, Entity] = {}
 
@@ -141,14 +143,22 @@ class FlytePath:
         """End the engine and let go of the store. What still runs is ended and can be resumed."""
         with self._lock:
             host, self._host = self._host, None
+            was_closed, self._is_closed = self._is_closed, True
         if host is not None:
             host.close()
-        self._client.close()
+        if not was_closed:
+            self._local.close()
 
     @property
     def home(self) -> Path:
         """The folder that holds everything."""
-        return self._client.home
+        return self._local.home
+
+    @property
+    def _client(self) -> LocalClient:
+        if self._is_closed:
+            raise closed()
+        return self._local
 
     # --- what can be run ---
 
@@ -162,13 +172,15 @@ class FlytePath:
         Raises:
             VersionConflictError: the version exists with other content.
         """
-        return [self._registered(_entity(each), version).identity for each in entities]
+        return [self._registered(entity_of(each), version).identity for each in entities]
 
     def _registered(self, entity: Entity, version: str | None) -> _Registered:
-        known = self._known.get((id(entity), version))
-        if known is not None:
-            return known
-        loaded, file, root = _importable(entity)
+        with self._registering:
+            known = self._known.get((id(entity), version))
+            return known if known is not None else self._register(entity, version)
+
+    def _register(self, entity: Entity, version: str | None) -> _Registered:
+        loaded, file, root = importable(entity)
         blobs = self._client.blobs(self._scope)
         spec = compile_entity(loaded, self._scope.tenant, blobs, self._client.referred)
         bundle = collect(file, root)
@@ -219,11 +231,13 @@ class FlytePath:
             UsageError: the execution's name cannot be one, or is taken.
         """
         client, scope = self._client, self._scope
+        if inputs is not None and not (isinstance(inputs, Mapping) and all(isinstance(name, str) for name in inputs)):
+            raise UsageError("inputs are given by name", expected="a dict", actual=repr(inputs)[:200])
         if isinstance(entity, str):
             identity, kind, literals = self._named(entity, version, inputs or {})
             known = None
         else:
-            registered = self._registered(_entity(entity), version)
+            registered = self._registered(entity_of(entity), version)
             known, identity, kind = registered.entity, registered.identity, registered.kind
             literals = parse_inputs(registered.imported, {}, inputs or {}, client.blobs(scope))
         host = self._engine() if self._drives else None
@@ -259,43 +273,50 @@ class FlytePath:
             TimeoutError: it has not ended by then; it goes on.
             NotFoundError: there is none.
         """
-        name = execution if isinstance(execution, str) else execution.id
-        until = None if timeout is None else time.monotonic() + timeout
+        name, until = _id_of(execution), _until(timeout)
         while True:
-            future = self._host.futures.get(name) if self._host is not None else None
-            if future is not None:
-                left = None if until is None else max(0.0, until - time.monotonic())
-                try:
-                    error = future.exception(left)
-                except TimeoutError:
-                    raise TimeoutError(f"execution {name} has not ended within {timeout:g} s") from None
-                if error is None:
-                    return self._execution(name, future.result().status)
-                self._raise_unless_elsewhere(name, error)
-            status = self._client.store.status(name)
-            if status in ENDED:
-                return self._execution(name, status)
-            if until is not None and time.monotonic() > until:
-                raise TimeoutError(f"execution {name} has not ended within {timeout:g} s")
-            if self._drives and not self._client.is_driven(self._scope, name):
-                self._engine().drive(Started(name))
-            elif future is None:
-                time.sleep(LOOK_SECONDS)
+            step = self._step(name)
+            if isinstance(step, Execution):
+                return step
+            left = _left(name, until, timeout)
+            if step is None:
+                time.sleep(LOOK_SECONDS if left is None else min(LOOK_SECONDS, left))
+            else:
+                concurrent.futures.wait([step], left)
 
-    def _raise_unless_elsewhere(self, execution: str, error: BaseException) -> None:
-        """An error of driving is the caller's, unless another engine has simply taken over."""
-        if self._host is not None:
-            self._host.futures.pop(execution, None)
-        if not self._client.has_ended(execution) and not self._client.is_driven(self._scope, execution):
-            raise error
+    def _step(self, execution: str) -> Execution | Drive | None:
+        """The execution where it has ended, what this process makes of it, or nothing where others drive it."""
+        client, host = self._client, self._host
+        future = host.future_of(execution) if host is not None else None
+        if future is not None and not future.done():
+            return future
+        if future is not None and host is not None:
+            if future.cancelled():
+                raise closed()
+            error = future.exception()
+            if error is None and future.result().status.is_final:
+                return self._execution(execution, future.result().status)
+            host.forget(execution, future)
+            # An error of driving is the caller's, unless another engine has simply taken over.
+            if error is not None and not client.has_ended(execution) and not client.is_driven(self._scope, execution):
+                raise error
+        status = client.store.status(execution)
+        if status in ENDED:
+            return self._execution(execution, status)
+        if self._drives and not client.is_driven(self._scope, execution):
+            host = self._engine()
+            host.drive(Started(execution))
+            return host.future_of(execution)
+        return None
 
-    def get(self, execution: str) -> Execution:
+    def get(self, execution: str | Execution) -> Execution:
         """An execution as it is now.
 
         Raises:
             NotFoundError: there is none.
         """
-        return self._execution(execution, self._client.store.status(execution))
+        name = _id_of(execution)
+        return self._execution(name, self._client.store.status(name))
 
     def list(self, limit: int = 50, status: str | None = None) -> Sequence[ExecutionSummary]:
         """The newest executions of the project and domain."""
@@ -307,28 +328,23 @@ class FlytePath:
         Raises:
             ExecutionStateError: it has already ended.
         """
-        self._client.abort(self._scope, execution if isinstance(execution, str) else execution.id, reason)
+        self._client.abort(self._scope, _id_of(execution), reason)
 
     # --- inside ---
 
     def _named(
         self, name: str, version: str | None, inputs: Mapping[str, Any]
     ) -> tuple[Identity, Kind, dict[str, Literal]]:
-        kinds: tuple[Kind, ...] = ("workflow", "launch_plan")
-        for kind in kinds:
-            try:
-                chosen = version or ("latest" if kind == "workflow" else self._plans.to_run(self._scope, name).version)
-                found = self._client.fetch(self._scope, kind, name, chosen)
-            except NotFoundError:
-                continue
-            interface = found.spec.interface
-            return found.identity, kind, self._client.literals_of(self._scope, interface, inputs, name)
-        raise NotFoundError(
-            f"there is no workflow or launch plan {name!r} in {self._scope.tenant}",
-            place=name,
-            actual=version,
-            hint="register it first",
-        )
+        found = self._client.registered(self._scope, name, version)
+        if found is None:
+            raise NotFoundError(
+                f"there is no workflow or launch plan {name!r} in {self._scope.tenant}",
+                place=name,
+                actual=version,
+                hint="register it first",
+            )
+        kind, entity = found
+        return entity.identity, kind, self._client.literals_of(self._scope, entity.spec.interface, inputs, name)
 
     def _execution(self, execution: str, status: str) -> Execution:
         return Execution(
@@ -336,7 +352,7 @@ class FlytePath:
         )
 
     def _decoder(self, execution: str) -> Callable[[Mapping[str, Literal]], dict[str, Any]]:
-        entity, blobs = self._begun.get(execution), self._client.blobs(self._scope)
+        entity, blobs = self._begun.get(execution), self._local.blobs(self._scope)
 
         def decode(literals: Mapping[str, Literal]) -> dict[str, Any]:
             if entity is not None:
@@ -347,57 +363,11 @@ class FlytePath:
 
         return decode
 
-    def _engine(self) -> _Host:
+    def _engine(self) -> Host:
         with self._lock:
             if self._host is None:
-                self._host = _Host(self._client)
+                self._host = Host(self._client)
             return self._host
-
-
-class _Host:
-    """An engine in a thread of its own."""
-
-    def __init__(self, client: LocalClient) -> None:
-        self._client = client
-        self._ready: Future[Engine] = Future()
-        self.futures: dict[str, Future[Any]] = {}
-        self._thread = threading.Thread(target=self._main, name="flytepath engine", daemon=True)
-        self._thread.start()
-        self.engine = self._ready.result()
-
-    def _main(self) -> None:
-        try:
-            asyncio.run(self._run())
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the engine is told
-            if not self._ready.done():
-                self._ready.set_exception(error)
-
-    async def _run(self) -> None:
-        ended = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._ended = ended
-        async with local_engine(self._client.home, self._client.store, self._client.slots) as engine:
-            self._ready.set_result(engine)
-            await ended.wait()
-
-    def drive(self, started: Started) -> None:
-        """Drive an execution; its future is done when it has ended."""
-        known = self.futures.get(started.execution)
-        if known is not None and not known.done():
-            return
-        future = asyncio.run_coroutine_threadsafe(self.engine.drive(started.execution, begun=started.begun), self._loop)
-        self.futures[started.execution] = future
-        future.add_done_callback(lambda done: self._forget(started.execution, done))
-
-    def _forget(self, execution: str, future: Future[Any]) -> None:
-        """What has ended well needs no future: the store tells."""
-        if not future.cancelled() and future.exception() is None and future.result().status.is_final:
-            self.futures.pop(execution, None)
-
-    def close(self) -> None:
-        """End the engine and everything it runs."""
-        self._loop.call_soon_threadsafe(self._ended.set)
-        self._thread.join()
 
 
 class AsyncFlytePath:
@@ -441,10 +411,19 @@ class AsyncFlytePath:
 
     async def wait(self, execution: str | Execution, timeout: float | None = None) -> Execution:
         """As :meth:`FlytePath.wait`."""
-        name = execution if isinstance(execution, str) else execution.id
-        return await asyncio.to_thread(self._platform.wait, name, timeout)
+        # No thread waits: who waits for many would leave none for the one call that ends them.
+        name, until = _id_of(execution), _until(timeout)
+        while True:
+            step = await asyncio.to_thread(self._platform._step, name)
+            if isinstance(step, Execution):
+                return step
+            left = _left(name, until, timeout)
+            if step is None:
+                await asyncio.sleep(LOOK_SECONDS if left is None else min(LOOK_SECONDS, left))
+            else:
+                await _done(step, left)
 
-    async def get(self, execution: str) -> Execution:
+    async def get(self, execution: str | Execution) -> Execution:
         """As :meth:`FlytePath.get`."""
         return await asyncio.to_thread(self._platform.get, execution)
 
@@ -457,48 +436,33 @@ class AsyncFlytePath:
         await asyncio.to_thread(self._platform.abort, execution, reason)
 
 
-def _entity(thing: Any) -> Entity:
-    if isinstance(thing, Entity):
-        return thing
-    raise UsageError(
-        "only workflows, tasks and launch plans can be registered and run",
-        expected="what @workflow, @task or LaunchPlan made, or the name of something registered",
-        actual=repr(thing)[:200],
-    )
+def _id_of(execution: str | Execution) -> str:
+    if isinstance(execution, (str, Execution)):
+        return execution if isinstance(execution, str) else execution.id
+    raise UsageError("this is no execution", expected="its id, or what `execute` gave", actual=repr(execution)[:200])
 
 
-def _importable(entity: Entity) -> tuple[Entity, Path, Path]:
-    """The entity as a worker imports it, its file, and the folder it is importable from."""
-    inner = entity.workflow if isinstance(entity, LaunchPlan) else entity
-    name = str(vars(inner).get("__module__") or getattr(inner, "__module__", ""))
-    module = sys.modules.get(name)
-    file = getattr(module, "__file__", None)
-    if module is None or file is None:
-        raise UsageError(
-            f"{entity.name} is not defined in a file",
-            place=entity.name,
-            expected="a module that workers can import",
-            hint="put it into a .py file, not into a shell or a notebook cell",
-        )
-    path = Path(file).resolve()
-    root = path.parent
-    for _ in range(name.count(".") + (path.name == "__init__.py")):
-        root = root.parent
-    if name != "__main__":
-        return entity, path, root
-    return _imported_again(entity, path), path, path.parent
+def _until(timeout: float | None) -> float | None:
+    return None if timeout is None else time.monotonic() + timeout
 
 
-def _imported_again(entity: Entity, path: Path) -> Entity:
-    """An entity of the script that runs, from the module that workers import it from."""
-    import importlib
+def _left(execution: str, until: float | None, timeout: float | None) -> float | None:
+    """How many seconds are left to wait."""
+    left = None if until is None else until - time.monotonic()
+    if left is not None and left <= 0:
+        raise TimeoutError(f"execution {execution} has not ended within {timeout:g} s")
+    return left
 
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
-    held = next((key for key, value in vars(sys.modules["__main__"]).items() if value is entity), "")
-    again = getattr(importlib.import_module(path.stem), held, None)
-    if not isinstance(again, Entity):
-        raise InputError(
-            f"{entity.name} is not a variable of its module", place=str(path), hint="give it a name at the top level"
-        )
-    return again
+
+async def _done(future: Drive, timeout: float | None) -> None:
+    """Wait for the end of what another thread does, whatever it is, and leave it alone if nobody waits any longer."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell(_future: Drive) -> None:
+        with suppress(RuntimeError):  # the loop has been closed
+            loop.call_soon_threadsafe(done.set)
+
+    future.add_done_callback(tell)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout):
+            await done.wait()
