@@ -642,11 +642,12 @@ class Scheduler:
         message = offered.message
         inputs = {name: self._values.keep(literal) for name, literal in message.inputs.items()}
         self._do(Call(node, attempt, offered.call, message.callee, offered.spec, inputs), worker)
-        if self._state.running.get(node) == attempt:
+        current = self._state.running.get(node)
+        if current == attempt:
             self._calls.asked(node, attempt, offered)
             self._launches.sleeps(node)
-        else:
-            self._launches.stop(node)  # it made another call than before
+        elif current is None:  # it made another call than before; else it has ended, and another attempt runs
+            self._launches.stop(node)
 
     def _take_end(self, node: str, attempt: int, ended: Ended, worker: Actor, items: _ItemEnds) -> None:
         self._calls.forget(node)
