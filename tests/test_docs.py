@@ -86,3 +86,12 @@ def test_every_decision_has_a_number_of_its_own_its_headings_and_a_line_in_the_l
         text = path.read_text(encoding="utf-8")
         for heading in ("Decision", "Alternatives", "Reason"):
             assert f"## {heading}" in text or f"**{heading}.**" in text, f"{path.name} lacks {heading}"
+
+
+def test_every_variable_that_the_code_reads_is_on_the_page_about_settings() -> None:
+    page = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    named: set[str] = set()
+    for path in (ROOT / "core" / "src" / "flytepath").rglob("*.py"):
+        named |= set(re.findall(r"\bFLYTE(?:PATH)?_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8")))
+    assert named
+    assert not {name for name in named if name not in page and not name.startswith("FLYTEPATH_SECRET_")}

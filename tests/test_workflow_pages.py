@@ -1,4 +1,4 @@
-"""The programs on the pages about workflows run, one after the other, as one module."""
+"""The programs on the pages about workflows and settings run, one after the other, as one module."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from packages import ROOT
 
-PAGES = ["README.md", "docs/writing-workflows.md", "docs/running.md"]
+PAGES = ["README.md", "docs/writing-workflows.md", "docs/running.md", "docs/settings.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)
