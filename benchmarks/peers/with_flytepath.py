@@ -10,7 +10,9 @@ on a server. What is timed begins with a registered workflow and warm workers, a
 
 from __future__ import annotations
 
+import importlib
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -19,10 +21,18 @@ from typing import Any
 
 from flytepath import FlytePath
 
-from benchmarks import durable_flows
+import benchmarks.durable_flows
 
 #: How long anything may take.
 PATIENCE_SECONDS = 1800.0
+
+
+def flows_in(folder: Path) -> Any:
+    """The workflows as a user's own script, so that their code bundle is not this repository."""
+    folder.mkdir()
+    shutil.copy(benchmarks.durable_flows.__file__, folder)
+    sys.path.insert(0, str(folder))
+    return importlib.import_module("durable_flows")
 
 
 def _ended(platform: FlytePath, flow: Any, inputs: dict[str, Any]) -> None:
@@ -31,29 +41,29 @@ def _ended(platform: FlytePath, flow: Any, inputs: dict[str, Any]) -> None:
         raise RuntimeError(f"{done.id} {done.status}: {done.error}")
 
 
-def chain(platform: FlytePath, count: int) -> None:
+def chain(platform: FlytePath, flows: Any, count: int) -> None:
     """Nodes one after another."""
-    _ended(platform, getattr(durable_flows, f"chain_{count}"), {"x": 0})
+    _ended(platform, getattr(flows, f"chain_{count}"), {"x": 0})
 
 
-def fan(platform: FlytePath, count: int) -> None:
+def fan(platform: FlytePath, flows: Any, count: int) -> None:
     """Nodes side by side."""
-    _ended(platform, getattr(durable_flows, f"fan_{count}"), {"x": 0})
+    _ended(platform, getattr(flows, f"fan_{count}"), {"x": 0})
 
 
-def mapped(platform: FlytePath, count: int) -> None:
+def mapped(platform: FlytePath, flows: Any, count: int) -> None:
     """The items of a map."""
-    _ended(platform, durable_flows.mapped, {"xs": list(range(count))})
+    _ended(platform, flows.mapped, {"xs": list(range(count))})
 
 
-def executions(platform: FlytePath, count: int) -> None:
+def executions(platform: FlytePath, flows: Any, count: int) -> None:
     """Executions of one node, begun one after another by one client, and waited for."""
-    for begun in [platform.execute(durable_flows.small, {"x": number}) for number in range(count)]:
+    for begun in [platform.execute(flows.small, {"x": number}) for number in range(count)]:
         if platform.wait(begun).status != "succeeded":
             raise RuntimeError(f"{begun.id} failed")
 
 
-CASES: dict[str, Callable[[FlytePath, int], None]] = {
+CASES: dict[str, Callable[[FlytePath, Any, int], None]] = {
     "chain": chain,
     "fan": fan,
     "map": mapped,
@@ -63,22 +73,23 @@ CASES: dict[str, Callable[[FlytePath, int], None]] = {
 
 def timed(case: str, folder: Path, count: int) -> dict[str, float]:
     """Run a case of :data:`CASES`."""
+    flows = flows_in(folder / "code")
     with FlytePath(home=folder) as platform:
-        _ended(platform, durable_flows.fan_2, {"x": 0})
-        flows = {"chain": f"chain_{count}", "fan": f"fan_{count}", "map": "mapped", "executions": "small"}
-        platform.register(getattr(durable_flows, flows[case]))
+        _ended(platform, flows.fan_2, {"x": 0})
+        names = {"chain": f"chain_{count}", "fan": f"fan_{count}", "map": "mapped", "executions": "small"}
+        platform.register(getattr(flows, names[case]))
         began, cpu = time.perf_counter(), time.process_time()
-        CASES[case](platform, count)
+        CASES[case](platform, flows, count)
         return {"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu}
 
 
 def hold(case: str, folder: Path, count: int) -> None:
     """Run until only the last node is left, say so, and wait to be killed."""
-    marker = str(folder / "last")
-    flow = durable_flows.held_map if case == "hold-map" else durable_flows.held_fan
+    flows, marker = flows_in(folder / "code"), str(folder / "last")
+    flow = flows.held_map if case == "hold-map" else flows.held_fan
     inputs = {"xs": list(range(count))} if case == "hold-map" else {"x": 0}
     platform = FlytePath(home=folder)
-    _ended(platform, durable_flows.fan_2, {"x": 0})
+    _ended(platform, flows.fan_2, {"x": 0})
     platform.register(flow)
     began = time.perf_counter()
     begun = platform.execute(flow, {**inputs, "marker": marker})
