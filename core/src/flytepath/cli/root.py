@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("flytepath.cli.completion:completion", "Print the completion script of a shell."),
     "environments": ("flytepath.cli.environments:environments", "List, build and remove the environments of tasks."),
     "engine": ("flytepath.cli.engine:engine", "Run an engine: it drives what nobody drives, and keeps schedules."),
+    "execute": ("flytepath.cli.execute:execute", "Run a registered version from its stored code."),
     "executions": ("flytepath.cli.executions:executions", "List, show, steer and explain executions."),
     "graph": ("flytepath.cli.graph:graph", "Draw a workflow as a tree, SVG, Mermaid or DOT."),
     "launchplans": ("flytepath.cli.launchplans:launchplans", "List, show, activate and deactivate launch plans."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 import time
@@ -114,6 +115,7 @@ class Commands(Queries, ABC):
         Raises:
             UsageError: the name cannot be one, or is taken.
         """
+        _check_facts(timeout_seconds, variables=variables, labels=labels, annotations=annotations)
         runnable = self._runnable(workflow, kind)
         plan = runnable.plan
         if plan is not None:
@@ -198,16 +200,13 @@ class Commands(Queries, ABC):
                     f"{name} has no input {given!r}", place=given, expected=", ".join(variables) or "no inputs"
                 )
         blobs = self.blobs(scope)
-        literals: dict[str, Literal] = {}
-        for key, variable in variables.items():
-            if key in inputs:
-                read = read_data(variable.type, inputs[key], blobs, f"{name}({key})")
-                literals[key] = offload(cast(read, variable.type), blobs)
-            elif variable.default is not None:
-                literals[key] = variable.default
-            elif variable.required:
-                raise InputError(f"input {key!r} is missing", place=f"{name}({key})", expected=str(variable.type))
-        return literals
+        literals = {
+            key: offload(
+                cast(read_data(variables[key].type, data, blobs, f"{name}({key})"), variables[key].type), blobs
+            )
+            for key, data in inputs.items()
+        }
+        return with_defaults(interface, literals, name)
 
     @abstractmethod
     def blobs(self, scope: Scope) -> BlobFolder:
@@ -428,6 +427,25 @@ class Commands(Queries, ABC):
         return state
 
 
+def with_defaults(interface: Interface, given: Mapping[str, Literal], name: str) -> dict[str, Literal]:
+    """Every input of ``name``: those given, and the defaults of the others.
+
+    Raises:
+        InputError: one that has no default is missing.
+    """
+    literals: dict[str, Literal] = {}
+    for variable in interface.inputs:
+        if variable.name in given:
+            literals[variable.name] = given[variable.name]
+        elif variable.default is not None:
+            literals[variable.name] = variable.default
+        elif variable.required:
+            raise InputError(
+                f"input {variable.name!r} is missing", place=f"{name}({variable.name})", expected=str(variable.type)
+            )
+    return literals
+
+
 def admit(spec: WorkflowSpec, tenant: Tenant) -> None:
     """Refuse to drive what the policy does not enable *now*; the execution stays as it is, and can be resumed."""
     from flytepath.plugin.manager import current
@@ -451,6 +469,15 @@ def _fitting(spec: WorkflowSpec, inputs: Mapping[str, Literal]) -> dict[str, Lit
             )
         fitting[name] = literal if literal.is_offloaded else cast(literal, declared)
     return fitting
+
+
+def _check_facts(timeout: float, **texts: Mapping[str, str] | None) -> None:
+    if not 0 <= timeout < math.inf:
+        raise UsageError("an execution cannot have this timeout", expected="seconds, 0 for none", actual=repr(timeout))
+    for what, given in texts.items():
+        pairs = given.items() if isinstance(given, Mapping) else [] if given is None else [(given, "")]
+        if wrong := [pair for pair in pairs if not (isinstance(pair[0], str) and isinstance(pair[1], str))]:
+            raise UsageError(f"{what} are texts by name", place=what, actual=repr(wrong[0])[:200])
 
 
 def _checked_name(name: str) -> str:

@@ -8,6 +8,7 @@ from types import TracebackType
 from flytepath.bundle import Bundle, unpack
 from flytepath.client.cache_explaining import CacheExplanation, Caches
 from flytepath.client.commands import Commands
+from flytepath.client.plans import Plans
 from flytepath.client.protocol import Kind, Spec
 from flytepath.client.views import Registered, Scope
 from flytepath.engine.engine import default_slots
@@ -133,6 +134,26 @@ class LocalClient(Commands):
             entry = self._registry.get(Identity(tenant.project, tenant.domain, name, version), kind)
         data = self._store.get_spec(entry.spec_digest)
         return Registered(entry.identity, _SPECS[kind].model_validate(data), entry.bundle_digest, entry.registered_at)
+
+    def registered(
+        self, scope: Scope, name: str, version: str | None = None
+    ) -> tuple[Kind, Registered[WorkflowSpec] | Registered[LaunchPlanSpec]] | None:
+        """What runs under a name: a workflow, or else a launch plan, and which; ``None`` where there is neither.
+
+        Args:
+            scope: whose.
+            name: what it is called.
+            version: by default the latest of a workflow, and the active one of a launch plan.
+        """
+        plans = Plans(self._store)
+        kinds: tuple[Kind, ...] = ("workflow", "launch_plan")
+        for kind in kinds:
+            try:
+                chosen = version or ("latest" if kind == "workflow" else plans.to_run(scope, name).version)
+                return kind, self.fetch(scope, kind, name, chosen)  # type: ignore[return-value]
+            except NotFoundError:
+                continue
+        return None
 
     def referred(self, kind: str, identity: Identity) -> tuple[TaskSpec | WorkflowSpec, str]:
         """What a reference leads to, and the digest of its code: the ``fetch`` of the compiler.

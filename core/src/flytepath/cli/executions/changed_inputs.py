@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from flytepath.client.plain_values import read_value
 from flytepath.errors import FlytePathError, InputError, UnknownInputError
 from flytepath.model.fitting import fits
+from flytepath.model.launch_plan import LaunchPlanSpec
 from flytepath.model.literal import Literal, cast, compose_list
 from flytepath.model.task import Variable
 from flytepath.model.types import LiteralType
 from flytepath.model.workflow import WorkflowSpec
 from flytepath.plugin.transformer import BlobSink
 
+#: What inputs are for.
+Spec = WorkflowSpec | LaunchPlanSpec
 _BOOLEANS = ("true", "false")
 #: Kinds of values that a path or a URI stands for, and the Python types that read them.
 _PLACES = {
@@ -38,7 +41,7 @@ class Typed:
     own: list[str]
 
 
-def split(spec: WorkflowSpec, arguments: Sequence[str], own: Mapping[str, bool]) -> Typed:
+def split(spec: Spec, arguments: Sequence[str], own: Mapping[str, bool]) -> Typed:
     """Tell inputs from the command's own options; a name that both have is the input's.
 
     Args:
@@ -70,7 +73,7 @@ def split(spec: WorkflowSpec, arguments: Sequence[str], own: Mapping[str, bool])
     return typed
 
 
-def read_changes(spec: WorkflowSpec, texts: Mapping[str, Sequence[str]], sink: BlobSink) -> dict[str, Literal]:
+def read_changes(spec: Spec, texts: Mapping[str, Sequence[str]], sink: BlobSink) -> dict[str, Literal]:
     """The inputs as literals.
 
     Args:
@@ -92,7 +95,7 @@ def _key(option: str, variables: Mapping[str, Variable]) -> str | None:
     return next((each for each in (name, name.replace("-", "_")) if each in variables), None)
 
 
-def _next(option: str, variable: Variable, rest: list[str], spec: WorkflowSpec) -> str:
+def _next(option: str, variable: Variable, rest: list[str], spec: Spec) -> str:
     if _is_flag(variable.type):
         return rest.pop() if rest and rest[-1].lower() in (*_BOOLEANS, "null", "none") else "true"
     if not rest or _key(rest[-1].partition("=")[0], {each.name: each for each in spec.interface.inputs}):
@@ -146,7 +149,7 @@ def _at_place(t: LiteralType, kind: str, text: str, sink: BlobSink, place: str) 
     return cast(literal, t) if not literal.is_offloaded else literal
 
 
-def _unknown(option: str, name: str, spec: WorkflowSpec) -> InputError:
+def _unknown(option: str, name: str, spec: Spec) -> InputError:
     known = ", ".join(f"--{variable.name}" for variable in spec.interface.inputs) or "it takes none"
     if not re.match(r"--[^-]", option):
         return InputError(

@@ -5,29 +5,11 @@ from __future__ import annotations
 import click
 
 from flytepath import config
+from flytepath.cli.command_with_inputs import CommandWithInputs
 from flytepath.cli.executions.driving import scope_of, started_again
 
 
-class _RelaunchCommand(click.Command):
-    """Takes its own options up to ID; what follows belongs to what is run again."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.ensure_object(dict)
-        takes_value = self.own_options(ctx)
-        index, found = 0, False
-        while index < len(args) and not found:
-            found = not args[index].startswith("-")
-            index += 1 + (takes_value.get(args[index], False) and index + 1 < len(args))
-        ctx.obj["head"], ctx.obj["tail"] = args[:index], args[index:]
-        return super().parse_args(ctx, args[:index])
-
-    def own_options(self, ctx: click.Context) -> dict[str, bool]:
-        """The command's options, and whether each takes a value."""
-        options = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)]
-        return {name: not option.is_flag for option in options for name in option.opts}
-
-
-@click.command("relaunch", cls=_RelaunchCommand)
+@click.command("relaunch", cls=CommandWithInputs)
 @click.argument("execution", metavar="ID")
 @click.option("--name", default=None, help="The id of the new execution, instead of one that is made up.")
 @click.option("--detach", is_flag=True, help="Only ask for it: print the new id and leave the run to an engine.")
@@ -41,7 +23,7 @@ def relaunch(ctx: click.Context, execution: str, name: str | None, detach: bool,
     from flytepath.cli.executions.changed_inputs import read_changes, split
     from flytepath.client import LocalClient, Scope
 
-    command: _RelaunchCommand = ctx.command  # type: ignore[assignment]
+    command: CommandWithInputs = ctx.command  # type: ignore[assignment]
     own = {option: value for option, value in command.own_options(ctx).items() if option != "-h"}
     with LocalClient(config.home()) as client:
         scope = scope_of(client, execution)
