@@ -1,4 +1,4 @@
-"""Durable runs of tasks in environments of their own: conflicting libraries side by side, and failures that are told."""
+"""Durable runs of tasks in environments of their own: conflicting libraries, and failures that are told."""
 
 from __future__ import annotations
 
