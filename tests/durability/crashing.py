@@ -7,8 +7,8 @@
     knows yet. ``execution_created`` counts the executions that this process begins.
 ``CRASH=effect:NAME:N:before|after``
     the end comes before or after a call of what follows from events; see ``EFFECTS``.
-``LEASE_SECONDS``, ``STORE_PATIENCE_SECONDS``
-    in place of the engine's own.
+``LEASE_SECONDS``, ``STORE_PATIENCE_SECONDS``, ``FIRST_AFTER``
+    in place of the engine's own; the last is the number of events before a first snapshot.
 ``CLOCK``
     a file; the wall clock is set by as many seconds as it says, while it is there.
 """
@@ -145,13 +145,18 @@ def prepare() -> None:
     clock = os.environ.pop("CLOCK", "")
     if clock:
         set_clock(Path(clock))
-    seconds = os.environ.pop("LEASE_SECONDS", "")
-    if seconds:
-        for name in ("flytepath.engine.engine", "flytepath.client.commands"):
-            importlib.import_module(name).LEASE_SECONDS = float(seconds)  # type: ignore[attr-defined]
-    patience = os.environ.pop("STORE_PATIENCE_SECONDS", "")
-    if patience:
-        importlib.import_module("flytepath.engine.scheduler").STORE_PATIENCE_SECONDS = float(patience)  # type: ignore
+    for name, modules in SETTINGS.items():
+        value = os.environ.pop(name, "")
+        for module in modules if value else ():
+            setattr(importlib.import_module(module), name, float(value))
+
+
+#: Constants that can be set, and where they are.
+SETTINGS = {
+    "LEASE_SECONDS": ("flytepath.engine.engine", "flytepath.client.commands"),
+    "STORE_PATIENCE_SECONDS": ("flytepath.engine.scheduler",),
+    "FIRST_AFTER": ("flytepath.engine.snapshots",),
+}
 
 
 if __name__ == "__main__":

@@ -127,10 +127,10 @@ class Run:
         self.moments: list[Moment] = []
         self.alone = False
 
-    def crash(self, point: str, *, alone: bool = False) -> None:
+    def crash(self, point: str, how: str = "resume", *, alone: bool = False, **tricks: str) -> None:
         """Drive it until ``point``, where the engine dies; see that its workers die with it."""
         self.alone = alone
-        process = self._drive("", CRASH=point)
+        process = self._drive(how, CRASH=point, **tricks)
         assert process.returncode == -signal.SIGKILL, f"it came through without {point}\n{self.home.story()}"
         self.home.gone(self.home.workers())
         self.moments.append(Moment.of(self.home))
@@ -257,6 +257,33 @@ def test_the_loss_of_an_attempt_may_be_lost_itself(a_home: Homes, kind: str, whe
     run = Run(a_home(kind), SCENARIOS["everything"])
     run.crash("attempt_started:3:after")
     run.crash(f"attempt_lost:1:{when}")
+    run.finish("engine" if kind == "postgres" else "resume")
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize("how", ["resume", "engine"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_engine_may_die_while_it_takes_over(a_home: Homes, kind: str, how: str, when: str) -> None:
+    run = Run(a_home(kind), SCENARIOS["everything"])
+    run.crash("attempt_started:3:after")
+    run.crash(f"effect:{'acquire' if how == 'resume' else 'claim'}:1:{when}", how)
+    run.finish(how)
+
+
+@pytest.mark.parametrize(
+    ("kind", "when"),
+    [
+        ("sqlite", "after"),
+        pytest.param("sqlite", "before", marks=pytest.mark.proof),
+        pytest.param("postgres", "before", marks=pytest.mark.proof),
+        pytest.param("postgres", "after", marks=pytest.mark.proof),
+    ],
+)
+def test_an_engine_may_die_around_a_snapshot(a_home: Homes, kind: str, when: str) -> None:
+    run = Run(a_home(kind), SCENARIOS["everything"])
+    run.crash(f"effect:snapshot:1:{when}", FIRST_AFTER="20")
+    assert bool(run.home.client.store.snapshot(run.execution)) == (when == "after")
     run.finish("engine" if kind == "postgres" else "resume")
 
 
