@@ -46,7 +46,8 @@ def test_a_clock_that_is_set_back_holds_up_nothing(a_home: Homes, kind: str) -> 
     home.end(second)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.proof)])
+@pytest.mark.proof
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_a_clock_that_was_an_hour_ahead_when_its_engine_died_holds_up_nothing(a_home: Homes, kind: str) -> None:
     home = a_home(kind)
     clock: Path = home.folder / "clock"

@@ -84,7 +84,7 @@ def runs(home: DurableHome, execution: str, node: str) -> bool:
     return node in home.state(execution).running
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize("kind", ["postgres", pytest.param("sqlite", marks=pytest.mark.proof)])
 def test_an_engine_that_stood_still_for_longer_than_its_lease_changes_nothing(a_home: Homes, kind: str) -> None:
     home = a_home(kind)
     first = home.engine(LEASE_SECONDS="1.5")
