@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flytepath.client.driving import drive, drive_here
 from flytepath.client.gates import answer, gate_of
 from flytepath.client.history import created_of
 from flytepath.client.plain_values import read_data
@@ -21,10 +20,10 @@ from flytepath.client.queries import Queries
 from flytepath.client.views import ExecutionView, Scope
 from flytepath.engine.commands import Command, Continue, Pause
 from flytepath.engine.decisions import decide
-from flytepath.engine.engine import LEASE_SECONDS, Begun
 from flytepath.engine.fold import apply
+from flytepath.engine.histories import Begun
 from flytepath.engine.machine import environment
-from flytepath.engine.ownership import is_dead, this_engine
+from flytepath.engine.ownership import LEASE_SECONDS, is_dead, this_engine
 from flytepath.engine.ports import Listener, Silent
 from flytepath.engine.state import ExecutionState
 from flytepath.errors import (
@@ -275,6 +274,8 @@ class Commands(Queries, ABC):
             PluginError: a plugin it needs is missing, broken or no longer enabled.
             KeyboardInterrupt: SIGINT or SIGTERM came; the execution can be resumed.
         """
+        from flytepath.client.driving import drive, drive_here  # an engine costs: only for who drives
+
         state, _ = self._folded(execution)
         while not state.status.is_final:
             created = created_of(state)

@@ -11,8 +11,8 @@ from flytepath.client.commands import Commands
 from flytepath.client.plans import Plans
 from flytepath.client.protocol import Kind, Spec
 from flytepath.client.views import Registered, Scope
-from flytepath.engine.engine import default_slots
 from flytepath.engine.histories import Histories
+from flytepath.engine.slots import default_slots
 from flytepath.errors import NotFoundError
 from flytepath.model.identity import Identity, Tenant
 from flytepath.model.launch_plan import LaunchPlanSpec

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +18,8 @@ from typing import Any, Final, Self
 
 from flytepath.bundle import unpacked
 from flytepath.engine.fold import apply
-from flytepath.engine.histories import Histories
-from flytepath.engine.ownership import is_dead, this_engine
+from flytepath.engine.histories import Begun, Histories
+from flytepath.engine.ownership import LEASE_SECONDS, is_dead, this_engine
 from flytepath.engine.places import Places
 from flytepath.engine.ports import AttemptPool, Listener, Posted, Silent, by_execution
 from flytepath.engine.recovery import Former
@@ -30,17 +28,13 @@ from flytepath.engine.scheduler import Scheduler
 from flytepath.engine.slots import Slots
 from flytepath.engine.state import ExecutionState, ExecutionStatus
 from flytepath.errors import ExecutionStateError, FlytePathError, SequenceConflictError, StoreError
-from flytepath.model.events import Event
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import Literal
-from flytepath.model.workflow import WorkflowSpec
 from flytepath.store.blobs import BlobFolder
 from flytepath.store.events import Store
 
 log = logging.getLogger("flytepath")
 
-#: How long a lease lasts unless it is renewed, which is done three times in that time.
-LEASE_SECONDS: Final = 30.0
 #: How often the store is looked at for what others ask, and for executions that nobody owns.
 LOOK_SECONDS: Final = 0.1
 #: At least so often it is asked, even where nothing seems to have changed: a lease may have run out.
@@ -67,16 +61,6 @@ def steady_clock(not_before: float = 0.0) -> Callable[[], float]:
     """
     began, wall = time.monotonic(), max(time.time(), not_before)
     return lambda: wall + (time.monotonic() - began)
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """An execution that was begun under a lease of this engine a moment ago: all there is to know of it."""
-
-    created: Event
-    spec: WorkflowSpec
-    inputs: tuple[Literal, ...] = ()
-    epoch: int = 1
 
 
 class Engine:
@@ -387,8 +371,3 @@ class Engine:
                 else:  # ours, and about to be driven
                     self._early.setdefault(execution, []).extend(items)
             self._heard = max([self._heard, *(item.id for item in posted)])
-
-
-def default_slots() -> int:
-    """One for each CPU that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Final
 
 from flytepath.engine.fold import apply
 from flytepath.engine.snapshots import latest
 from flytepath.engine.state import ExecutionState
 from flytepath.errors import StoreError
-from flytepath.model.events import ExecutionCreated
+from flytepath.model.events import Event, ExecutionCreated
+from flytepath.model.literal import Literal
 from flytepath.model.workflow import WorkflowSpec
 from flytepath.store.events import Store
 
 #: How many compiled graphs are remembered.
 REMEMBERED: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An execution that was begun under a lease of this engine a moment ago: all there is to know of it."""
+
+    created: Event
+    spec: WorkflowSpec
+    inputs: tuple[Literal, ...] = ()
+    epoch: int = 1
 
 
 class Histories:

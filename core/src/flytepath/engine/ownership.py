@@ -8,6 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+#: How long a lease lasts unless it is renewed, which is done three times in that time.
+LEASE_SECONDS: Final = 30.0
 _NUMBERS: Final = count(1)
 
 

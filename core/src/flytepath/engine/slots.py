@@ -5,6 +5,7 @@ Executions take turns: a slot that comes free goes to the first in line, and who
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
 
@@ -62,3 +63,8 @@ class Slots:
             del self._line[taker]
             if taker.offer():
                 self.free -= 1
+
+
+def default_slots() -> int:
+    """One for each CPU that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
