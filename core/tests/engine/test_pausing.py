@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fake_machine import Machine, Quiet, Raised, cached, task_spec
 from flytepath.engine.commands import Abort, Continue, Expire, Fail, Finish, Own, Pause, Start, Succeed
+from flytepath.engine.scheduler import Scheduler
 from flytepath.engine.state import ExecutionStatus, NodeStatus
 from flytepath.model.events import (
     AttemptFailed,
@@ -197,15 +198,25 @@ def test_time_without_any_engine_does_not_count_as_waiting_for_a_turn() -> None:
     assert "waited 11.0 s" in error.message
 
 
-def test_a_result_is_not_kept_from_others_while_paused(tmp_path: Path) -> None:
+def test_a_result_is_not_kept_from_others_while_paused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node that is about to compute a result, and is paused, lets another execution compute it."""
     task = task_spec("a", "x").model_copy(update={"cache": cached(serialize=True)})
     shelf = OutputCache(tmp_path / CACHE_NAME)
     busy = flow(node("n0", "busy"), node("n1", "a"), tasks=tasks(task, "busy"))
     first = Machine(busy, {}, tmp_path / "first", slots=1, cache=shelf, x=1)
     paused, done = threading.Event(), threading.Event()
+    taken = Scheduler._take_lookup
+
+    def seen(self: Scheduler, path: str, report: Any) -> None:
+        taken(self, path, report)
+        looked.append(path)
+
+    looked: list[str] = []
+    monkeypatch.setattr(Scheduler, "_take_lookup", seen)
 
     async def holds_the_slot(_request: Any, x: int) -> int:
+        while not looked:  # n1 is to compute it as soon as there is a slot
+            await asyncio.sleep(0.001)
         post(first, type="pause")
         while not done.is_set():
             await asyncio.sleep(0.005)
