@@ -47,14 +47,15 @@ class Counting(FakePool):
 class Shared:
     """Several executions on the slots of one process."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, pool: type[Counting] = Counting) -> None:
+        self.pool = pool
         self.slots = Slots(slots)
         self.ran_by: list[str] = []
         self.now_of: set[tuple[str, str]] = set()
         self.peak: list[int] = []
 
     def scheduler(self, machine: Machine, name: str) -> Scheduler:
-        pool = Counting(machine.bodies, machine.blobs)
+        pool = self.pool(machine.bodies, machine.blobs)
         pool.name, pool.ran_by, pool.now_of, pool.peak = name, self.ran_by, self.now_of, self.peak
         return Scheduler(
             "x",

@@ -215,8 +215,19 @@ class Launches:
         return not self._queue and not self._ending and self._running.keys() <= self._asleep
 
     async def _attempt(self, request: RunAttempt) -> None:
+        task = self._running[request.node]
+        try:
+            await self._to_its_end(request, task)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the scheduler must not wait for this attempt
+            self.fault = error
+            self._wake()
+        finally:
+            self._ending.discard(task)
+            self._stopping.discard(request.node)
+
+    async def _to_its_end(self, request: RunAttempt, task: asyncio.Task[None]) -> None:
         node, attempt = request.node, request.attempt
-        loop, task = asyncio.get_running_loop(), self._running[node]
+        loop = asyncio.get_running_loop()
         began = loop.time()
         try:
             try:
@@ -237,12 +248,6 @@ class Launches:
             if node not in self._stopping:
                 raise
             self._report(node, attempt, Killed(await self._kept(request)))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the scheduler must not wait for this attempt
-            self.fault = error
-            self._wake()
-        finally:
-            self._ending.discard(task)
-            self._stopping.discard(node)
 
     def _free(self, request: RunAttempt, seconds: float | None = None) -> None:
         node, task = request.node, request.task.name
@@ -264,7 +269,9 @@ class Launches:
     async def _kept(self, request: RunAttempt, printed: int | None = None) -> Blob | None:
         path = Path(request.log_path)
         self._show(request.node)
-        self._tails.pop(request.node, None)
+        tail = self._tails.pop(request.node, None)
+        if tail is not None:
+            tail.close()
         return await asyncio.to_thread(kept_log, path, self._blobs)
 
     def _follow(self, request: RunAttempt) -> None:
