@@ -10,6 +10,7 @@ on a server. What is timed begins with a registered workflow and warm workers, a
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import shutil
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flytepath import FlytePath
+from flytepath import AsyncFlytePath, FlytePath
 
 import benchmarks.durable_flows
 
@@ -63,6 +64,19 @@ def executions(platform: FlytePath, flows: Any, count: int) -> None:
             raise RuntimeError(f"{begun.id} failed")
 
 
+async def executions_async(folder: Path, flows: Any, count: int) -> dict[str, float]:
+    """The same, begun side by side."""
+    async with AsyncFlytePath(home=folder) as platform:
+        await platform.execute(flows.fan_2, {"x": 0}, wait=True)
+        await platform.register(flows.small)
+        began, cpu = time.perf_counter(), time.process_time()
+        begun = await asyncio.gather(*[platform.execute(flows.small, {"x": number}) for number in range(count)])
+        done = await asyncio.gather(*[platform.wait(each) for each in begun])
+        if any(each.status != "succeeded" for each in done):
+            raise RuntimeError("an execution failed")
+        return {"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu}
+
+
 CASES: dict[str, Callable[[FlytePath, Any, int], None]] = {
     "chain": chain,
     "fan": fan,
@@ -74,6 +88,8 @@ CASES: dict[str, Callable[[FlytePath, Any, int], None]] = {
 def timed(case: str, folder: Path, count: int) -> dict[str, float]:
     """Run a case of :data:`CASES`."""
     flows = flows_in(folder / "code")
+    if case == "executions-async":
+        return asyncio.run(executions_async(folder, flows, count))
     with FlytePath(home=folder) as platform:
         _ended(platform, flows.fan_2, {"x": 0})
         names = {"chain": f"chain_{count}", "fan": f"fan_{count}", "map": "mapped", "executions": "small"}
