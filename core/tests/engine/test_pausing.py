@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fake_machine import Machine, Quiet, Raised, cached, task_spec
 from flytepath.engine.commands import Abort, Continue, Expire, Fail, Finish, Own, Pause, Start, Succeed
-from flytepath.engine.scheduler import Scheduler
+from flytepath.engine.starting import Starting
 from flytepath.engine.state import ExecutionStatus, NodeStatus
 from flytepath.model.events import (
     AttemptFailed,
@@ -205,14 +205,14 @@ def test_a_result_is_not_kept_from_others_while_paused(tmp_path: Path, monkeypat
     busy = flow(node("n0", "busy"), node("n1", "a"), tasks=tasks(task, "busy"))
     first = Machine(busy, {}, tmp_path / "first", slots=1, cache=shelf, x=1)
     paused, done = threading.Event(), threading.Event()
-    taken = Scheduler._take_lookup
+    taken = Starting.found
 
-    def seen(self: Scheduler, path: str, report: Any) -> None:
-        taken(self, path, report)
+    def seen(self: Starting, path: str, report: Any, *, starts: bool) -> None:
+        taken(self, path, report, starts=starts)
         looked.append(path)
 
     looked: list[str] = []
-    monkeypatch.setattr(Scheduler, "_take_lookup", seen)
+    monkeypatch.setattr(Starting, "found", seen)
 
     async def holds_the_slot(_request: Any, x: int) -> int:
         while not looked:  # n1 is to compute it as soon as there is a slot

@@ -314,11 +314,15 @@ class Launches:
 
 
 def kept_log(path: Path, blobs: Blobs) -> Blob | None:
-    """Keep what an attempt printed as a blob and remove the file; ``None`` where there is nothing."""
+    """Keep what an attempt printed as a blob, ``None`` where it is nothing; the file stays until that is recorded."""
     try:
         data = kept_text(path)
     except FileNotFoundError:
         return None
-    blob = Blob.of(blobs.put(data)) if data else None
-    path.unlink(missing_ok=True)
-    return blob
+    return Blob.of(blobs.put(data)) if data else None
+
+
+def remove_files(paths: Iterable[Path]) -> None:
+    """Remove files that need not be there."""
+    for path in paths:
+        path.unlink(missing_ok=True)

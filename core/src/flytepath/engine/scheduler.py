@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from flytepath.engine.calls import CallDesk, Offered
@@ -25,42 +23,34 @@ from flytepath.engine.commands import (
     Pause,
     Produce,
     Refuse,
-    Reuse,
     Ring,
     Settle,
     Signal,
-    Start,
-    StartItems,
     Stop,
     Succeed,
-    SucceedItems,
     TimeOut,
 )
 from flytepath.engine.conditions import taken
-from flytepath.engine.decisions import decide
-from flytepath.engine.fold import apply
-from flytepath.engine.launches import Ended, Killed, Launches, kept_log
+from flytepath.engine.item_ends import ItemEnds
+from flytepath.engine.journal import Journal, record_of
+from flytepath.engine.launches import Ended, Killed, Launches, kept_log, remove_files
 from flytepath.engine.places import Places
 from flytepath.engine.ports import AttemptPool, Listener, Log, Posted
 from flytepath.engine.recovery import Former
 from flytepath.engine.reuse import Found, Reuses
 from flytepath.engine.slots import Slots
 from flytepath.engine.snapshots import SnapshotKeeper
+from flytepath.engine.starting import Starting
 from flytepath.engine.state import ExecutionState, NodeState
 from flytepath.engine.values import Blobs, Values
-from flytepath.errors import BranchFailedError, FlytePathError, StoreFullError, StoreUnavailableError
+from flytepath.errors import BranchFailedError, FlytePathError, StoreFullError
 from flytepath.model.events import (
     Actor,
     AttemptLost,
     Blob,
     BoundaryChecked,
     DeckWritten,
-    ErrorRecord,
-    Event,
-    LiteralDigests,
     LogWritten,
-    Payload,
-    Usage,
 )
 from flytepath.model.literal import Literal
 from flytepath.model.messages import (
@@ -76,12 +66,6 @@ log = logging.getLogger("flytepath")
 
 #: While the slots have work, ends of attempts are gathered for so long and recorded together.
 GATHER_SECONDS: Final = 0.01
-#: How many nodes that could start are looked at together, and how many may be looking for earlier outputs.
-LOOK_AT: Final = 256
-LOOKUP_LIMIT: Final = 256
-#: How long a store that cannot be reached is asked again, and the longest pause between.
-STORE_PATIENCE_SECONDS: Final = 120.0
-STORE_PAUSE_SECONDS: Final = 2.0
 
 _Report = Ended | Killed | DeckReport | BoundaryResult | CallRequested | Offered | Found | FlytePathError | None
 
@@ -131,8 +115,8 @@ class Scheduler:
         self._listener = listener
         self._clock = clock
         self._former = former
-        self._actor = Actor(kind="engine", name=f"{os.getpid()}")
         self._values = Values(execution, state, log, blobs, known)
+        self._journal = Journal(execution, state, log, self._values, clock)
         self._calls = CallDesk(execution, state, log, blobs, pool)
         self._snapshots = SnapshotKeeper(execution, state, log)
         self._launches = Launches(
@@ -145,18 +129,24 @@ class Scheduler:
             wake=self._woken,
             listener=listener,
         )
+        self._starting = Starting(
+            execution,
+            state,
+            self._journal,
+            self._values,
+            self._launches,
+            places=places,
+            reuses=reuses,
+            report=self._report,
+            former=former,
+        )
         self._code_path_of = code_path_of
-        self._code_path = ""
-        self._events: list[Event] = []
         self._kept: list[tuple[NodeState, dict[str, Literal]]] = []
         self._handled: list[int] = []
         self._informed: set[int] = set()
         self._reports: list[tuple[str, int, _Report]] = []
         self._wake = asyncio.Event()
-        self._lookups: dict[str, asyncio.Task[None]] = {}
-        self._resolved: set[str] = set()
         self._offering: set[asyncio.Task[None]] = set()
-        self._fault: BaseException | None = None
         self._draining = False
         self._looked_at = 0.0
 
@@ -175,8 +165,8 @@ class Scheduler:
         created = self._state.created
         try:
             if created is not None:
-                self._code_path = await asyncio.to_thread(self._code_path_of, created.bundle)
-            self._do(Own(owner, epoch), Actor(kind="engine", name=owner))
+                self._starting.code_path = await asyncio.to_thread(self._code_path_of, created.bundle)
+            self._journal.do(Own(owner, epoch), Actor(kind="engine", name=owner))
             await self._keep_logs_of_lost()
             if self._former is not None:
                 await asyncio.to_thread(self._values.named, self._former.all_outputs())
@@ -192,11 +182,11 @@ class Scheduler:
                     await self._next_reports()
             await self._commit(epoch)
         finally:
-            others = [*self._lookups.values(), *self._offering]
-            for task in others:
+            for task in self._offering:
                 task.cancel()
             await self._launches.close()
-            await asyncio.gather(*others, return_exceptions=True)
+            await self._starting.close()
+            await asyncio.gather(*self._offering, return_exceptions=True)
             await self._reuses.close()
         return self._state
 
@@ -220,7 +210,7 @@ class Scheduler:
                 log.warning("a command for execution %s cannot be read: %s", self._execution, error)
                 continue
             if command is not None:
-                self._do(command, Actor(kind="user", name=str(item.command.get("principal", ""))))
+                self._journal.do(command, Actor(kind="user", name=str(item.command.get("principal", ""))))
         if posted:
             self._wake.set()
 
@@ -240,7 +230,7 @@ class Scheduler:
 
     def give_up(self, error: BaseException) -> None:
         """Stop driving: the lease is lost, or the process is to end."""
-        self._fault = error
+        self._journal.fault = error
         self._wake.set()
 
     def drain(self) -> None:
@@ -262,23 +252,6 @@ class Scheduler:
 
     # --- decisions ---
 
-    def _do(self, command: Command, actor: Actor | None = None) -> None:
-        now = self._clock()
-        for payload in decide(self._state, command, now):
-            self._record(payload, actor, now)
-
-    def _record(self, payload: Payload, actor: Actor | None = None, now: float | None = None) -> None:
-        event = Event(
-            execution=self._execution,
-            seq=self._state.seq + 1,
-            at=self._clock() if now is None else now,
-            actor=actor or self._actor,
-            cause=self._state.seq,
-            payload=payload,
-        )
-        apply(self._state, event)
-        self._events.append(event)
-
     def _advance(self) -> list[RunAttempt]:
         """Decide all that follows from the state as it is; the attempts to launch when that is durable."""
         state = self._state
@@ -291,12 +264,12 @@ class Scheduler:
             if state.paused is None and not self._draining:
                 for path in [path for path in state.instant if state.why_stopped(path) is None]:
                     self._enter(state.nodes[path])
-                started += self._start_ready()
+                started += self._starting.ready(self._looked_at)
             elif state.paused is not None:
-                self._let_others_compute()
+                self._starting.let_others_compute()
             self._stop_running()
             if self._is_over():
-                self._do(self._finish())
+                self._journal.do(self._finish())
             if state.seq == before:
                 break
         self._launches.settle()
@@ -305,27 +278,27 @@ class Scheduler:
     def _look_at_clock(self) -> None:
         state, now = self._state, self._looked_at
         if state.deadline is not None and state.deadline <= now:
-            self._do(TimeOut())
+            self._journal.do(TimeOut())
         for path, at in list(state.timers.items()):
             if at is not None and at <= now:
-                self._do(Ring(path))
+                self._journal.do(Ring(path))
         for path, at in list(state.queued.items()):
             if at <= now:
-                self._do(Expire(path))
+                self._journal.do(Expire(path))
 
     def _settle(self, path: str) -> None:
         node = self._state.nodes[path]
         if node.status.is_final or node.frame is None:
             return
         if node.frame.first_failed is not None or node.frame.skipped:
-            self._do(Settle(path))
+            self._journal.do(Settle(path))
             return
         try:
             outputs = self._values.outputs_of(node, node.frame)
         except FlytePathError as error:
-            self._do(Settle(path, error=_record_of(error, f"{node.name} at {path}")))
+            self._journal.do(Settle(path, error=record_of(error, f"{node.name} at {path}")))
             return
-        self._do(Settle(path, outputs))
+        self._journal.do(Settle(path, outputs))
         if node.task is not None and self._reuses.applies_to(node):
             self._kept.append((node, self._values.named(node.outputs)))
 
@@ -334,17 +307,17 @@ class Scheduler:
         path = node.path
         try:
             if node.kind == "branch":
-                self._do(Expand(path, case=self._case(node)))
+                self._journal.do(Expand(path, case=self._case(node)))
                 return
             inputs = self._values.inputs_of(node)
             items = self._values.size(node, inputs) if node.kind == "map" else None
         except FlytePathError as error:
-            self._do(Refuse(path, _record_of(error, f"{node.name} at {path}")))
+            self._journal.do(Refuse(path, record_of(error, f"{node.name} at {path}")))
             return
         digests = {name: self._values.keep(literal) for name, literal in inputs.items()}
-        if self._is_taken_over(node, digests):
+        if self._starting.takes_over(node, digests):
             return
-        self._do(Open(path, digests) if node.kind == "gate" else Expand(path, digests, items=items))
+        self._journal.do(Open(path, digests) if node.kind == "gate" else Expand(path, digests, items=items))
 
     def _case(self, node: NodeState) -> int:
         index = taken(node.spec.cases, self._values.value)
@@ -355,149 +328,11 @@ class Scheduler:
             raise BranchFailedError(message, place=node.spec.name or node.path)
         return index
 
-    # --- starting ---
-
-    def _start_ready(self) -> list[RunAttempt]:
-        started: list[RunAttempt] = []
-        items: dict[str, list[tuple[int, RunAttempt]]] = {}
-        # Only as many as there may be room for: what is ready can be far more, and is looked at again and again.
-        for path in list(islice(self._due(), LOOK_AT)):
-            node = self._state.nodes[path]
-            if self._has_to_wait(node):
-                continue
-            inputs = self._inputs_of(node)
-            if inputs is None or self._is_known(node, inputs) or self._is_looked_up(node, inputs):
-                continue
-            if not self._launches.reserve(node.name):
-                break
-            self._resolved.discard(path)
-            request = self._request(node, inputs)
-            parent = self._state.nodes[node.parent] if node.parent else None
-            if parent is not None and parent.kind == "map":
-                items.setdefault(node.parent, []).append((int(path.rpartition("/")[2]), request))
-            else:
-                self._do(Start(path, {name: self._values.keep(literal) for name, literal in inputs.items()}))
-                started.append(request)
-        for map_path, requests in items.items():
-            self._do(StartItems(map_path, tuple(index for index, _ in requests)))
-            started += [request for _, request in requests]
-        return started
-
-    def _due(self) -> Iterator[str]:
-        """Nodes whose next attempt can start, what others wait for first."""
-        again = (path for path, at in self._state.retrying.items() if at <= self._looked_at)
-        for path in chain(again, self._state.urgent, self._state.ready):
-            if path not in self._lookups and self._state.why_stopped(path) is None:
-                yield path
-
-    def _has_to_wait(self, node: NodeState) -> bool:
-        """Whether so many nodes are looking for earlier outputs that this one has to wait with that."""
-        if len(self._lookups) < LOOKUP_LIMIT or node.path in self._resolved:
-            return False
-        return self._reuses.applies_to(node)
-
-    def _inputs_of(self, node: NodeState) -> dict[str, Literal] | None:
-        """What a node is given; none where that cannot be put together, and it fails."""
-        try:
-            return self._values.inputs_of(node)
-        except FlytePathError as error:
-            self._do(Refuse(node.path, _record_of(error, f"{node.name} at {node.path}")))
-            return None
-
-    def _is_known(self, node: NodeState, inputs: dict[str, Literal]) -> bool:
-        """Take over what the execution that is recovered has of this node."""
-        former = self._former
-        if former is None or node.attempt:
-            return False
-        parent = self._state.nodes[node.parent] if node.parent else None
-        if parent is not None and parent.kind == "map" and not former.is_same_map(parent.path, parent.inputs):
-            return False
-        digests = {name: self._values.keep(literal) for name, literal in inputs.items()}
-        if self._is_taken_over(node, digests):
-            return True
-        graph = former.graph_of(node, digests)
-        if graph:
-            self._do(Expand(node.path, digests, spec=graph))
-        return bool(graph)
-
-    def _is_taken_over(self, node: NodeState, inputs: LiteralDigests) -> bool:
-        """Take over what the node gave in the execution that is recovered, unless somebody has erased it."""
-        former = self._former
-        outputs = former.outputs_of(node, inputs) if former is not None else None
-        if former is None or outputs is None:
-            return False
-        if any(literal.is_erased for literal in self._values.named(outputs).values()):
-            return False
-        parent = self._state.nodes[node.parent] if node.parent else None
-        known = {} if parent is not None and parent.kind == "map" else inputs  # a map keeps those of its items
-        self._do(Reuse(node.path, outputs, recovered=former.execution, inputs=known))
-        return True
-
-    def _is_looked_up(self, node: NodeState, inputs: dict[str, Literal]) -> bool:
-        """Begin to look for earlier outputs, before any slot is asked for; false where the node is to compute them."""
-        path = node.path
-        if path in self._resolved or not self._reuses.applies_to(node):
-            return False
-        self._lookups[path] = asyncio.create_task(self._look_up(node, inputs))
-        return True
-
-    async def _look_up(self, node: NodeState, inputs: dict[str, Literal]) -> None:
-        report: _Report = None
-        try:
-            report = await self._reuses.resolve(node, inputs)
-        except FlytePathError as error:
-            report = error
-        except Exception as error:  # noqa: BLE001 - a fault of ours must surface, not hang
-            self._fault = error
-        self._reports.append((node.path, -1, report))
-        self._wake.set()
-
-    def _request(self, node: NodeState, inputs: dict[str, Literal]) -> RunAttempt:
-        task, path, attempt = node.task, node.path, node.attempt + 1
-        created, former = self._state.created, self._former
-        if task is None or created is None:
-            raise ValueError(f"{path} runs no task")
-        variables = {**created.variables, **task.variables} if created.variables else task.variables
-        places = self._places.of_attempt(
-            path,
-            attempt,
-            former.execution if former is not None else "",
-            former.attempts_of(path) if former is not None else 0,
-        )
-        return RunAttempt(
-            execution=self._execution,
-            node=path,
-            attempt=attempt,
-            task=task if variables is task.variables else task.model_copy(update={"variables": variables}),
-            inputs=inputs,
-            project=created.project,
-            domain=created.domain,
-            code_path=self._code_path,
-            interruptible=node.is_interruptible,
-            version=created.workflow_version,
-            created_at=self._state.created_at,
-            **places,
-        )
-
     def _stop_running(self) -> None:
         for path in list(self._state.running):
             if self._state.why_stopped(path) is not None:
                 self._launches.stop(path)
-        for path in list(self._lookups):
-            if self._is_gone(path):
-                self._lookups.pop(path).cancel()
-                self._reuses.forget(path)
-
-    def _let_others_compute(self) -> None:
-        """Keep nothing back from other executions for nodes that may not start for a long time."""
-        for path in self._resolved:
-            self._reuses.forget(path)
-        self._resolved.clear()
-
-    def _is_gone(self, path: str) -> bool:
-        """Whether nothing may come of a node that was about to start."""
-        node = self._state.nodes.get(path)
-        return node is None or node.status.is_final or self._state.why_stopped(path) is not None
+        self._starting.stop_looking()
 
     def _is_over(self) -> bool:
         state = self._state
@@ -516,52 +351,38 @@ class Scheduler:
         try:
             return Finish(self._values.outputs(self._state.root))
         except FlytePathError as error:
-            return Finish(error=_record_of(error, f"{self._state.spec.name}() outputs"))
+            return Finish(error=record_of(error, f"{self._state.spec.name}() outputs"))
 
     # --- effects ---
 
     async def _commit(self, epoch: int) -> None:
         """Make all that was decided durable, then tell of it."""
-        if not self._events:
-            return
-        pending = self._values.pending
-        events, literals, handled, kept = self._events, list(pending.values()), self._handled, self._kept
-        self._events, self._handled, self._kept = [], [], []
-        pending.clear()
-        await self._appended(epoch, events, literals)
+        handled, kept = self._handled, self._kept
+        self._handled, self._kept = [], []
+        events = await self._journal.commit(epoch)
         if handled:  # what they led to is durable now, and not before
             await asyncio.to_thread(self._log.take, handled)
         for node, outputs in kept:
             self._reuses.kept(node, outputs)
+        logs = [
+            self._places.log(e.payload.node, e.payload.attempt) for e in events if isinstance(e.payload, LogWritten)
+        ]
+        if logs:  # they lie among the blobs now
+            await asyncio.to_thread(remove_files, logs)
         for event in events:
             path = getattr(event.payload, "node", "") or ""
             node_of = self._state.find(path) if path else None
             self._listener.event(event, "" if node_of is None else node_of.name)
-        self._snapshots.consider()
-
-    async def _appended(self, epoch: int, events: list[Event], literals: list[Literal]) -> None:
-        """Append; a store that cannot be reached is asked again, because the same append twice is one."""
-        loop = asyncio.get_running_loop()
-        until, pause = loop.time() + STORE_PATIENCE_SECONDS, 0.05
-        while True:
-            try:
-                await asyncio.wrap_future(
-                    self._log.append_later(self._execution, events[0].seq - 1, epoch, events, literals)
-                )
-                return
-            except StoreUnavailableError:
-                if loop.time() > until or self._fault is not None:
-                    raise
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, STORE_PAUSE_SECONDS)
+        if events:
+            self._snapshots.consider()
 
     async def _keep_logs_of_lost(self) -> None:
         """Keep what attempts printed that were lost with their engine."""
-        lost = [event.payload for event in self._events if isinstance(event.payload, AttemptLost)]
+        lost = [event.payload for event in self._journal.events if isinstance(event.payload, AttemptLost)]
         for node, attempt in [(payload.node, payload.attempt) for payload in lost]:
             kept = await asyncio.to_thread(kept_log, self._places.log(node, attempt), self._blobs)
             if kept is not None and not self._state.status.is_final:
-                self._record(LogWritten(node=node, attempt=attempt, log=kept))
+                self._journal.record(LogWritten(node=node, attempt=attempt, log=kept))
 
     async def _offer(self, node: str, attempt: int, message: CallRequested) -> None:
         """Keep the graph that an eager task calls, so that an event can refer to it."""
@@ -569,7 +390,7 @@ class Scheduler:
             spec = await asyncio.to_thread(self._calls.kept, message.graph)
             self._reports.append((node, attempt, Offered(message, spec)))
         except (FlytePathError, OSError, ValueError) as error:
-            self._fault = error
+            self._journal.fault = error
         self._wake.set()
 
     async def _next_reports(self) -> None:
@@ -580,18 +401,18 @@ class Scheduler:
                     await self._wake.wait()
             except TimeoutError:
                 return
-        if self._reports and self._launches.is_supplied and self._fault is None:
+        if self._reports and self._launches.is_supplied and self._journal.fault is None:
             await asyncio.sleep(GATHER_SECONDS)
         self._wake.clear()
-        fault = self._fault or self._launches.fault
+        fault = self._journal.fault or self._launches.fault
         if fault is not None:
             raise fault
         reports, self._reports = self._reports, []
-        items = _ItemEnds()
+        items = ItemEnds()
         for node, attempt, report in reports:
             self._take(node, attempt, report, items)
         for command in items.commands():
-            self._do(command)
+            self._journal.do(command)
 
     def _until_due(self) -> float | None:
         """Seconds until time alone leads to something, ``None`` where it never does.
@@ -604,7 +425,7 @@ class Scheduler:
         times = [at for at in known if at > self._looked_at]
         return max(0.0, min(times) - self._clock()) if times else None
 
-    def _take(self, node: str, attempt: int, report: _Report, items: _ItemEnds) -> None:
+    def _take(self, node: str, attempt: int, report: _Report, items: ItemEnds) -> None:
         worker = Actor(kind="worker", name=f"{node}#{attempt}")
         if isinstance(report, Ended):
             self._take_end(node, attempt, report, worker, items)
@@ -612,36 +433,22 @@ class Scheduler:
             self._kept_log(node, attempt, report.log, worker)
             self._calls.forget(node)
             self._reuses.forget(node)
-            self._do(Stop(node, attempt))
+            self._journal.do(Stop(node, attempt))
         elif isinstance(report, DeckReport):
-            self._record(DeckWritten(node=node, attempt=attempt, name=report.name, deck=report.deck), worker)
+            self._journal.record(DeckWritten(node=node, attempt=attempt, name=report.name, deck=report.deck), worker)
         elif isinstance(report, BoundaryResult):
             facts = report.model_dump(exclude={"type"})
-            self._record(BoundaryChecked(node=node, attempt=attempt, **facts), worker)
+            self._journal.record(BoundaryChecked(node=node, attempt=attempt, **facts), worker)
         elif isinstance(report, Offered):
             self._take_call(node, attempt, report, worker)
         else:
-            self._take_lookup(node, report)  # type: ignore[arg-type]
-
-    def _take_lookup(self, path: str, report: Found | FlytePathError | None) -> None:
-        if self._lookups.pop(path, None) is None:
-            return
-        if report is None and (self._state.paused is not None or self._draining):
-            self._reuses.forget(path)  # others may compute it meanwhile
-        elif report is None:
-            self._resolved.add(path)
-        elif self._is_gone(path):
-            self._reuses.forget(path)
-        elif isinstance(report, FlytePathError):
-            self._do(Refuse(path, _record_of(report, path)))
-        elif self._state.paused is None:
-            outputs = {name: self._values.keep(literal) for name, literal in report.outputs.items()}
-            self._do(Reuse(path, outputs, report.key))
+            starts = self._state.paused is None and not self._draining
+            self._starting.found(node, report, starts=starts)  # type: ignore[arg-type]
 
     def _take_call(self, node: str, attempt: int, offered: Offered, worker: Actor) -> None:
         message = offered.message
         inputs = {name: self._values.keep(literal) for name, literal in message.inputs.items()}
-        self._do(Call(node, attempt, offered.call, message.callee, offered.spec, inputs), worker)
+        self._journal.do(Call(node, attempt, offered.call, message.callee, offered.spec, inputs), worker)
         current = self._state.running.get(node)
         if current == attempt:
             self._calls.asked(node, attempt, offered)
@@ -649,7 +456,7 @@ class Scheduler:
         elif current is None:  # it made another call than before; else it has ended, and another attempt runs
             self._launches.stop(node)
 
-    def _take_end(self, node: str, attempt: int, ended: Ended, worker: Actor, items: _ItemEnds) -> None:
+    def _take_end(self, node: str, attempt: int, ended: Ended, worker: Actor, items: ItemEnds) -> None:
         self._calls.forget(node)
         self._kept_log(node, attempt, ended.log, worker)
         message = ended.result.message
@@ -661,48 +468,20 @@ class Scheduler:
             if self._reuses.applies_to(state):
                 self._kept.append((state, dict(message.outputs)))
             if not items.add(self._state, state, attempt, outputs, message.usage):
-                self._do(Succeed(node, attempt, outputs, message.usage), worker)
+                self._journal.do(Succeed(node, attempt, outputs, message.usage), worker)
         elif isinstance(message, GraphProduced):
-            self._do(Produce(node, attempt, ended.spec, message.usage), worker)
+            self._journal.do(Produce(node, attempt, ended.spec, message.usage), worker)
         elif message.error.code == StoreFullError.code:
             # Nobody's code is to blame, and the next attempt would fare no better: stop until there is room again.
-            self._fault = StoreFullError(
+            self._journal.fault = StoreFullError(
                 message.error.message, place=message.error.place, actual=message.error.actual, hint=message.error.hint
             )
             self._wake.set()
         else:
-            self._do(Fail(node, attempt, message.error, message.usage, random.random()), worker)
+            self._journal.do(Fail(node, attempt, message.error, message.usage, random.random()), worker)
             if state.status.is_final:
                 self._reuses.forget(node)
 
     def _kept_log(self, node: str, attempt: int, log: Blob | None, worker: Actor) -> None:
         if log is not None:
-            self._record(LogWritten(node=node, attempt=attempt, log=log), worker)
-
-
-class _ItemEnds:
-    """Successes of items of maps that were reported together, to be recorded together."""
-
-    def __init__(self) -> None:
-        self._by_map: dict[tuple[str, tuple[str, ...]], list[tuple[tuple[int, int, tuple[str, ...]], Usage]]] = {}
-
-    def add(self, state: ExecutionState, node: NodeState, attempt: int, outputs: dict[str, str], usage: Any) -> bool:
-        """Take the success of an item; false where the node is none, or has nodes below it."""
-        parent = state.nodes[node.parent] if node.parent else None
-        if parent is None or parent.kind != "map" or node.frame is not None:
-            return False
-        entry = (int(node.path.rpartition("/")[2]), attempt, tuple(outputs.values()))
-        self._by_map.setdefault((node.parent, tuple(outputs)), []).append((entry, usage))
-        return True
-
-    def commands(self) -> Iterator[SucceedItems]:
-        """The commands that record them."""
-        for (path, names), ends in self._by_map.items():
-            yield SucceedItems(path, names, tuple(item for item, _ in ends), tuple(usage for _, usage in ends))
-
-
-def _record_of(error: FlytePathError, place: str) -> ErrorRecord:
-    kind = type(error)
-    return ErrorRecord.of(
-        error, kind="user", type=f"{kind.__module__}.{kind.__qualname__}", place=place, recoverable=False
-    )
+            self._journal.record(LogWritten(node=node, attempt=attempt, log=log), worker)
