@@ -27,7 +27,13 @@ from flytepath.engine.reuse import Outputs, Reuses
 from flytepath.engine.scheduler import Scheduler
 from flytepath.engine.slots import Slots
 from flytepath.engine.state import ExecutionState, ExecutionStatus
-from flytepath.errors import ExecutionStateError, FlytePathError, SequenceConflictError, StoreError
+from flytepath.errors import (
+    ExecutionStateError,
+    FlytePathError,
+    SequenceConflictError,
+    StoreError,
+    StoreUnavailableError,
+)
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import Literal
 from flytepath.store.blobs import BlobFolder
@@ -302,7 +308,8 @@ class Engine:
             await self._driven_to_its_end(execution, epoch, Silent())
         except FlytePathError as error:
             log.warning("execution %s is left for a while: %s", execution, error)
-            self._refused[execution] = time.monotonic() + REFUSED_SECONDS
+            away = isinstance(error, StoreUnavailableError)  # which says nothing against the execution
+            self._refused[execution] = time.monotonic() + (CLAIM_SECONDS if away else REFUSED_SECONDS)
         except Exception:
             log.exception("execution %s is left for a while", execution)
             self._refused[execution] = time.monotonic() + REFUSED_SECONDS
