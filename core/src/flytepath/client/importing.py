@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from flytepath.authoring.entity import Entity
 from flytepath.authoring.launch_plan import LaunchPlan
 from flytepath.errors import InputError, UsageError
+from flytepath.model.literal import Literal
+from flytepath.model.types import LiteralType
+from flytepath.store.blobs import BlobFolder
+from flytepath.store.literals import inline, offload
 
 
 def entity_of(thing: Any) -> Entity:
@@ -65,3 +70,15 @@ def _imported_again(entity: Entity, path: Path) -> Entity:
             f"{entity.name} is not a variable of its module", place=str(path), hint="give it a name at the top level"
         )
     return again
+
+
+def renamed(literal: Literal, known: LiteralType, wanted: LiteralType, blobs: BlobFolder) -> Literal:
+    """A value of type ``known`` as one of ``wanted``, which has other names: of ``__main__``, or of its module.
+
+    A class of a script is another class where workers import it, but its values are the same.
+    """
+    if literal.type != known or known == wanted:
+        return literal
+    found = inline(literal, blobs)
+    made = Literal.make(wanted, found.data, format=found.format, version=found.version, ref=found.ref, refs=found.refs)
+    return replace(offload(made, blobs), hash=literal.hash)

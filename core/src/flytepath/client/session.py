@@ -24,7 +24,7 @@ from flytepath.authoring.launch_plan import LaunchPlan
 from flytepath.bundle import collect
 from flytepath.client.commands import Started
 from flytepath.client.hosting import Drive, Host, closed
-from flytepath.client.importing import entity_of, importable
+from flytepath.client.importing import entity_of, importable, renamed
 from flytepath.client.local import LocalClient
 from flytepath.client.plans import Plans
 from flytepath.client.protocol import Kind
@@ -34,6 +34,7 @@ from flytepath.errors import ExecutionStateError, NotFoundError, UsageError
 from flytepath.model.events import ErrorRecord
 from flytepath.model.identity import DEFAULT_DOMAIN, DEFAULT_PROJECT, Identity, Tenant
 from flytepath.model.literal import JSON_FORMAT, Literal
+from flytepath.store.blobs import BlobFolder
 from flytepath.store.literals import inline
 
 #: How often an execution that another process drives is looked at.
@@ -93,6 +94,22 @@ class _Registered:
     identity: Identity
     kind: Kind
 
+    def literals(self, inputs: Mapping[str, Any], blobs: BlobFolder) -> dict[str, Literal]:
+        """The caller's values as workers read them."""
+        here, there = self.entity.input_codecs, self.imported.input_codecs
+        return {
+            name: renamed(literal, here[name].literal_type, there[name].literal_type, blobs)
+            for name, literal in parse_inputs(self.entity, {}, inputs, blobs).items()
+        }
+
+    def values(self, literals: Mapping[str, Literal], blobs: BlobFolder) -> dict[str, Any]:
+        """What workers gave as the caller's values."""
+        here, there = self.entity.output_codecs, self.imported.output_codecs
+        return {
+            name: here[name].decode(renamed(literal, there[name].literal_type, here[name].literal_type, blobs), blobs)
+            for name, literal in literals.items()
+        }
+
 
 class FlytePath:
     """FlytePath in this process.
@@ -129,7 +146,7 @@ class FlytePath:
         self._registering = threading.Lock()
         self._is_closed = False
         self._known: dict[tuple[int, str | None], _Registered] = {}
-        self._begun: dict[str, Entity] = {}
+        self._begun: dict[str, _Registered] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -237,9 +254,9 @@ class FlytePath:
             identity, kind, literals = self._named(entity, version, inputs or {})
             known = None
         else:
-            registered = self._registered(entity_of(entity), version)
-            known, identity, kind = registered.entity, registered.identity, registered.kind
-            literals = parse_inputs(registered.imported, {}, inputs or {}, client.blobs(scope))
+            known = self._registered(entity_of(entity), version)
+            identity, kind = known.identity, known.kind
+            literals = known.literals(inputs or {}, client.blobs(scope))
         host = self._engine() if self._drives else None
         started = client.begin(
             scope,
@@ -352,12 +369,11 @@ class FlytePath:
         )
 
     def _decoder(self, execution: str) -> Callable[[Mapping[str, Literal]], dict[str, Any]]:
-        entity, blobs = self._begun.get(execution), self._local.blobs(self._scope)
+        known, blobs = self._begun.get(execution), self._local.blobs(self._scope)
 
         def decode(literals: Mapping[str, Literal]) -> dict[str, Any]:
-            if entity is not None:
-                codecs = entity.output_codecs
-                return {name: codecs[name].decode(literal, blobs) for name, literal in literals.items()}
+            if known is not None:
+                return known.values(literals, blobs)
             found = {name: inline(literal, blobs) for name, literal in literals.items()}
             return {name: each.data if each.format == JSON_FORMAT else each for name, each in found.items()}
 
