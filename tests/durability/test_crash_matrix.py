@@ -232,6 +232,8 @@ LATER = (("attempt_started", 8), ("node_succeeded", 10), ("node_succeeded", 25),
 @pytest.mark.parametrize(("name", "point"), points())
 def test_a_run_that_is_killed_at_any_moment_ends_right(a_home: Homes, kind: str, name: str, point: str) -> None:
     run = Run(a_home(kind), SCENARIOS[name])
+    if kind == "postgres":  # where engines share the server, they share its cache
+        point = point.replace("effect:cache", "effect:shared_cache").replace("effect:reserve", "effect:shared_reserve")
     run.crash(point)
     if not run.execution:  # it was never begun: whoever asked asks again
         assert point == "execution_created:1:before"
