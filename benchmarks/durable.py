@@ -166,18 +166,18 @@ def compared(
     return [*rows, _cpu(best, fastest, suffix)], fastest
 
 
-def _row(ours: Measured, peer: Measured | None, reach: float | None, suffix: str = "") -> Result:
-    name = f"{ours.case.name}{suffix}, per node"
-    if peer is None:
+def _row(ours: Measured, other: Measured | None, reach: float | None, suffix: str = "", prefix: str = "") -> Result:
+    name = f"{prefix}{ours.case.name}{suffix}, per node"
+    if other is None:
         return Result(name, ours.per_node)
-    return Result(name, ours.per_node, peer.case.name, ours.per_node / peer.per_node, reach)
+    return Result(name, ours.per_node, other.case.name, ours.per_node / other.per_node, reach)
 
 
-def _cpu(ours: Measured, peer: Measured | None, suffix: str = "") -> Result:
-    name = f"{ours.case.name}{suffix}, CPU of the engine per node"
-    if peer is None:
+def _cpu(ours: Measured, other: Measured | None, suffix: str = "", prefix: str = "") -> Result:
+    name = f"{prefix}{ours.case.name}{suffix}, CPU of the engine per node"
+    if other is None:
         return Result(name, ours.cpu_per_node)
-    return Result(name, ours.cpu_per_node, f"{peer.case.name}, CPU", ours.cpu_per_node / peer.cpu_per_node)
+    return Result(name, ours.cpu_per_node, f"{other.case.name}, CPU", ours.cpu_per_node / other.cpu_per_node)
 
 
 def big_map(bench: Bench, rounds: int, peer: Measured | None) -> list[Result]:
@@ -222,17 +222,12 @@ def flatness(bench: Bench, rounds: int, sizes: Sequence[int]) -> list[Result]:
     for shape, name in (("chain", "chain"), ("fan", "fan-out")):
         cases = [Case(f"{name} of {size:,}", OURS, shape, size) for size in sizes]
         smallest, *larger = bench.rounds(cases, rounds)
-        rows.append(Result(f"flat: {smallest.case.name}, per node", smallest.per_node))
         rows += [
-            Result(
-                f"flat: {each.case.name}, per node",
-                each.per_node,
-                smallest.case.name,
-                each.per_node / smallest.per_node,
-                1.3,
-            )
-            for each in larger
+            Result(f"flat: {smallest.case.name}, per node", smallest.per_node),
+            Result(f"flat: {smallest.case.name}, CPU of the engine per node", smallest.cpu_per_node),
         ]
+        for each in larger:
+            rows += [_row(each, smallest, 1.3, prefix="flat: "), _cpu(each, smallest, prefix="flat: ")]
     return rows
 
 
