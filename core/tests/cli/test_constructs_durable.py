@@ -92,7 +92,7 @@ FLOW = """
 
     @workflow
     def sleeping(seconds: int) -> int:
-        waited = sleep(datetime.timedelta(seconds=3))
+        waited = sleep(datetime.timedelta(seconds=6))
         after = step(name="after", x=1)
         waited >> after
         return after

@@ -38,6 +38,7 @@ class LocalClient(Commands):
         self._registry = self._store.registry
         self._histories = Histories(self._store)
         self._runnables = {}
+        self._blobs: dict[Tenant, BlobFolder] = {}
 
     def __enter__(self) -> LocalClient:
         return self
@@ -58,7 +59,11 @@ class LocalClient(Commands):
 
     def blobs(self, scope: Scope) -> BlobFolder:
         """The blobs of the scope's project and domain."""
-        return BlobFolder(str(self.home / "blobs"), scope.tenant.project, scope.tenant.domain)
+        known = self._blobs.get(scope.tenant)
+        if known is None:
+            known = BlobFolder(str(self.home / "blobs"), scope.tenant.project, scope.tenant.domain)
+            self._blobs[scope.tenant] = known
+        return known
 
     # --- what can be run ---
 
