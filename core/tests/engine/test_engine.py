@@ -1,4 +1,4 @@
-"""The engine of a process: it holds leases while it drives, gives them back at once, and leaves what it cannot drive."""
+"""The engine of a process: it holds leases while it drives, gives them back at once, leaves what it cannot drive."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 import secrets
 import time
 from abc import ABC, abstractmethod
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flytepath.client.asking import check_facts, checked_name
 from flytepath.client.gates import answer, gate_of
 from flytepath.client.history import created_of
 from flytepath.client.plain_values import read_data
@@ -44,8 +43,6 @@ from flytepath.store.blobs import BlobFolder
 from flytepath.store.literals import offload
 from flytepath.store.registry import Registry
 
-#: What an execution can be called: what an id of ours looks like, and names for folders everywhere.
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 #: How often an execution that another engine drives is looked at, and how often to see whether that engine still lives.
 FOLLOW_SECONDS = 0.1
 TAKE_OVER_SECONDS = 1.0
@@ -114,7 +111,7 @@ class Commands(Queries, ABC):
         Raises:
             UsageError: the name cannot be one, or is taken.
         """
-        _check_facts(timeout_seconds, variables=variables, labels=labels, annotations=annotations)
+        check_facts(timeout_seconds, variables=variables, labels=labels, annotations=annotations)
         runnable = self._runnable(workflow, kind)
         plan = runnable.plan
         if plan is not None:
@@ -163,7 +160,7 @@ class Commands(Queries, ABC):
         values_of: str = "",
         owner: str = "",
     ) -> Event:
-        execution = new_execution_id() if name is None else _checked_name(name)
+        execution = new_execution_id() if name is None else checked_name(name)
         actor = Actor(kind="user", name=scope.principal)
         event = Event(execution=execution, seq=1, at=time.time(), actor=actor, payload=created)
         try:
@@ -314,16 +311,22 @@ class Commands(Queries, ABC):
     def _follow(self, scope: Scope, execution: str, state: ExecutionState, listener: Listener) -> None:
         """Tell of what another engine does, until it ends the execution or ends itself."""
         looked = time.monotonic()
-        while not state.status.is_final:
-            time.sleep(FOLLOW_SECONDS)
-            for event in self._store.read(execution, state.seq):
-                apply(state, event)
-                node = state.find(getattr(event.payload, "node", "") or "")
-                listener.event(event, "" if node is None else node.name)
-            if time.monotonic() - looked > TAKE_OVER_SECONDS:
-                looked = time.monotonic()
-                if self._is_unowned(execution):
-                    return
+        with self.logs(scope, execution) as logs:
+            while not state.status.is_final:
+                time.sleep(FOLLOW_SECONDS)
+                events = self._store.read(execution, state.seq)
+                for event in events:
+                    apply(state, event)
+                    node = state.find(getattr(event.payload, "node", "") or "")
+                    listener.event(event, "" if node is None else node.name)
+                if not isinstance(listener, Silent):
+                    logs.learn(events)
+                    for printed in logs.read():
+                        listener.output(printed.node, "stdout", printed.text)
+                if time.monotonic() - looked > TAKE_OVER_SECONDS:
+                    looked = time.monotonic()
+                    if self._is_unowned(execution):
+                        return
 
     def abort(self, scope: Scope, execution: str, reason: str) -> None:
         """Ask for an execution to end.
@@ -470,25 +473,6 @@ def _fitting(spec: WorkflowSpec, inputs: Mapping[str, Literal]) -> dict[str, Lit
             )
         fitting[name] = literal if literal.is_offloaded else cast(literal, declared)
     return fitting
-
-
-def _check_facts(timeout: float, **texts: Mapping[str, str] | None) -> None:
-    if not 0 <= timeout < math.inf:
-        raise UsageError("an execution cannot have this timeout", expected="seconds, 0 for none", actual=repr(timeout))
-    for what, given in texts.items():
-        pairs = given.items() if isinstance(given, Mapping) else [] if given is None else [(given, "")]
-        if wrong := [pair for pair in pairs if not (isinstance(pair[0], str) and isinstance(pair[1], str))]:
-            raise UsageError(f"{what} are texts by name", place=what, actual=repr(wrong[0])[:200])
-
-
-def _checked_name(name: str) -> str:
-    if _NAME.fullmatch(name):
-        return name
-    raise UsageError(
-        f"{name!r} cannot name an execution",
-        expected="1 to 63 lower-case letters, digits or '-', starting and ending with a letter or digit",
-        actual=repr(name),
-    )
 
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
