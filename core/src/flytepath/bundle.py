@@ -22,6 +22,8 @@ from flytepath.errors import StoreError, UsageError
 
 log = logging.getLogger("flytepath")
 
+_OUR_FOLDER = Path(__file__).resolve().parent
+
 #: Files beside the code are taken along up to this size each, and this many bytes in all.
 FILE_LIMIT = 1024 * 1024
 TOTAL_LIMIT = 64 * 1024 * 1024
@@ -105,6 +107,8 @@ def _imported_files(root: Path) -> Iterator[Path]:
         if not file or not file.endswith(".py"):
             continue
         path = Path(file)
+        if path.is_relative_to(_OUR_FOLDER):
+            continue  # every worker has us; a copy would change the version with every change of ours
         if path.is_relative_to(root) and "site-packages" not in path.parts and not path.is_relative_to(sys.prefix):
             yield path
 

@@ -21,7 +21,7 @@ from flytepath.model.literal import Literal
 from flytepath.model.messages import RunAttempt
 
 #: How many nodes that could start are looked at together, and how many may be looking for earlier outputs.
-LOOK_AT: Final = 256
+LOOK_AT: Final = 32
 LOOKUP_LIMIT: Final = 256
 
 
@@ -78,11 +78,18 @@ class Starting:
             node = self._state.nodes[path]
             if self._has_to_wait(node):
                 continue
-            inputs = self._inputs_of(node)
-            if inputs is None or self._is_known(node, inputs) or self._is_looked_up(node, inputs):
-                continue
-            if not self._launches.reserve(node.name):
+            # Nobody may have what it gives: it needs a slot, and without one its inputs need not be put together.
+            is_new = self._former is None and (path in self._resolved or not self._reuses.applies_to(node))
+            if is_new and not self._launches.reserve(node.name):
                 break
+            inputs = self._inputs_of(node)
+            if inputs is None:
+                continue
+            if not is_new:
+                if self._is_known(node, inputs) or self._is_looked_up(node, inputs):
+                    continue
+                if not self._launches.reserve(node.name):
+                    break
             self._resolved.discard(path)
             request = self._request(node, inputs)
             parent = self._state.nodes[node.parent] if node.parent else None
