@@ -287,7 +287,7 @@ def test_a_command_is_heard_whatever_moment_it_is_posted_at(house: House) -> Non
                     house.store.post, executions[-1], {"type": "abort", "reason": "", "principal": ""}
                 )
             await until(lambda: all(house.store.status(each) == "aborted" for each in executions))
-            assert not [item for each in executions for item in house.store.inbox(each)]
+            await until(lambda: not any(house.store.inbox(each) for each in executions))
             engine.drain()
             await serving
 
