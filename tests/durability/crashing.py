@@ -150,13 +150,14 @@ def prepare() -> None:
     for name, modules in SETTINGS.items():
         value = os.environ.pop(name, "")
         for module in modules if value else ():
-            setattr(importlib.import_module(module), name, float(value))
+            known = importlib.import_module(module)
+            setattr(known, name, type(getattr(known, name))(float(value)))  # it must be there
 
 
 #: Constants that can be set, and where they are.
 SETTINGS = {
     "LEASE_SECONDS": ("flytepath.engine.engine", "flytepath.client.commands"),
-    "STORE_PATIENCE_SECONDS": ("flytepath.engine.scheduler",),
+    "STORE_PATIENCE_SECONDS": ("flytepath.engine.journal",),
     "FIRST_AFTER": ("flytepath.engine.snapshots",),
 }
 
