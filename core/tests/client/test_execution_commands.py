@@ -212,7 +212,7 @@ def test_watching_ends_with_the_execution_and_its_status(shell: Shell, record: C
     run.start("n0", x=number(3))
 
     def work() -> None:
-        time.sleep(0.2)
+        time.sleep(1.0)  # what happened before somebody looked is not told
         run.note(ExecutionPaused(reason="lunch"), ADA)
         run.note(ExecutionContinued(), ADA)
         run.fail("n0", "trouble")

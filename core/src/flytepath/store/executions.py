@@ -207,11 +207,12 @@ def newest(
         if wanted is not None:
             query = query.where(column == wanted)
     if cursor is not None:
-        query = query.where(tuple_(EXECUTIONS.c.created_at, EXECUTIONS.c.id) < tuple_(*_read_cursor(cursor)))
+        query = query.where(tuple_(EXECUTIONS.c.created_at, EXECUTIONS.c.id) < tuple_(*read_cursor(cursor)))
     return [ExecutionRow(**row) for row in connection.execute(query).mappings()]
 
 
-def _read_cursor(cursor: str) -> tuple[float, str]:
+def read_cursor(cursor: str) -> tuple[float, str]:
+    """Where a page begins: the time and the id of the row before; raises :class:`UsageError` where it is none."""
     at, _, execution = cursor.partition("|")
     try:
         return float(at), execution

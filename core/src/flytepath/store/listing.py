@@ -14,7 +14,7 @@ from sqlalchemy import func, select, tuple_
 
 from flytepath.errors import UsageError
 from flytepath.model.literal import canonical_text
-from flytepath.store.executions import STATES, ExecutionRow
+from flytepath.store.executions import STATES, ExecutionRow, read_cursor
 from flytepath.store.schema import EVENTS, EXECUTIONS
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def listed(
 
     def page(connection: Connection) -> list[Listed]:
         found: list[Listed] = []
-        after = None if cursor is None else _read_cursor(cursor)
+        after = None if cursor is None else read_cursor(cursor)
         while len(found) < limit:
             next_rows = query if after is None else query.where(tuple_(table.created_at, table.id) < tuple_(*after))
             rows = connection.execute(next_rows.limit(limit)).mappings().all()
@@ -130,13 +130,3 @@ def near_ids(database: Database, execution: str, limit: int = 3) -> list[str]:
         return list(dict.fromkeys([*found, *close]))[:limit]
 
     return database.read(query)
-
-
-def _read_cursor(cursor: str) -> tuple[float, str]:
-    at, _, execution = cursor.partition("|")
-    try:
-        return float(at), execution
-    except ValueError as error:
-        raise UsageError(
-            "this is not where a list can go on", expected="the cursor of a listed row", actual=cursor, place="--cursor"
-        ) from error

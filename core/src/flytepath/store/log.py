@@ -6,10 +6,8 @@ checked in the transaction that inserts, so that an engine that lost its lease c
 
 from __future__ import annotations
 
-import gc
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +17,7 @@ from flytepath.errors import LiteralError, NotFoundError, SequenceConflictError,
 from flytepath.model.events import Event, read_event
 from flytepath.model.literal import Literal, canonical_json
 from flytepath.store import executions, leases
+from flytepath.store.collector import collector_paused
 from flytepath.store.dialect import Statement, insert_or_keep
 from flytepath.store.schema import EVENTS, LEASES, LITERALS
 
@@ -230,21 +229,8 @@ def bodies(connection: Connection, execution: str, after: int, until: int | None
 
 def decoded(execution: str, bodies: Sequence[str]) -> list[Event]:
     """Stored events, read; raises :class:`StoreCorruptError` where one is damaged."""
-    with _collector_paused(len(bodies) > _MANY):
+    with collector_paused(len(bodies) > _MANY):
         return [_read(execution, body) for body in bodies]
-
-
-@contextmanager
-def _collector_paused(really: bool) -> Iterator[None]:
-    """Looking for cycles again and again among events that all stay takes four times as long as reading them."""
-    if not really or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _read(execution: str, body: str) -> Event:

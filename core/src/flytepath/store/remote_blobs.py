@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from flytepath.errors import StoreError
+from flytepath.store.remote_files import files_at
 
 _ALGORITHM: Final = "sha256"
 
@@ -26,18 +27,7 @@ class RemotePlace:
     """
 
     def __init__(self, url: str, cache: Path | None) -> None:
-        import fsspec  # type: ignore[import-untyped]
-
-        try:
-            self._files, self._root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
-            raise StoreError(
-                "blobs cannot be kept there",
-                place=url,
-                expected="a folder, or a URL whose scheme fsspec knows",
-                actual=str(error),
-                hint="install the package that brings this scheme (s3fs, gcsfs, adlfs, ...)",
-            ) from error
+        self._files, self._root = files_at(url, "blobs", StoreError)
         self._url = url
         if cache is None:
             cache = Path(tempfile.mkdtemp(prefix="flytepath-blobs-"))

@@ -6,12 +6,10 @@ handles a type is decided when the codec is compiled and never looked at again.
 
 from __future__ import annotations
 
-import gc
 import types
 import typing
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
@@ -20,6 +18,7 @@ from flytepath.errors import DefinitionError, LiteralError, TypeTransformerFaile
 from flytepath.model.literal import INLINE_LIMIT, JSON_FORMAT, BlobRef, Literal, canonical_json, cast
 from flytepath.model.types import LiteralType
 from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, Json
+from flytepath.store.collector import collector_paused
 from flytepath.types.converter import CoreConverter, is_hashable, type_name
 from flytepath.types.embedded import AdaptedConverter, EmbeddedConverter, PickleConverter, annotated
 from flytepath.types.lookup import (
@@ -110,7 +109,7 @@ class Codec(Generic[T]):
             return converter.encode_literal(value, sink)
         refs: list[BlobRef] = []
         try:
-            with _collector_paused(isinstance(value, _CONTAINERS) and len(value) > _MANY):
+            with collector_paused(isinstance(value, _CONTAINERS) and len(value) > _MANY):
                 payload = converter.encode(value, sink, refs)
             content = canonical_json(payload)
         except RecursionError as error:
@@ -128,7 +127,7 @@ class Codec(Generic[T]):
         if isinstance(converter, EmbeddedConverter):
             return typing.cast(T, converter.decode_literal(literal, source))
         try:
-            with _collector_paused(literal.is_offloaded):
+            with collector_paused(literal.is_offloaded):
                 if literal.format == JSON_FORMAT and literal.is_offloaded:
                     literal = _inlined(literal, source)
                 if literal.type != self.literal_type:
@@ -175,20 +174,6 @@ def _hasher(t: Any, markers: tuple[Any, ...]) -> Callable[[Any], str] | None:
 _CONTAINERS = (list, dict, tuple, set, frozenset)
 #: A container with more items than this is worth pausing the collector for.
 _MANY = 1000
-
-
-@contextmanager
-def _collector_paused(really: bool) -> Iterator[None]:
-    """Without garbage collection, where ``really``: thousands of objects are made that all live on, and each pass of
-    the collector over a large process would cost more than making them."""
-    if not really or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _inlined(literal: Literal, source: BlobSource) -> Literal:

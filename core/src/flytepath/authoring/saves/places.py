@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from flytepath.authoring.saves.failures import CheckpointError
 from flytepath.store.disk import sync_folder
+from flytepath.store.remote_files import files_at
 
 #: What a save is called while it is written.
 STAGED: Final = ".saving-"
@@ -127,18 +128,7 @@ class _Remote:
     """A prefix elsewhere, through fsspec. An object store shows an object whole or not at all."""
 
     def __init__(self, url: str) -> None:
-        import fsspec  # type: ignore[import-untyped]
-
-        try:
-            self._files, self._root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
-            raise CheckpointError(
-                "checkpoints cannot be kept there",
-                place=url,
-                expected="a folder, or a URL whose scheme fsspec knows",
-                actual=str(error),
-                hint="install the package that brings this scheme (s3fs, gcsfs, adlfs, ...)",
-            ) from error
+        self._files, self._root = files_at(url, "checkpoints", CheckpointError)
         self.where = url
 
     def names(self) -> list[str]:
