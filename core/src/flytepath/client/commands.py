@@ -264,8 +264,23 @@ class Commands(Queries, ABC):
 
     # --- driving ---
 
-    def wait(self, scope: Scope, execution: str, listener: Listener, *, in_process: bool = False) -> ExecutionView:
+    def wait(
+        self,
+        scope: Scope,
+        execution: str,
+        listener: Listener,
+        *,
+        in_process: bool = False,
+        since: int | None = None,
+    ) -> ExecutionView:
         """See an execution to its end: drive it from here, or follow it where a living engine drives it already.
+
+        Args:
+            scope: who asks.
+            execution: its id.
+            listener: told what happens.
+            in_process: run tasks in this very process, one at a time.
+            since: tell of what has happened after the event of this number too, before anybody listened.
 
         Raises:
             PluginError: a plugin it needs is missing, broken or no longer enabled.
@@ -273,7 +288,10 @@ class Commands(Queries, ABC):
         """
         from flytepath.client.driving import drive, drive_here  # an engine costs: only for who drives
 
-        state, _ = self._folded(execution)
+        state, events = self._folded(execution)
+        if since is not None and len(events) > since:
+            state = self._fold(execution, events[:since])
+            self._follow(scope, execution, state, listener)
         while not state.status.is_final:
             created = created_of(state)
             tenant = Tenant(created.project, created.domain)

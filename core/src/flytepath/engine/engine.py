@@ -45,9 +45,10 @@ log = logging.getLogger("flytepath")
 LOOK_SECONDS: Final = 0.1
 #: At least so often it is asked, even where nothing seems to have changed: a lease may have run out.
 CLAIM_SECONDS: Final = 1.0
-#: The most executions that one engine drives at once, and claims at a time.
+#: The most executions that one engine drives at once, and claims at a time for each of its slots: a few, so that
+#: others get theirs.
 OWNED_LIMIT: Final = 1000
-CLAIM_LIMIT: Final = 50
+CLAIM_LIMIT: Final = 4
 #: How long what an execution leaves behind waits for that of others.
 LEAVE_SECONDS: Final = 0.05
 #: How long an execution is left alone that this engine could not drive.
@@ -273,7 +274,8 @@ class Engine:
                     due = now + min(CLAIM_SECONDS, max(0.0, await tick() - time.time()))
                 if seen is None or seen != version or now - looked > CLAIM_SECONDS:
                     version, looked = seen, now
-                    await self._claim(admit)
+                    if await self._claim(admit):
+                        version = None
             except StoreError as error:
                 if not away:
                     log.warning("the store cannot be used, this engine tries again: %s", error)
@@ -285,12 +287,13 @@ class Engine:
             self._free.clear()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _claim(self, admit: Callable[[ExecutionState], None] | None) -> None:
+    async def _claim(self, admit: Callable[[ExecutionState], None] | None) -> bool:
+        """Claim a few executions, unless those that are driven wait for slots already; whether there may be more."""
         now = time.monotonic()
         self._refused = {execution: until for execution, until in self._refused.items() if until > now}
-        room = min(CLAIM_LIMIT, OWNED_LIMIT - len(self._tasks))
-        if room <= 0:
-            return
+        room = min(CLAIM_LIMIT * self._slots.size, OWNED_LIMIT - len(self._tasks))
+        if room <= 0 or self._slots.is_contended:
+            return True
         exclude = [*self._refused, *self._held]
         claimed = await asyncio.to_thread(
             self._store.claim, self.name, limit=room, ttl=LEASE_SECONDS, is_dead=is_dead, exclude=exclude
@@ -300,6 +303,7 @@ class Engine:
             task = asyncio.create_task(self._serve_one(execution, epoch, admit))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+        return len(claimed) == room
 
     async def _serve_one(self, execution: str, epoch: int, admit: Callable[[ExecutionState], None] | None) -> None:
         try:

@@ -51,6 +51,11 @@ class Slots:
         self.free -= 1
         return True
 
+    @property
+    def is_contended(self) -> bool:
+        """Whether somebody waits for a slot."""
+        return self.free <= 0 and bool(self._line)
+
     def insist(self) -> None:
         """Take a slot that may not be there: what was asleep goes on, whoever came in between."""
         self.free -= 1

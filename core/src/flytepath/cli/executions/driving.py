@@ -45,10 +45,13 @@ def follow(
 
     try:
         progress = progress_of(tasks, done)
-        caught_up(progress, client.events(scope, execution))
+        events = client.events(scope, execution)
+        caught_up(progress, events if again else events[:1])
         with progress:
-            see = client.resume if again else client.wait
-            view = see(scope, execution, progress, in_process=in_process)
+            if again:
+                view = client.resume(scope, execution, progress, in_process=in_process)
+            else:  # an engine may have begun before we could look
+                view = client.wait(scope, execution, progress, in_process=in_process, since=1)
     except KeyboardInterrupt:
         click.echo(
             f"\nexecution {execution} was interrupted; go on with: flytepath executions resume {execution}", err=True
