@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -546,15 +547,12 @@ def test_the_plugin_that_runs_a_task_is_there_too_and_others_are_not(
 
 def test_a_worker_starts_there_and_greets(engine: Engine) -> None:
     python = engine.python("conflictlib")
-    reading, writing = os.pipe()
-    command = [python, "-P", "-m", "flytepath.worker", "--messages", str(writing)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(writing,), start_new_session=True)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as messages:
-        hello = json.loads(messages.read(int.from_bytes(messages.read(4), "big")))
-    assert process.stdin is not None
-    process.stdin.close()
-    process.wait(DEADLINE)
+    ours, theirs = socket.socketpair()
+    command = [python, "-P", "-m", "flytepath.worker", "--messages", str(theirs.fileno())]
+    with subprocess.Popen(command, pass_fds=(theirs.fileno(),), start_new_session=True) as process:
+        theirs.close()
+        with ours, ours.makefile("rb") as messages:
+            hello = json.loads(messages.read(int.from_bytes(messages.read(4), "big")))
     assert hello["flytepath"] == flytepath.__version__
     assert hello["pid"] == process.pid
 

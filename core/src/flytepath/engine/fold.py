@@ -316,6 +316,7 @@ def _end(state: ExecutionState, node: NodeState, status: NodeStatus, at: float) 
     node.status, node.ended_at = status, at
     if node.frame is not None and node.frame.items is not None:
         _give_up(state, node.frame.items)
+        node.frame.unfinished = node.frame.items.live
     return True
 
 
