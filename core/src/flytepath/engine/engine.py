@@ -246,7 +246,11 @@ class Engine:
             with suppress(StoreError):  # they run out by themselves
                 self._store.release_all(self.name, [each for each in released if each not in self._held])
 
-        await asyncio.to_thread(leave)
+        try:
+            await asyncio.to_thread(leave)
+        except asyncio.CancelledError:  # whether it was done or not: doing it twice is the same
+            self._released, self._left = released + self._released, left + self._left
+            raise
 
     # --- serving ---
 
