@@ -214,7 +214,7 @@ def listed(state: ExecutionState) -> Iterator[NodeState]:
     """Every node but those below a map, which are too many to list: a map stands for its items."""
     inside: set[str] = set()  # parents come before what lies below them
     for path, node in state.nodes.items():
-        if node.parent in inside or (node.parent and state.nodes[node.parent].kind == "map"):
+        if node.parent in inside or state.map_of(node) is not None:
             inside.add(path)
         else:
             yield node

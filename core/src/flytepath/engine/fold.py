@@ -331,7 +331,7 @@ def _give_up(state: ExecutionState, items: Items) -> None:
 
 
 def _keep(state: ExecutionState, items: Items, item: NodeState) -> None:
-    items.keep(int(item.path.rpartition("/")[2]), item)
+    items.keep(item.index, item)
     if item.frame is None:
         del state.nodes[item.path]
 

@@ -17,10 +17,9 @@ class ItemEnds:
 
     def add(self, state: ExecutionState, node: NodeState, attempt: int, outputs: dict[str, str], usage: Usage) -> bool:
         """Take the success of an item; false where the node is none, or has nodes below it."""
-        parent = state.nodes[node.parent] if node.parent else None
-        if parent is None or parent.kind != "map" or node.frame is not None:
+        if state.map_of(node) is None or node.frame is not None:
             return False
-        entry = (int(node.path.rpartition("/")[2]), attempt, tuple(outputs.values()))
+        entry = (node.index, attempt, tuple(outputs.values()))
         self._by_map.setdefault((node.parent, tuple(outputs)), []).append((entry, usage))
         return True
 

@@ -113,16 +113,6 @@ class Items:
         node = self.nodes.get(index)
         return node.attempt if node is not None else self.attempts[index]
 
-    def started_at(self, index: int) -> float | None:
-        """When an item's first attempt began."""
-        node = self.nodes.get(index)
-        return node.started_at if node is not None else self.started[index] or None
-
-    def ended_at(self, index: int) -> float | None:
-        """When an item ended."""
-        node = self.nodes.get(index)
-        return node.ended_at if node is not None else self.finished[index] or None
-
     def outputs_of(self, index: int) -> LiteralDigests | None:
         """The outputs of an item that succeeded."""
         from flytepath.engine.state import NodeStatus

@@ -239,7 +239,7 @@ class Launches:
                 # The slot is free for others while this one is put on record.
                 self._free(request, loop.time() - began)
                 self._ending.add(task)
-            log = await self._kept(request, result.printed) if result.printed else None
+            log = await self._kept(request) if result.printed else None
             spec = ""
             if isinstance(result.message, GraphProduced):
                 spec = await asyncio.to_thread(self._keep_graph, result.message.graph)
@@ -266,7 +266,7 @@ class Launches:
 
     # --- what they print ---
 
-    async def _kept(self, request: RunAttempt, printed: int | None = None) -> Blob | None:
+    async def _kept(self, request: RunAttempt) -> Blob | None:
         path = Path(request.log_path)
         self._show(request.node)
         tail = self._tails.pop(request.node, None)

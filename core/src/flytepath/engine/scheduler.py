@@ -119,6 +119,7 @@ class Scheduler:
         self._journal = Journal(execution, state, log, self._values, clock)
         self._calls = CallDesk(execution, state, log, blobs, pool)
         self._snapshots = SnapshotKeeper(execution, state, log)
+        self._wake = asyncio.Event()
         self._launches = Launches(
             pool,
             slots,
@@ -126,7 +127,7 @@ class Scheduler:
             code_path_of=code_path_of,
             keep_graph=self._calls.kept,
             report=self._report,
-            wake=self._woken,
+            wake=self._wake.set,
             listener=listener,
         )
         self._starting = Starting(
@@ -145,7 +146,6 @@ class Scheduler:
         self._handled: list[int] = []
         self._informed: set[int] = set()
         self._reports: list[tuple[str, int, _Report]] = []
-        self._wake = asyncio.Event()
         self._offering: set[asyncio.Task[None]] = set()
         self._draining = False
         self._looked_at = 0.0
@@ -236,9 +236,6 @@ class Scheduler:
     def drain(self) -> None:
         """Start nothing more; :meth:`run` returns when what runs has ended."""
         self._draining = True
-        self._wake.set()
-
-    def _woken(self) -> None:
         self._wake.set()
 
     def _report(self, node: str, attempt: int, report: _Report) -> None:

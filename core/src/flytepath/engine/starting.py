@@ -92,9 +92,8 @@ class Starting:
                     break
             self._resolved.discard(path)
             request = self._request(node, inputs)
-            parent = self._state.nodes[node.parent] if node.parent else None
-            if parent is not None and parent.kind == "map":
-                items.setdefault(node.parent, []).append((int(path.rpartition("/")[2]), request))
+            if self._state.map_of(node) is not None:
+                items.setdefault(node.parent, []).append((node.index, request))
             else:
                 self._journal.do(Start(path, {name: self._values.keep(literal) for name, literal in inputs.items()}))
                 started.append(request)
@@ -129,8 +128,8 @@ class Starting:
         former = self._former
         if former is None or node.attempt:
             return False
-        parent = self._state.nodes[node.parent] if node.parent else None
-        if parent is not None and parent.kind == "map" and not former.is_same_map(parent.path, parent.inputs):
+        around = self._state.map_of(node)
+        if around is not None and not former.is_same_map(around.path, around.inputs):
             return False
         digests = {name: self._values.keep(literal) for name, literal in inputs.items()}
         if self.takes_over(node, digests):
@@ -148,8 +147,7 @@ class Starting:
             return False
         if any(literal.is_erased for literal in self._values.named(outputs).values()):
             return False
-        parent = self._state.nodes[node.parent] if node.parent else None
-        known = {} if parent is not None and parent.kind == "map" else inputs  # a map keeps those of its items
+        known = {} if self._state.map_of(node) is not None else inputs  # a map keeps those of its items
         self._journal.do(Reuse(node.path, outputs, recovered=former.execution, inputs=known))
         return True
 

@@ -166,6 +166,11 @@ class NodeState:
         return self.spec.path
 
     @property
+    def index(self) -> int:
+        """Which item of its map it is."""
+        return int(self.path.rpartition("/")[2])
+
+    @property
     def kind(self) -> NodeKind:
         """What it does."""
         if self.task is not None:
@@ -295,6 +300,11 @@ class ExecutionState:
         """The frame the node is counted in."""
         frame = self.nodes[node.parent].frame if node.parent else self.root
         return frame if frame is not None else self.root
+
+    def map_of(self, node: NodeState) -> NodeState | None:
+        """The map that the node is an item of."""
+        parent = self.nodes[node.parent] if node.parent else None
+        return parent if parent is not None and parent.kind == "map" else None
 
     def around(self, path: str) -> Iterator[NodeState]:
         """The nodes that ``path`` lies below, the nearest first."""
