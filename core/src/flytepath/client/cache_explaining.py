@@ -114,7 +114,7 @@ class Caches:
             NotFoundError, ExecutionStateError: there is no such execution or node.
         """
         queries = self._queries
-        state, _ = queries._folded(execution)
+        state = queries._state(execution)
         node = find_node(state, path)
         created = created_of(state)
         blobs = queries._blobs_of(state)

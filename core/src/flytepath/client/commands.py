@@ -217,7 +217,7 @@ class Commands(Queries, ABC):
         Raises:
             ExecutionStateError: it has not ended, or has succeeded.
         """
-        state, _ = self._folded(execution)
+        state = self._state(execution)
         if not state.status.is_final or state.status == "succeeded":
             raise ExecutionStateError(
                 f"execution {execution} {'has succeeded' if state.status.is_final else 'has not ended'}",
@@ -237,7 +237,7 @@ class Commands(Queries, ABC):
         Raises:
             InputError: an input that the workflow does not have, or of another type.
         """
-        state, _ = self._folded(execution)
+        state = self._state(execution)
         return self._again(scope, state, inputs or {}, name, relaunches=execution)
 
     def _again(
@@ -288,9 +288,9 @@ class Commands(Queries, ABC):
         """
         from flytepath.client.driving import drive, drive_here  # an engine costs: only for who drives
 
-        state, events = self._folded(execution)
-        if since is not None and len(events) > since:
-            state = self._fold(execution, events[:since])
+        state = self._state(execution)
+        if since is not None and state.seq > since:
+            state = self._fold(execution, self._read(execution, 0)[:since])
             self._follow(scope, execution, state, listener)
         while not state.status.is_final:
             created = created_of(state)
@@ -304,7 +304,7 @@ class Commands(Queries, ABC):
                         state = drive(self.home, self._store, execution, listener, self.slots)
                     continue
                 except (ExecutionStateError, SequenceConflictError):  # another engine was quicker
-                    state, _ = self._folded(execution)
+                    state = self._state(execution)
             else:
                 self._follow(scope, execution, state, listener)
         return self.execution(scope, execution)
@@ -315,7 +315,7 @@ class Commands(Queries, ABC):
         Raises:
             ExecutionStateError: it has ended.
         """
-        state, _ = self._folded(execution)
+        state = self._state(execution)
         if state.status.is_final:
             raise ExecutionStateError(
                 f"execution {execution} has already {state.status}",
@@ -443,7 +443,7 @@ class Commands(Queries, ABC):
 
     def _live(self, execution: str) -> ExecutionState:
         """The state of an execution that has not ended."""
-        state, _ = self._folded(execution)
+        state = self._state(execution)
         if state.status.is_final:
             raise ExecutionStateError(f"execution {execution} has already {state.status}", place=execution)
         return state

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -244,9 +245,20 @@ class Queries:
             raise StoreError("the log does not begin with the execution's creation", place=execution)
         return fold(self._histories.spec(created.spec), events, self._histories.spec)
 
+    def _state(self, execution: str) -> ExecutionState:
+        """An execution as it is now, by way of its snapshot where there is one; for who needs no events."""
+        with self._near_named(execution):
+            return self._histories.state(execution)
+
     def _read(self, execution: str, after: int) -> list[Event]:
-        try:
+        with self._near_named(execution):
             return self._store.read(execution, after)
+
+    @contextmanager
+    def _near_named(self, execution: str) -> Iterator[None]:
+        """Where there is no such execution, name those whose ids are near."""
+        try:
+            yield
         except NotFoundError as error:
             near = near_ids(self._store.database, execution)
             if near:
@@ -275,7 +287,7 @@ class Queries:
         return f"{found.node} of execution {found.execution}"
 
     def _side(self, execution: str) -> Side:
-        state, _ = self._folded(execution)
+        state = self._state(execution)
         created = created_of(state)
         code = self.home / "bundles" / created.bundle.removeprefix("sha256:")
         return Side(
