@@ -123,8 +123,8 @@ def test_a_task_is_unwound_wherever_it_is(child: Any, stuck: str) -> None:
     found = child(
         f"""
         def body():
-            ready()
             try:
+                ready()
                 {stuck}
             except Exception:
                 os.write(3, b'{{"caught": true}}\\n')
