@@ -9,19 +9,24 @@ from __future__ import annotations
 import enum
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from flytepath.errors import FlytePathError
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import BlobRef
 from flytepath.model.literal import Literal as LiteralValue
 from flytepath.model.resources import Resources
+from flytepath.plugin.blocking import DEADLINE_SECONDS, BlockingCalls
 from flytepath.plugin.secrets import SecretReference
 from flytepath.plugin.transformer import BlobSink, BlobSource
 
 Json = Any
+T = TypeVar("T")
+
+#: Looks a secret up for a tenant: synchronous, asked in a thread.
+SecretResolver = Callable[[SecretReference, Tenant], bytes]
 
 
 class Phase(enum.StrEnum):
@@ -161,7 +166,11 @@ class PoolAsk:
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """Everything a job is made of. ``items`` are the indices of a map task that go into one array job."""
+    """Everything a job is made of.
+
+    For an array job ``items`` are the indices of a map task that go into it, and ``item_inputs`` what each of them is
+    given, in the same order; ``inputs`` is then empty. ``timeout_seconds`` is kept by core; a vendor may be told too.
+    """
 
     key: JobKey
     owner: Owner
@@ -173,6 +182,7 @@ class PlanRequest:
     limits: Resources
     worker: WorkerLaunch | None = None
     items: tuple[int, ...] = ()
+    item_inputs: tuple[Mapping[str, LiteralValue], ...] = ()
     timeout_seconds: float | None = None
     interruptible: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -191,6 +201,8 @@ class Plan:
         items: the indices of a map task, for an array job.
         pools: tokens held while the job lives.
         secrets: references, resolved as late as ``submit``.
+        scope: the credential scope, where one backend serves several accounts: jobs of one scope are polled together,
+            and rate limits hold for each.
     """
 
     key: JobKey
@@ -201,6 +213,7 @@ class Plan:
     items: tuple[int, ...] = ()
     pools: tuple[PoolAsk, ...] = ()
     secrets: tuple[SecretReference, ...] = ()
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +253,14 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class ItemPhases:
-    """Phases of an array job's items, compact: ``phase -> indices``; indices that stand nowhere are ``QUEUED``."""
+    """Phases of an array job's items, compact: ``phase -> indices``; indices that stand nowhere are ``QUEUED``.
+
+    ``reasons`` and ``error_classes`` tell of those that failed; one without a class is the user's.
+    """
 
     by_phase: Mapping[Phase, tuple[int, ...]]
     reasons: Mapping[int, str] = field(default_factory=dict)
+    error_classes: Mapping[int, ErrorClass] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,8 +349,9 @@ class BlobAccess(BlobSink, BlobSource, Protocol):
 class Backend(ABC):
     """The vendor's calls for one set of settings and one credential scope.
 
-    All methods but ``plan`` are coroutines and must not block the loop; core runs a synchronous client's calls
-    through ``asyncio.to_thread`` with a deadline if the backend does. They raise :class:`BackendError`.
+    All methods but ``plan`` are coroutines and must not block the loop: a client that blocks is called through
+    :meth:`in_thread`. They raise :class:`BackendError`; core ends a call that takes too long, and then does not know
+    whether the vendor has heard it.
     """
 
     #: Versions of :class:`Handle` this backend reads, newest last.
@@ -370,6 +388,18 @@ class Backend(ABC):
     async def collect(self, handle: Handle, sink: BlobAccess) -> Mapping[str, LiteralValue]:
         """The outputs of a job that succeeded. Safe to call again."""
 
+    async def collect_items(
+        self, handle: Handle, items: Sequence[int], sink: BlobAccess
+    ) -> Mapping[int, Mapping[str, LiteralValue] | BackendError]:
+        """The outputs of those items of an array job, by index, which have succeeded. Safe to call again.
+
+        Only for backends that declare an ``array_limit``. A bad item spoils only its own answer.
+        """
+        raise BackendError("this backend has no array jobs", error_class=ErrorClass.PROTOCOL)
+
+    async def cleanup(self, key: JobKey, handle: Handle | None) -> None:
+        """Remove what the job leaves behind; called when it has ended and its outputs are kept. Safe to call again."""
+
     @abstractmethod
     async def list_owned(self, scope: str, cursor: str | None = None) -> OwnedPage:
         """All jobs stamped by the installation ``scope``, a page at a time."""
@@ -380,6 +410,41 @@ class Backend(ABC):
 
     async def close(self) -> None:
         """Let go of connections."""
+
+    # --- what core gives ---
+
+    def bind(self, secrets: SecretResolver) -> None:
+        """Take what core gives: called once, before any other call."""
+        self._secrets = secrets
+
+    async def secret(self, reference: SecretReference, tenant: Tenant) -> bytes:
+        """The value of a secret for the tenant whose job it is. Ask as late as possible, and keep it nowhere.
+
+        Raises:
+            SecretNotFoundError: there is none.
+            BackendError: nobody has bound a resolver.
+        """
+        resolver: SecretResolver | None = getattr(self, "_secrets", None)
+        if resolver is None:
+            raise BackendError("this backend was given no source of secrets", error_class=ErrorClass.PROTOCOL)
+        return await self.in_thread(resolver, reference, tenant)
+
+    async def in_thread(self, call: Callable[..., T], *args: Any, seconds: float = DEADLINE_SECONDS, **named: Any) -> T:
+        """What a blocking call of the vendor's client returns, made in a thread with a deadline.
+
+        Raises:
+            BackendError: it took longer than ``seconds``; nobody knows whether the vendor has heard it.
+        """
+        calls: BlockingCalls | None = getattr(self, "_calls", None)
+        if calls is None:
+            calls = self._calls = BlockingCalls(f"flytepath-{type(self).__name__}")
+        try:
+            return await calls.call(call, *args, seconds=seconds, **named)
+        except TimeoutError as error:
+            name = getattr(call, "__qualname__", repr(call))
+            raise BackendError(
+                f"{name} did not return within {seconds:g} s", error_class=ErrorClass.TRANSIENT
+            ) from error
 
 
 #: The four idempotency classes of a backend, as in its declaration.
@@ -409,6 +474,7 @@ __all__ = [
     "Plan",
     "PlanRequest",
     "PoolAsk",
+    "SecretResolver",
     "Terminal",
     "Unknown",
     "WorkerLaunch",

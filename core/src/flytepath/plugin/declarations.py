@@ -162,6 +162,7 @@ class BackendDeclaration:
         array_limit: the most items one array job takes; 0 where there are no array jobs.
         visibility_seconds: how long a submitted job may stay invisible to ``find``.
         name_limit: the longest external name the vendor takes.
+        call_seconds: after so many seconds a call counts as cut off; nobody knows whether the vendor has heard it.
     """
 
     name: str
@@ -172,6 +173,7 @@ class BackendDeclaration:
     array_limit: int = 0
     visibility_seconds: float = 0.0
     name_limit: int = 63
+    call_seconds: float = 60.0
     poll: PollPolicy = field(default_factory=PollPolicy)
     rate_limits: tuple[RateLimit, ...] = ()
     pools: tuple[PoolDeclaration, ...] = ()
