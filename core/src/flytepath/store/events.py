@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ from flytepath.store.dialect import Dialect
 from flytepath.store.disk import create_folder, sync_folder
 from flytepath.store.executions import ExecutionRow
 from flytepath.store.leases import Lease
-from flytepath.store.schema import COMMANDS, EXECUTIONS, LEASES, SNAPSHOTS, SPECS
+from flytepath.store.schema import COMMANDS, EXECUTIONS, INSTALLATION, LEASES, SNAPSHOTS, SPECS
 from flytepath.store.sqlite import SQLite
 
 if TYPE_CHECKING:
@@ -104,6 +105,10 @@ def open_store(home: Path, *, url: str | None = None, clock: Callable[[], float]
     return store
 
 
+def _installation(connection: Connection) -> str | None:
+    return connection.execute(select(INSTALLATION.c.id)).scalar()
+
+
 def _nobody_is_dead(_owner: str) -> bool:
     return False
 
@@ -118,6 +123,7 @@ class Store:
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self.database = database
         self._clock = clock
+        self._installation: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -147,6 +153,20 @@ class Store:
         from flytepath.store.registry import Registry
 
         return Registry(self.database, self._clock)
+
+    def installation(self) -> str:
+        """The random name of this database, the same for ever: what its remote jobs are stamped with."""
+        if self._installation is None:
+            self._installation = self.database.read(_installation) or self.database.write(self._install)
+        return self._installation
+
+    def _install(self, connection: Connection) -> str:
+        self.database.dialect.guard(connection, "installation")
+        known = _installation(connection)
+        if known is None:
+            known = uuid.uuid4().hex
+            connection.execute(insert(INSTALLATION).values(id=known))
+        return known
 
     # --- the log ---
 

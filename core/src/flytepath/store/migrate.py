@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 #: Every revision this release knows, oldest first; a test compares the list with the scripts.
-REVISIONS: Final[Sequence[str]] = ("0001", "0002")
+REVISIONS: Final[Sequence[str]] = ("0001", "0002", "0003")
 HEAD: Final = REVISIONS[-1]
 
 

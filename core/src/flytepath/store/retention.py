@@ -32,7 +32,7 @@ from flytepath.model.events import (
     read_event,
 )
 from flytepath.store.blobs import UNTOUCHED_SECONDS
-from flytepath.store.schema import COMMANDS, ENTITIES, EVENTS, EXECUTIONS, LEASES, LITERALS, SNAPSHOTS, SPECS
+from flytepath.store.schema import COMMANDS, ENTITIES, EVENTS, EXECUTIONS, JOBS, LEASES, LITERALS, SNAPSHOTS, SPECS
 from flytepath.store.sqlite import SQLite, patiently, translated
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _remove(connection: Connection, executions: Sequence[str]) -> list[str]:
     needed = set(recovered(connection))  # one may have begun to recover since they were chosen
     known = select(EXECUTIONS.c.id).where(EXECUTIONS.c.id.in_(executions))
     ids = [each for each in connection.execute(known).scalars() if each not in needed]
-    for table in (EVENTS, SNAPSHOTS, COMMANDS):
+    for table in (EVENTS, SNAPSHOTS, COMMANDS, JOBS):
         connection.execute(delete(table).where(table.c.execution.in_(ids)))
     connection.execute(delete(EXECUTIONS).where(EXECUTIONS.c.id.in_(ids)))
     leased = set(connection.execute(select(LEASES.c.execution).where(LEASES.c.execution.in_(ids))).scalars())

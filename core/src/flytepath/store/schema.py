@@ -1,10 +1,11 @@
 """The tables, once, for every database: SQLAlchemy Core, nothing here belongs to one dialect.
 
-``events``, ``literals``, ``leases``, ``commands``, ``specs``, ``entities``, ``activations`` and ``schedules`` are the
-truth; ``executions`` is a projection of ``events`` that can be dropped and rebuilt, and ``snapshots``, ``outputs`` and
-``reservations`` may be lost at any time: what they save is then done again. JSON is kept as text in our own ASCII form,
-so that digests and numbers survive any driver. The migrations under ``migrations/versions`` lead to exactly these
-tables; a test compares the two.
+``events``, ``literals``, ``leases``, ``commands``, ``specs``, ``entities``, ``activations``, ``schedules``,
+``installation`` and ``quota_leases`` are the truth; ``executions`` and ``jobs`` are projections of ``events`` that can
+be dropped and rebuilt, and ``snapshots``, ``outputs`` and ``reservations`` may be lost at any time: what they save is
+then done again. So may the other ``quota_`` tables and ``rate_buckets``: engines ask again, and who had how much before
+is forgotten. JSON is kept as text in our own ASCII form, so that digests and numbers survive any driver. The migrations
+under ``migrations/versions`` lead to exactly these tables; a test compares the two.
 """
 
 from __future__ import annotations
@@ -158,4 +159,125 @@ RESERVATIONS = Table(
     Column("execution", String(255), nullable=False),
     Column("node", String(1024), nullable=False),
     Column("expires_at", Double, nullable=False),
+)
+
+#: One row: what tells the jobs of this database from those of any other, at a vendor that both use.
+INSTALLATION = Table("installation", METADATA, Column("id", String(64), primary_key=True))
+
+#: A projection of ``events``: one row per remote job.
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("key", String(128), primary_key=True),
+    Column("execution", String(255), nullable=False),
+    Column("node", String(1024), nullable=False),
+    Column("project", String(63), nullable=False),
+    Column("domain", String(63), nullable=False),
+    Column("backend", String(255), nullable=False),
+    Column("scope", String(255), nullable=False),
+    Column("external_name", String(255), nullable=False),
+    Column("submission", Integer, nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("is_live", Integer, nullable=False),
+    Column("raw_state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("handle", Text),
+    Column("changed_at", Double, nullable=False),
+    Column("planned_at", Double, nullable=False),
+    Index("jobs_by_execution", "execution"),
+    Index("jobs_live", "is_live", "backend"),
+    Index("jobs_by_tenant", "project", "domain", "planned_at"),
+)
+
+#: One row: how often something changed in the quota tables. Whoever changes something takes the next number first, so
+#: that changes follow one another, and engines see at a glance whether there is something new.
+QUOTA_TURN = Table(
+    "quota_turn",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("turn", BigInteger, nullable=False),
+)
+
+#: What fair sharing remembers of a pool: its virtual time, and how long a lease lasts.
+QUOTA_POOLS = Table(
+    "quota_pools",
+    METADATA,
+    Column("pool", String(255), primary_key=True),
+    Column("vtime", Double, nullable=False),
+    Column("mean_seconds", Double),
+)
+
+#: The same of a tenant in a pool, with the slot-seconds it was served.
+QUOTA_ACCOUNTS = Table(
+    "quota_accounts",
+    METADATA,
+    Column("pool", String(255), primary_key=True),
+    Column("project", String(63), primary_key=True),
+    Column("domain", String(63), primary_key=True),
+    Column("vtime", Double, nullable=False),
+    Column("mean_seconds", Double),
+    Column("served", Double, nullable=False),
+)
+
+#: Engines that wait or hold, and how long they may be believed to be alive: one row to renew, however much they hold.
+QUOTA_HOLDERS = Table(
+    "quota_holders",
+    METADATA,
+    Column("holder", String(255), primary_key=True),
+    Column("expires_at", Double, nullable=False),
+)
+
+#: Who waits for tokens. ``number`` is the order of arrival; ``line`` names the tenant and what is asked, so that those
+#: of one line differ in nothing but their order.
+QUOTA_WAITERS = Table(
+    "quota_waiters",
+    METADATA,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("key", String(255), nullable=False),
+    Column("project", String(63), nullable=False),
+    Column("domain", String(63), nullable=False),
+    Column("line", String(64), nullable=False),
+    Column("asks", Text, nullable=False),
+    Column("execution", String(255), nullable=False),
+    Column("node", String(1024), nullable=False),
+    Column("holder", String(255), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("passed", Integer, nullable=False),
+    Index("quota_waiters_by_key", "key", unique=True),
+    Index("quota_waiters_in_line", "line", "number"),
+    Index("quota_waiters_by_holder", "holder"),
+    sqlite_autoincrement=True,
+)
+
+#: Who holds tokens: the one source of truth. ``turn`` is the change that granted it.
+QUOTA_LEASES = Table(
+    "quota_leases",
+    METADATA,
+    Column("key", String(255), primary_key=True),
+    Column("pool", String(255), primary_key=True),
+    Column("tokens", Integer, nullable=False),
+    Column("project", String(63), nullable=False),
+    Column("domain", String(63), nullable=False),
+    Column("execution", String(255), nullable=False),
+    Column("node", String(1024), nullable=False),
+    Column("holder", String(255), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("granted_at", Double, nullable=False),
+    Column("is_firm", Integer, nullable=False),
+    Column("turn", BigInteger, nullable=False),
+    Index("quota_leases_by_pool", "pool"),
+    Index("quota_leases_by_holder", "holder", "turn"),
+)
+
+#: How many calls were made of late, by name of the limit: see :mod:`flytepath.store.rates`.
+RATE_BUCKETS = Table(
+    "rate_buckets",
+    METADATA,
+    Column("name", String(255), primary_key=True),
+    Column("allowed_at", Double, nullable=False),
+    Column("held_until", Double, nullable=False),
+    Column("changed_at", Double, nullable=False),
 )
