@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from flytepath.config import ENV_PREFIX, ConfigFile, config_files, setting_variables
@@ -30,7 +32,13 @@ def _from_text(value: Json, info: ValidationInfo) -> Json:
     return value
 
 
+def _one_or_more(value: Json, info: ValidationInfo) -> Json:
+    """One name may stand for a list of one, in a file too."""
+    return [value] if isinstance(value, str) and info.context != ENVIRONMENT else _from_text(value, info)
+
+
 Names = Annotated[list[str], BeforeValidator(_from_text)]
+Schemes = Annotated[list[str], BeforeValidator(_one_or_more), Field(min_length=1)]
 
 
 class _Section(BaseModel):
@@ -53,16 +61,25 @@ class PluginSettings(PluginRules):
     routes: dict[str, str] = {}
 
 
+class SecretSettings(_Section):
+    """The ``[secrets]`` table: the schemes that are asked for a secret, in order, and the folder of those in files."""
+
+    default: Schemes | None = None
+    folder: str | None = None
+
+
 class DomainSettings(_Section):
     """The ``[projects.<project>.domains.<domain>]`` table."""
 
     plugins: PluginRules = PluginRules()
+    secrets: SecretSettings = SecretSettings()
 
 
 class ProjectSettings(_Section):
     """The ``[projects.<project>]`` table."""
 
     plugins: PluginRules = PluginRules()
+    secrets: SecretSettings = SecretSettings()
     domains: dict[str, DomainSettings] = {}
 
 
@@ -78,6 +95,50 @@ class StoreSettings(_Section):
     database: str | None = None
 
 
+class PoolUse(_Section):
+    """The ``applies_to`` of a pool: tasks that ask for its tokens without saying so. An empty list means "all"."""
+
+    task_types: Names = []
+    backends: Names = []
+    tasks: Names = []
+
+
+_LABEL: Final = "[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
+_TENANT: Final = re.compile(f"{_LABEL}(?:/{_LABEL})?")
+
+
+def _is_tenant(name: str) -> str:
+    if not _TENANT.fullmatch(name):
+        raise PydanticCustomError("tenant", "a project, or project/domain")
+    return name
+
+
+#: ``project`` or ``project/domain``.
+TenantKey = Annotated[str, AfterValidator(_is_tenant)]
+
+
+class PoolSettings(_Section):
+    """A ``[pools.<name>]`` table: how much there is of something that is shared, and for whom.
+
+    ``weights`` and ``caps`` are by ``project`` or ``project/domain``. ``tokens`` is how many each task asks for that
+    ``applies_to`` names.
+    """
+
+    limit: int | None = Field(default=None, ge=0)
+    tokens: int = Field(default=1, ge=1)
+    weights: dict[TenantKey, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
+    caps: dict[TenantKey, Annotated[int, Field(ge=0)]] = {}
+    applies_to: PoolUse | None = None
+
+
+class LocalSettings(_Section):
+    """The ``[local]`` table: what this machine gives to tasks, where that is not all it has."""
+
+    cpu: float | None = Field(default=None, gt=0)
+    memory: str | None = None
+    gpu: int | None = Field(default=None, ge=0)
+
+
 class Settings(_Section):
     """A whole file."""
 
@@ -85,6 +146,9 @@ class Settings(_Section):
     projects: dict[str, ProjectSettings] = {}
     types: TypeSettings = TypeSettings()
     store: StoreSettings = StoreSettings()
+    secrets: SecretSettings = SecretSettings()
+    pools: dict[Annotated[str, Field(min_length=1, max_length=255)], PoolSettings] = {}
+    local: LocalSettings = LocalSettings()
 
 
 class _Variables(BaseSettings):
@@ -249,8 +313,16 @@ def _valid_names(key: Key) -> list[str]:
         return list(TypeSettings.model_fields)
     if key[:1] == ("store",):
         return list(StoreSettings.model_fields)
+    if key[:1] == ("local",):
+        return list(LocalSettings.model_fields)
+    if key[:1] == ("pools",):
+        return list((PoolUse if "applies_to" in key[2:] else PoolSettings).model_fields)
+    if key[:1] == ("secrets",):
+        return list(SecretSettings.model_fields)
     if key[:1] == ("projects",):
         if "plugins" in key[2:]:
             return list(PluginRules.model_fields)
+        if "secrets" in key[2:]:
+            return list(SecretSettings.model_fields)
         return list((DomainSettings if "domains" in key[2:] else ProjectSettings).model_fields)
     return list(Settings.model_fields)

@@ -203,6 +203,10 @@ class PluginManager:
         """The functions that may change a resource request, in their order."""
         return self._applying("flytepath_resource_policies", task_type, backend, tenant)
 
+    def backends(self) -> tuple[Claim, ...]:
+        """All backends; those that two plugins claim are left out until a route decides."""
+        return self._all("flytepath_backends")
+
     def event_sinks(self) -> tuple[Claim, ...]:
         """All listeners to events."""
         return self._all("flytepath_event_sinks")
