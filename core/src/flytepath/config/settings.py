@@ -37,13 +37,7 @@ def _one_or_more(value: Json, info: ValidationInfo) -> Json:
     return [value] if isinstance(value, str) and info.context != ENVIRONMENT else _from_text(value, info)
 
 
-def _one_or_more(value: Json, info: ValidationInfo) -> Json:
-    """One name may stand for a list of one, in a file too."""
-    return [value] if isinstance(value, str) and info.context != ENVIRONMENT else _from_text(value, info)
-
-
 Names = Annotated[list[str], BeforeValidator(_from_text)]
-Schemes = Annotated[list[str], BeforeValidator(_one_or_more), Field(min_length=1)]
 Schemes = Annotated[list[str], BeforeValidator(_one_or_more), Field(min_length=1)]
 
 
@@ -74,18 +68,10 @@ class SecretSettings(_Section):
     folder: str | None = None
 
 
-class SecretSettings(_Section):
-    """The ``[secrets]`` table: the schemes that are asked for a secret, in order, and the folder of those in files."""
-
-    default: Schemes | None = None
-    folder: str | None = None
-
-
 class DomainSettings(_Section):
     """The ``[projects.<project>.domains.<domain>]`` table."""
 
     plugins: PluginRules = PluginRules()
-    secrets: SecretSettings = SecretSettings()
     secrets: SecretSettings = SecretSettings()
 
 
@@ -93,7 +79,6 @@ class ProjectSettings(_Section):
     """The ``[projects.<project>]`` table."""
 
     plugins: PluginRules = PluginRules()
-    secrets: SecretSettings = SecretSettings()
     secrets: SecretSettings = SecretSettings()
     domains: dict[str, DomainSettings] = {}
 
@@ -161,7 +146,6 @@ class Settings(_Section):
     projects: dict[str, ProjectSettings] = {}
     types: TypeSettings = TypeSettings()
     store: StoreSettings = StoreSettings()
-    secrets: SecretSettings = SecretSettings()
     secrets: SecretSettings = SecretSettings()
     pools: dict[Annotated[str, Field(min_length=1, max_length=255)], PoolSettings] = {}
     local: LocalSettings = LocalSettings()
@@ -335,13 +319,9 @@ def _valid_names(key: Key) -> list[str]:
         return list((PoolUse if "applies_to" in key[2:] else PoolSettings).model_fields)
     if key[:1] == ("secrets",):
         return list(SecretSettings.model_fields)
-    if key[:1] == ("secrets",):
-        return list(SecretSettings.model_fields)
     if key[:1] == ("projects",):
         if "plugins" in key[2:]:
             return list(PluginRules.model_fields)
-        if "secrets" in key[2:]:
-            return list(SecretSettings.model_fields)
         if "secrets" in key[2:]:
             return list(SecretSettings.model_fields)
         return list((DomainSettings if "domains" in key[2:] else ProjectSettings).model_fields)
