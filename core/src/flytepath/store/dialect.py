@@ -82,10 +82,10 @@ class Statement:
         build: gives the statement; its parameters are named.
 
     Example:
-        >>> from sqlalchemy import create_engine
+        >>> from sqlalchemy import NullPool, create_engine
         >>> put = Statement(lambda: text("INSERT INTO numbers VALUES (:n)"))
         >>> above = Statement(lambda: text("SELECT n FROM numbers WHERE n > :n"))
-        >>> with create_engine("sqlite://").connect() as connection:
+        >>> with create_engine("sqlite://", poolclass=NullPool).connect() as connection:
         ...     _ = connection.exec_driver_sql("CREATE TABLE numbers (n INTEGER)")
         ...     put.each(connection, [{"n": 1}, {"n": 2}])
         ...     above.one(connection, {"n": 1})
@@ -106,6 +106,16 @@ class Statement:
             cursor.execute(sql, values if order is None else [values[name] for name in order])
             row: tuple[Any, ...] | None = cursor.fetchone()
             return row
+        finally:
+            cursor.close()
+
+    def every(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Run it and return all rows."""
+        cursor = self._cursor(connection)
+        try:
+            sql, order = self._form(connection)
+            cursor.execute(sql, values if order is None else [values[name] for name in order])
+            return [tuple(row) for row in cursor.fetchall()]
         finally:
             cursor.close()
 

@@ -11,6 +11,7 @@ import logging
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -70,6 +71,12 @@ WHERE reservations.holder IN (excluded.holder, ?) OR reservations.expires_at NOT
 """
 
 
+def _closed(connections: list[sqlite3.Connection]) -> None:
+    """Close connections that nobody uses any more; also those of a cache that was let go of without being closed."""
+    while connections:
+        connections.pop().close()
+
+
 class OutputCache:
     """The outputs kept in one file, for one project and domain.
 
@@ -107,6 +114,7 @@ class OutputCache:
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._warned = False
+        weakref.finalize(self, _closed, self._connections)
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -273,9 +281,7 @@ class OutputCache:
     def close(self) -> None:
         """Close every connection. The next use opens a new one."""
         with self._lock:
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
+            _closed(self._connections)
             self._local = threading.local()
 
     def _change(self, statement: str, values: tuple[Any, ...], *, create: bool = False) -> None:
