@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
 from flytepath.authoring.context import ExecutionContext, current_context
-from flytepath.authoring.secrets import SecretsManager, secret_environment
+from flytepath.authoring.secrets import SecretsManager, handed_over
 from flytepath.errors import FlytePathError, InputError, PluginNotFoundError
 from flytepath.model.identity import Tenant
 from flytepath.model.secret import Secret
@@ -59,7 +60,7 @@ def test_a_secret_that_is_nowhere_names_every_place(secrets: SecretsManager, tmp
         secrets.get("db", "password")
     assert isinstance(caught.value, ValueError) and isinstance(caught.value, FlytePathError)
     told = str(caught.value)
-    for place in ("_FSEC_DB_PASSWORD", str(tmp_path / "mounted" / "db" / "password"), "'env'", "secret_requests"):
+    for place in ("_FSEC_DB_PASSWORD", str(tmp_path / "mounted" / "db" / "password"), "secret_requests"):
         assert place in told
     with pytest.raises(SecretNotFoundError):
         _ = secrets.db.password
@@ -101,5 +102,7 @@ def test_values_are_neither_shown_nor_logged(
 
 def test_variables_that_tasks_ask_for(secrets: SecretsManager, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_FSEC_DB_PASSWORD", "swordfish")
-    requests = [Secret("db", "password", env_var="DB_PASSWORD"), Secret("other", "unused")]
-    assert secret_environment(requests, secrets) == {"DB_PASSWORD": "swordfish"}
+    requests = [Secret("db", "password", env_var="DB_PASSWORD")]
+    with handed_over(requests, ExecutionContext(node_path="load")):
+        assert os.environ["DB_PASSWORD"] == "swordfish"
+    assert "DB_PASSWORD" not in os.environ

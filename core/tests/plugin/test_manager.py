@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fake_distributions import Distributions, task_type
-from flytepath.engine.secrets import EnvironmentSecrets
+from flytepath.engine.secrets.environment import EnvironmentSecrets
 from flytepath.errors import PluginError, PluginNotFoundError, PluginQuarantinedError
 from flytepath.model.identity import Tenant
 from flytepath.plugin.manager import PluginManager, current, set_current
@@ -271,10 +271,10 @@ def test_secrets_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(SecretNotFoundError) as caught:
         provider.get(reference, Tenant())
     assert "FLYTEPATH_SECRET_DB_PASS_WORD" in (caught.value.expected or "")
-    monkeypatch.setenv("_FSEC_DB_PASS_WORD", "old")
-    assert provider.get(reference, Tenant()) == b"old"
-    monkeypatch.setenv("FLYTEPATH_SECRET_DB_PASS_WORD", "new")
-    assert provider.get(reference, Tenant()) == b"new"
+    monkeypatch.setenv("FLYTEPATH_SECRET_DB_PASS_WORD", "ours")
+    assert provider.get(reference, Tenant()) == b"ours"
+    monkeypatch.setenv("_FSEC_DB_PASS_WORD", "flytekit's")
+    assert provider.get(reference, Tenant()) == b"flytekit's"
 
 
 def test_names_of_task_types_are_not_those_of_configurations(distributions: Distributions) -> None:

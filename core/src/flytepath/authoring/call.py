@@ -226,9 +226,7 @@ def _steps(
 
             write_decks_before(task, context, inputs)
         with ExitStack() as stack:
-            variables = _variables_of(task, context)
-            if variables:
-                stack.enter_context(variables_set(variables))
+            enter_surroundings(task, context, stack)
             for name, required, wrapper in _wrappers(task, context.tenant):
                 try:
                     stack.enter_context(wrapper(context))
@@ -267,18 +265,18 @@ def complete(awaitable: Coroutine[Any, Any, Any]) -> Any:
         return thread.submit(contextvars.copy_context().run, asyncio.run, awaitable).result()
 
 
-def _variables_of(task: Task, context: ExecutionContext) -> Mapping[str, str]:
-    """The environment variables its settings name, and those that its secrets are asked for by.
+def enter_surroundings(task: Task, context: ExecutionContext, stack: ExitStack) -> None:
+    """Set the environment variables that a task's settings name, and hand over the secrets that it asks for.
 
     In a durable attempt the worker has set the former, because a node may override them.
     """
     settings = task.settings
-    declared = settings.process_variables if context.tenant is None else {}
-    if not any(secret.env_var for secret in settings.secrets):
-        return declared
-    from flytepath.authoring.secrets import secret_environment
+    if settings.process_variables and context.tenant is None:
+        stack.enter_context(variables_set(settings.process_variables))
+    if settings.secrets:
+        from flytepath.authoring.secrets import handed_over
 
-    return {**declared, **secret_environment(settings.secrets, context.secrets)}
+        stack.enter_context(handed_over(settings.secrets, context))
 
 
 @contextmanager

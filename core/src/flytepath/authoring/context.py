@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flytepath.authoring.secrets import SecretsManager
     from flytepath.authoring.stats import NoStats
     from flytepath.model.identity import Identity, Tenant
+    from flytepath.model.secret import Secret
     from flytepath.plugin.task_type import TaskDeclaration
 
 LOCAL_EXECUTION = "local"
@@ -89,6 +90,8 @@ class ExecutionContext:
         "_on_deck",
         "_raw_output_prefix",
         "_reported",
+        "_secret_folder",
+        "_secret_requests",
         "_task_version",
         "_working_directory",
         "attempt",
@@ -142,6 +145,8 @@ class ExecutionContext:
         self._folder: Path | None = None
         self._logger: logging.Logger | None = None
         self._reported: dict[str, str] | None = None
+        self._secret_folder: Path | None = None
+        self._secret_requests: tuple[Secret, ...] = ()
 
     # --- who and where ---
 
@@ -219,7 +224,11 @@ class ExecutionContext:
         """The values of secrets: ``secrets.get(group, key)`` or ``secrets.<group>.<key>``."""
         from flytepath.authoring.secrets import SecretsManager
 
-        return SecretsManager(self.tenant)
+        return SecretsManager(self.tenant, self._secret_requests, self._secret_folder)
+
+    def secrets_given(self, requests: tuple[Secret, ...], folder: Path | None) -> None:
+        """The secrets that the task asks for are at hand; ``folder`` holds those that it asks for as files."""
+        self._secret_requests, self._secret_folder = requests, folder
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, overload
 
+from flytepath.engine.secrets.environment import exact_variable
+from flytepath.engine.secrets.files import are_plain, mounted_file
+from flytepath.engine.secrets.resolving import named, resolve_secret
 from flytepath.errors import InputError
+from flytepath.model.secret import Secret, SecretMount
 from flytepath.plugin.secrets import SecretNotFoundError, SecretReference
 
 if TYPE_CHECKING:
+    from flytepath.authoring.context import ExecutionContext
     from flytepath.model.identity import Tenant
-    from flytepath.model.secret import Secret
 
-#: Variables that say where secrets lie, and what they are without them. The names are flytekit's.
-_ENV_PREFIX: Final = ("FLYTE_SECRETS_ENV_PREFIX", "_FSEC_")
-_FILE_PREFIX: Final = ("FLYTE_SECRETS_FILE_PREFIX", "")
-_FOLDER: Final = ("FLYTE_SECRETS_DEFAULT_DIR", "/etc/secrets")
-_OWN_PREFIX: Final = "FLYTEPATH_SECRET_"
+#: Tells what a task starts where the secrets are that it asked for as files.
+FOLDER_VARIABLE: Final = "FLYTEPATH_SECRETS_MOUNTED"
+#: The folder of those files, beside what the attempt itself puts into its folder.
+_FOLDER: Final = ".secrets"
 
 
 class SecretsManager:
-    """Looks a secret up each time it is asked for: environment variables, mounted files, then the secret provider.
+    """Looks a secret up each time it is asked for.
+
+    Args:
+        tenant: whose secrets; ``None`` in a direct call.
+        requests: those that the task has asked for, with the provider it named for each.
+        folder: where those lie that it asked for as files.
 
     Example:
         >>> os.environ["_FSEC_DB_PASSWORD"] = "swordfish"
@@ -37,10 +45,14 @@ class SecretsManager:
         >>> del os.environ["_FSEC_DB_PASSWORD"]
     """
 
-    __slots__ = ("_tenant",)
+    __slots__ = ("_folder", "_requests", "_tenant")
 
-    def __init__(self, tenant: Tenant | None = None) -> None:
+    def __init__(
+        self, tenant: Tenant | None = None, requests: tuple[Secret, ...] = (), folder: Path | None = None
+    ) -> None:
         self._tenant = tenant
+        self._requests = requests
+        self._folder = folder
 
     @overload
     def get(
@@ -76,33 +88,47 @@ class SecretsManager:
         Args:
             group, key, group_version: which one, as in the task's ``Secret(...)``.
             encode_mode: ``r`` for text, without white space around it; ``rb`` for the bytes as they are.
-            scheme: the provider that is asked, alone; by default variables and files, then the provider of the
-                environment.
+            scheme: the provider that is asked, alone; by default the one that the task's ``Secret(...)`` names, else
+                those that are configured.
 
         Raises:
             SecretNotFoundError: it is nowhere; the error names every place, and is a ``ValueError`` too.
-            InputError: neither a group nor a key, or another ``encode_mode``.
+            SecretProviderError: a provider failed.
+            InputError: neither a group nor a key, another ``encode_mode``, or text was asked for and it is none.
         """
         _check(group, key)
         if encode_mode not in ("r", "rb"):
             raise InputError("encode_mode is 'r' or 'rb'", place="secrets.get(encode_mode)", actual=repr(encode_mode))
-        content = self._find(group, key, group_version, scheme)
-        return content if encode_mode == "rb" else content.decode().strip()
+        request = self._request(group, key, group_version)
+        named_by_task = (request.scheme or "") if request is not None else ""
+        reference = SecretReference(group or "", key or "", scheme or named_by_task, group_version or "")
+        try:
+            content = resolve_secret(reference, self._tenant)
+        except SecretNotFoundError as error:
+            if request is None:
+                error.hint = (
+                    f"set {self.get_secrets_env_var(group, key, group_version)}, or ask for it where the task is "
+                    f"declared: @task(secret_requests=[Secret(group={group!r}, key={key!r})])"
+                )
+            raise
+        return content if encode_mode == "rb" else _text(content, reference)
 
     def get_secrets_env_var(
         self, group: str | None = None, key: str | None = None, group_version: str | None = None
     ) -> str:
-        """The name of the environment variable that is looked at first."""
+        """The name of the environment variable that is looked at first; it is set for a secret asked for as one."""
         _check(group, key)
-        return _setting(_ENV_PREFIX) + "_".join(part for part in (group, group_version, key) if part).upper()
+        return exact_variable(*(part for part in (group, group_version, key) if part))
 
     def get_secrets_file(
         self, group: str | None = None, key: str | None = None, group_version: str | None = None
     ) -> str:
-        """The path of the file that is looked at after the variables."""
+        """The path of a secret's file: this attempt's own for one asked for as a file, else where files are mounted."""
         _check(group, key)
-        *folders, name = [part for part in (group, group_version, key) if part]
-        return str(Path(_setting(_FOLDER), *folders, f"{_setting(_FILE_PREFIX)}{name}"))
+        request = self._request(group, key, group_version)
+        if request is not None and request.mount_requirement is SecretMount.FILE and self._folder is not None:
+            return str(_file_of(self._folder, request))
+        return str(mounted_file(*(part for part in (group, group_version, key) if part)))
 
     def __getattr__(self, group: str) -> _Group:
         if group.startswith("__"):
@@ -112,46 +138,16 @@ class SecretsManager:
     def __repr__(self) -> str:
         return "<secrets>"
 
-    def _find(self, group: str | None, key: str | None, version: str | None, scheme: str) -> bytes:
-        looked: list[str] = []
-        if not scheme:
-            for variable in self._variables(group, key, version):
-                value = os.environ.get(variable)
-                if value is not None:
-                    return os.fsencode(value)
-                looked.append(f"the variable {variable}")
-            path = self.get_secrets_file(group, key, version)
-            looked.append(f"the file {path}")
-            try:
-                return Path(path).read_bytes()
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                pass  # it is not there, which the error below says
-        from flytepath.model.identity import Tenant
-        from flytepath.plugin.manager import current
-
-        manager = current()
-        claim = manager.secret_provider(scheme)
-        manager.check_enabled(claim, self._tenant)
-        reference = SecretReference(group or "", key or "", scheme, version or "")
-        try:
-            value_of: bytes = manager.resolve(claim.declaration.provider)().get(reference, self._tenant or Tenant())
-        except SecretNotFoundError as error:
-            looked.append(f"the provider {claim.declaration.scheme!r}")
-            name = f"key {key!r} of group {group!r}" if group and key else f"{(group or key)!r}"
-            raise SecretNotFoundError(
-                f"there is no secret {name}",
-                place="current_context().secrets",
-                expected=f"one of {', '.join(looked)}",
-                hint=f"set {self.get_secrets_env_var(group, key, version)}, or ask for it where the task is declared: "
-                f"@task(secret_requests=[Secret(group={group!r}, key={key!r})])",
-            ) from error
-        return value_of
-
-    def _variables(self, group: str | None, key: str | None, version: str | None) -> tuple[str, ...]:
-        exact = self.get_secrets_env_var(group, key, version)
-        plain = re.sub(r"[^A-Za-z0-9]", "_", "_".join(part for part in (group, version, key) if part)).upper()
-        # A variable cannot have every letter a key can; "pass-word" is found as PASS_WORD too.
-        return tuple(dict.fromkeys((exact, f"{_setting(_ENV_PREFIX)}{plain}", f"{_OWN_PREFIX}{plain}")))
+    def _request(self, group: str | None, key: str | None, version: str | None) -> Secret | None:
+        """What the task has asked for under this name; of two, the one that says how it is handed over."""
+        fitting = [
+            request
+            for request in self._requests
+            if (request.group or None, request.key or None) == (group or None, key or None)
+            and (not version or request.group_version == version)
+        ]
+        fitting.sort(key=lambda request: (request.mount_requirement is not SecretMount.FILE, request.scheme is None))
+        return fitting[0] if fitting else None
 
 
 class _Group:
@@ -172,22 +168,89 @@ class _Group:
         return f"<secrets of {self._group!r}>"
 
 
-def secret_environment(requests: Iterable[Secret], secrets: SecretsManager) -> dict[str, str]:
-    """The variables that ``requests`` ask for with ``env_var``, with their values.
+@contextmanager
+def handed_over(requests: Iterable[Secret], context: ExecutionContext) -> Iterator[None]:
+    """All secrets that a task asks for are there, as variables and files where it wants them so, until its body ends.
 
     Raises:
-        SecretNotFoundError: one of them is nowhere.
+        SecretNotFoundError: one of them is nowhere; nothing of the task has run.
+        SecretProviderError: a provider failed.
     """
-    return {
-        request.env_var: secrets.get(request.group, request.key, request.group_version)
-        for request in requests
-        if request.env_var is not None
-    }
+    from flytepath.authoring.call import variables_set
+
+    requests = tuple(requests)
+    variables: dict[str, str] = {}
+    files: list[tuple[Secret, bytes]] = []
+    manager = SecretsManager(context.tenant, requests)
+    for request in requests:
+        reference = SecretReference(
+            request.group or "", request.key or "", request.scheme or "", request.group_version or ""
+        )
+        try:
+            value = resolve_secret(reference, context.tenant)
+        except SecretNotFoundError as error:
+            error.place = f"{context.node_path or 'the task'}(secret_requests), {error.place}"
+            raise
+        if request.mount_requirement is SecretMount.FILE:
+            files.append((request, value))
+        elif request.env_var is not None:
+            variables[request.env_var] = _text(value, reference)
+        elif request.mount_requirement is SecretMount.ENV_VAR:
+            name = manager.get_secrets_env_var(request.group, request.key, request.group_version)
+            variables[name] = _text(value, reference)
+    folder = context.working_directory / _FOLDER if files else None
+    try:
+        if folder is not None:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for request, value in files:
+                _write(_file_of(folder, request), value)
+            variables[FOLDER_VARIABLE] = str(folder)
+        del files
+        context.secrets_given(requests, folder)
+        with variables_set(variables):
+            yield
+    finally:
+        if folder is not None:
+            import shutil
+
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _setting(setting: tuple[str, str]) -> str:
-    variable, default = setting
-    return os.environ.get(variable, default)
+def _file_of(folder: Path, request: Secret) -> Path:
+    reference = SecretReference(request.group or "", request.key or "", version=request.group_version or "")
+    if not are_plain(reference):
+        raise InputError(
+            "this secret cannot be handed over as a file, because its name cannot be one",
+            place=f"the secret {named(reference)}",
+            expected="group, key and version without / and \\",
+        )
+    return folder.joinpath(*(part for part in (request.group, request.group_version, request.key) if part))
+
+
+def _write(path: Path, value: bytes) -> None:
+    """A file that nobody else can read, in folders that nobody else can enter."""
+    path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(value)
+
+
+def _text(content: bytes, reference: SecretReference) -> str:
+    text: str | None
+    try:
+        text = content.decode().strip()
+    except UnicodeDecodeError:
+        text = None
+    if text is not None:
+        return text
+    # Raised out here, because the error of the decoder holds the value.
+    raise InputError(
+        f"the secret {named(reference)} is not text",
+        place="current_context().secrets",
+        expected="text in UTF-8",
+        hint="get(..., encode_mode='rb') gives the bytes; as a variable it cannot be handed over",
+    )
 
 
 def _check(group: str | None, key: str | None) -> None:

@@ -82,7 +82,7 @@ class Task(Entity):
             and self.settings.caching is None
             and not self.settings.decks
             and not self.settings.process_variables
-            and not any(secret.env_var for secret in self.settings.secrets)
+            and not self.settings.secrets
             and self.mode == "task"
         )
 

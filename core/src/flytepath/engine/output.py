@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import fcntl
+import os
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -50,6 +52,21 @@ class LogTail:
         """Let the file go."""
         if self._file is not None:
             self._file.close()
+
+
+def is_written(path: Path) -> bool:
+    """Whether a process that keeps secrets out of the file still writes to it: it holds a lock on it until it ends."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def kept_text(path: Path) -> bytes:

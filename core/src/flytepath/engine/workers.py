@@ -30,6 +30,7 @@ from flytepath.engine.deaths import (
     timeout_record,
 )
 from flytepath.engine.frames import FrameReader
+from flytepath.engine.output import is_written
 from flytepath.engine.ports import AttemptResult, OnReport
 from flytepath.errors import WorkerError
 from flytepath.model.events import ErrorRecord
@@ -56,6 +57,9 @@ TERMINATION_VARIABLE: Final = "FLYTEPATH_TERMINATION_SECONDS"
 _GRACE_SECONDS: Final = 1.0
 #: How long after the end of the process its last message may take to be read.
 _LAST_WORDS_SECONDS: Final = 0.05
+#: How long what filters the output of a dead worker may take to write the rest of it, and how often it is looked at.
+_FILTER_SECONDS: Final = 5.0
+_FILTER_LOOKS: Final = 0.02
 #: An attempt that runs for longer than so has its log where it was asked for, though nothing may be in it yet.
 _SHOWN_SECONDS: Final = 0.1
 
@@ -332,7 +336,10 @@ class WorkerProcess:
             self._hello.exception()  # nobody may be waiting
         self._loop.call_later(_LAST_WORDS_SECONDS if self._ended is not None and self._why is None else 0, self._gone)
 
-    def _gone(self) -> None:
+    def _gone(self, waited: float = 0.0) -> None:
+        if waited < _FILTER_SECONDS and is_written(self._output):
+            self._loop.call_later(_FILTER_LOOKS, self._gone, waited + _FILTER_LOOKS)
+            return
         self.gone.set()
         try:
             self._keep_log()

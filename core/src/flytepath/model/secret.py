@@ -11,6 +11,7 @@ from flytepath.errors import DefinitionError
 from flytepath.model.declared import Declared, need_optional_text, need_text, set_field
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
 
 
 class SecretMount(enum.IntEnum):
@@ -31,9 +32,12 @@ class Secret(Declared):
         group_version: a version of the group; the latest one by default.
         mount_requirement: how it must be handed over.
         env_var: also put the value into this environment variable of the task.
+        scheme: the provider that has it: ``env``, ``file``, ``keyring``, or a plugin's; by default those that are
+            configured are asked in their order.
 
     Raises:
-        DefinitionError: neither group nor key, or an ``env_var`` that cannot name a variable.
+        DefinitionError: neither group nor key, an ``env_var`` that cannot name a variable, or a ``scheme`` that is
+            none.
 
     Example:
         >>> Secret("db", "password").to_json()
@@ -49,6 +53,7 @@ class Secret(Declared):
     group_version: str | None = None
     mount_requirement: SecretMount = SecretMount.ANY
     env_var: str | None = None
+    scheme: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("group", "key", "group_version"):
@@ -64,6 +69,13 @@ class Secret(Declared):
                 expected="ANY, ENV_VAR or FILE",
                 actual=repr(self.mount_requirement),
             ) from error
+        if self.scheme is not None and not _SCHEME.fullmatch(need_text(self.scheme, "Secret(scheme)")):
+            raise DefinitionError(
+                "this is not the name of a provider of secrets",
+                place="Secret(scheme)",
+                expected="a scheme such as env, file or keyring",
+                actual=repr(self.scheme),
+            )
         if self.env_var is None:
             return
         if not _VARIABLE.fullmatch(need_text(self.env_var, "Secret(env_var)")):

@@ -56,5 +56,10 @@ def flytepath_blob_stores() -> list[BlobStoreDeclaration]:
 
 @hookimpl
 def flytepath_secret_providers() -> list[SecretProviderDeclaration]:
-    """Environment variables."""
-    return [SecretProviderDeclaration(scheme="env", provider="flytepath.engine.secrets:EnvironmentSecrets")]
+    """Environment variables, files, and the keyring of the user."""
+    room = "flytepath.engine.secrets"
+    return [
+        SecretProviderDeclaration(scheme="env", provider=f"{room}.environment:EnvironmentSecrets"),
+        SecretProviderDeclaration(scheme="file", provider=f"{room}.files:FileSecrets"),
+        SecretProviderDeclaration(scheme="keyring", provider=f"{room}.keyrings:KeyringSecrets"),
+    ]

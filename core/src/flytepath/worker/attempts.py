@@ -5,16 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flytepath.authoring.call import call_attempt, task_type_of, variables_set
+from flytepath.authoring.call import call_attempt, enter_surroundings, task_type_of, variables_set
 from flytepath.authoring.conducting import conducted
 from flytepath.authoring.context import LOCAL_EXECUTION, ExecutionContext, entered
 from flytepath.authoring.preemption import AttemptPreempted
 from flytepath.authoring.task import Task
+from flytepath.engine.secrets import given
 from flytepath.errors import TypeTransformerFailedError, WorkerError
 from flytepath.model.events import Blob
 from flytepath.model.identity import Identity, Tenant
@@ -36,6 +37,7 @@ from flytepath.store.blobs import BlobFolder
 from flytepath.worker.bounds import bound_to
 from flytepath.worker.calls import Calls
 from flytepath.worker.failures import error_record
+from flytepath.worker.telling import check_without_secrets, deck_without_secrets, without_secrets
 from flytepath.worker.usage import Meter
 
 Outcome = AttemptSucceeded | GraphProduced | AttemptErred
@@ -74,6 +76,7 @@ class AttemptRunner:
         self._importing = importing
         self._calls: Calls | None = None
         self._tasks: dict[str, Task] = {}
+        given.keep()
 
     def run(self, spec: TaskSpec, attempt: AttemptFacts, processors: tuple[int, ...] = ()) -> Outcome:
         """Run one attempt to its end; what a task raises becomes an error record.
@@ -96,7 +99,7 @@ class AttemptRunner:
         except BaseException as error:  # a task may raise anything, and it is what the attempt came to
             if self._interrupts and isinstance(error, KeyboardInterrupt):
                 raise
-            outcome = AttemptErred(error=error_record(error, spec.name, self._code_path))
+            outcome = AttemptErred(error=without_secrets(error_record(error, spec.name, self._code_path)))
         return outcome.model_copy(update={"usage": meter.read()})
 
     def answered(self, message: CallEnded) -> None:
@@ -157,24 +160,25 @@ class AttemptRunner:
 
         if not isinstance(task, DynamicTask):
             raise WorkerError(f"task {task.name} builds no graph", hint="it was changed after it was compiled")
-        with entered(context):
+        with entered(context), ExitStack() as stack:
+            enter_surroundings(task, context, stack)
             spec = compile_dynamic(task, inputs, self._tenant, self._blobs, self._fetch)
         return GraphProduced(graph=Blob.of(self._blobs.put(spec.model_dump_json(exclude_defaults=True).encode())))
 
     def _keep_deck(self, name: str, html: str) -> None:
+        name, html = deck_without_secrets(name, html)
         self._send(DeckReport(name=name, deck=Blob.of(self._blobs.put(html.encode("utf-8", "replace")))))
 
     def _record_check(self, variable: str, side: Any, checker: str, report: BoundaryReport) -> None:
-        self._send(
-            BoundaryResult(
-                variable=variable,
-                side=side,
-                checker=checker,
-                passed=report.passed,
-                message=report.message,
-                details=dict(report.details),
-            )
+        result = BoundaryResult(
+            variable=variable,
+            side=side,
+            checker=checker,
+            passed=report.passed,
+            message=report.message,
+            details=dict(report.details),
         )
+        self._send(check_without_secrets(result))
 
 
 def _decoded(task: Task, literals: Mapping[str, Literal], blobs: BlobFolder) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from flytepath.errors import (
     WorkerError,
 )
 from flytepath.model.events import ErrorRecord
+from flytepath.plugin.secrets import SecretNotFoundError, SecretProviderError
 
 _OUR_FOLDER = str(Path(flytepath.__file__).parent)
 
@@ -36,11 +37,11 @@ def error_record(error: BaseException, task: str, code_path: str) -> ErrorRecord
     if isinstance(error, FlytePathError):
         record = ErrorRecord.of(
             error,
-            kind="system" if isinstance(error, WorkerError) else "user",
+            kind="system" if isinstance(error, WorkerError | SecretProviderError) else "user",
             type=shown,
             place=task,
             traceback=trace,
-            recoverable=not isinstance(error, TypeTransformerFailedError | BoundaryCheckError)
+            recoverable=not isinstance(error, TypeTransformerFailedError | BoundaryCheckError | SecretNotFoundError)
             or isinstance(error, RecoverableError),
         )
         if not code_path or record.place is None:

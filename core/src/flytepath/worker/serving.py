@@ -17,6 +17,7 @@ from typing import Any
 
 import flytepath
 from flytepath.authoring import preemption
+from flytepath.engine.secrets import given
 from flytepath.errors import FlytePathError, WorkerError
 from flytepath.model.events import ErrorRecord
 from flytepath.model.identity import Tenant
@@ -38,6 +39,7 @@ from flytepath.model.task import Record, TaskSpec
 from flytepath.store.blobs import BlobFolder
 from flytepath.worker.attempts import AttemptRunner, Outcome
 from flytepath.worker.surroundings import Streams, Surroundings
+from flytepath.worker.telling import without_secrets
 
 
 class Worker:
@@ -115,6 +117,7 @@ class Worker:
                 "the engine speaks another protocol", expected=str(PROTOCOL_VERSION), actual=repr(welcome)
             )
         self._streams.file = welcome.output
+        given.keep(self._streams.keep_out)
         sys.path.insert(0, welcome.code_path)
         self._surroundings.note()
         blobs = BlobFolder(welcome.blob_root, welcome.project, welcome.domain)
@@ -153,7 +156,7 @@ class Worker:
         self._leave_nothing(start)
         leaving = self._surroundings.restore()
         printed = self._streams.end(start.log_path)
-        self._end(start, outcome, printed, leaving or preemption.is_told_to_go())
+        self._end(start, outcome, printed, leaving or self._streams.are_lost or preemption.is_told_to_go())
 
     def _end(self, start: StartAttempt, outcome: Outcome, printed: int, leaving: bool) -> None:
         ended = AttemptEnded.model_construct(outcome=outcome, printed=printed, leaving=leaving)
@@ -180,7 +183,8 @@ class Worker:
         start = self._running
         if start is not None:
             printed = self._streams.end(start.log_path)
-            self._end(start, AttemptErred(error=report.record(start.task)), printed, leaving=True)
+            record = without_secrets(report.record(start.task))
+            self._end(start, AttemptErred(error=record), printed, leaving=True)
 
 
 def main() -> None:

@@ -10,7 +10,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+if TYPE_CHECKING:
+    from flytepath.worker.log_filter import LogFilter
 
 log = logging.getLogger("flytepath")
 
@@ -125,16 +128,21 @@ def _has_children() -> bool:
 class Streams:
     """Standard output and error of a worker, one file of its own that becomes the log of an attempt that prints.
 
-    The engine opens it, under the name that :attr:`file` is set to once that is known.
+    The engine opens it, under the name that :attr:`file` is set to once that is known. Once a task was given a secret,
+    what is printed passes a filter on its way there, from then on.
     """
 
     def __init__(self) -> None:
         self.file = ""
+        self._filter: LogFilter | None = None
+        self._starting = threading.Lock()
         self._own = os.dup(2)
         sys.stdout, sys.stderr = self._out, self._err = _stream(1), _stream(2)
 
     def begin(self) -> None:
         """What comes from now on is the attempt's; what was printed before belongs to none."""
+        if self._filter is not None:
+            self._filter.finish()
         if self.file and os.fstat(self._own).st_size:
             os.ftruncate(self._own, 0)
 
@@ -144,6 +152,8 @@ class Streams:
         What a library or another process wrote is in it, and all in the order in which it was written.
         """
         self.flush()
+        if self._filter is not None:
+            self._filter.finish()
         size = os.fstat(self._own).st_size
         if size and path and self.file:
             try:
@@ -151,8 +161,33 @@ class Streams:
             except OSError as error:  # the disk is full: the outcome counts for more than what was printed
                 log.warning("the log %s cannot be kept: %s", path, error)
                 size = 0
-        self._send_to(self._own)
+        self._send_to(self._own if self._filter is None else self._filter.descriptor)
         return size if path else 0
+
+    def keep_out(self, label: str, value: bytes) -> None:
+        """Keep the value of a secret out of all that is printed from now on, by whatever the task starts too.
+
+        Raises:
+            WorkerError: that cannot be done, so the value must not be given.
+        """
+        if not self.file:
+            return  # nobody keeps what is printed
+        with self._starting:
+            if self._filter is None:
+                from flytepath.engine.secrets.environment import all_values
+                from flytepath.worker.log_filter import LogFilter
+
+                self._filter = LogFilter(self.file)
+                self._send_to(self._filter.descriptor)
+                # A task that is trusted with a secret may print its variables, and there are those of others.
+                for name, other in all_values().items():
+                    self._filter.add(name, other)
+            self._filter.add(label, value)
+
+    @property
+    def are_lost(self) -> bool:
+        """Whether the filter is gone, so that nothing can be printed here any more."""
+        return self._filter is not None and self._filter.is_broken
 
     def _keep(self, path: str) -> None:
         try:
@@ -167,6 +202,8 @@ class Streams:
         descriptor = os.open(self.file, flags, 0o600)
         os.dup2(descriptor, self._own, inheritable=False)
         os.close(descriptor)
+        if self._filter is not None:
+            self._filter.move_to(self.file)
 
     def flush(self) -> None:
         """Write what Python holds back, and take the task's own streams out of the place of ours."""
