@@ -43,6 +43,20 @@ def test_an_archived_log_folds_to_the_state_it_had(log: str, status: ExecutionSt
     assert state.unfinished == 0
 
 
+def test_an_archived_log_of_remote_jobs_folds_to_the_state_it_had() -> None:
+    spec = WorkflowSpec.model_validate_json((GOLDEN / "0.3-jobs-spec.json").read_text())
+    events = [read_event(line) for line in archived("0.3-jobs.jsonl")]
+    middle = fold(spec, events[:13])
+    assert {job.node: job.phase.value for job in middle.jobs.values()} == {
+        "n0": "running",
+        "n1": "waiting_quota",
+        "n2": "waiting_quota",
+    }
+    state = fold(spec, events)
+    assert state.status is ExecutionStatus.ABORTED
+    assert not state.jobs and not state.job_of and not state.parked and not state.running
+
+
 def test_a_newer_schema_version_is_refused_with_the_remedy() -> None:
     line = archived("0.1-succeeded.jsonl")[0]
     with pytest.raises(LiteralError, match="upgrade flytepath"):

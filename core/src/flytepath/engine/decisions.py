@@ -156,6 +156,8 @@ def _lost_attempts(state: ExecutionState) -> list[Payload]:
     lost: list[Payload] = []
     failed: list[Payload] = []
     for path, attempt in state.running.items():
+        if state.nodes[path].is_remote:
+            continue  # its job goes on without any engine
         lost.append(AttemptLost(node=path, attempt=attempt, error=error))
         node = state.nodes[path]
         if node.losses + 1 > ENGINE_LOSSES:

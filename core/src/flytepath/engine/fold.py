@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from flytepath.engine.expansion import bound_below, instantiated, needed
 from flytepath.engine.items import Items
+from flytepath.engine.jobs import apply_job
 from flytepath.engine.state import ExecutionState, ExecutionStatus, Frame, NodeState, NodeStatus, Specs
 from flytepath.errors import ExecutionStateError
 from flytepath.model.events import (
@@ -31,6 +32,16 @@ from flytepath.model.events import (
     HandlerStarted,
     ItemsStarted,
     ItemsSucceeded,
+    JobAmbiguous,
+    JobCancelling,
+    JobCollected,
+    JobEnded,
+    JobObserved,
+    JobParked,
+    JobPlanned,
+    JobReturned,
+    JobSubmitted,
+    JobSubmitting,
     NodeExpanded,
     NodeFailed,
     NodeSkipped,
@@ -99,8 +110,30 @@ def apply(state: ExecutionState, event: Event) -> None:
             _failed(state, payload, event.at)
         case NodeSkipped():
             _skipped(state, payload, event.at)
+        case JobPlanned():
+            apply_job(state.jobs, payload, event.at)
+            state.parked.pop(payload.node, None)
+            for path in state.jobs[payload.key].paths:
+                state.job_of[path] = payload.key
+        case JobParked(key="", node=path, reason=reason):
+            state.parked[path] = reason
+        case _ if isinstance(payload, _OF_JOBS):
+            apply_job(state.jobs, payload, event.at)
         case _:
             _whole(state, payload, event.at)
+
+
+_OF_JOBS = (
+    JobSubmitting
+    | JobAmbiguous
+    | JobReturned
+    | JobSubmitted
+    | JobObserved
+    | JobParked
+    | JobCollected
+    | JobCancelling
+    | JobEnded
+)
 
 
 def _whole(state: ExecutionState, payload: Payload, at: float) -> None:
@@ -145,6 +178,8 @@ def _started(state: ExecutionState, path: str, attempt: int, at: float) -> None:
 def _attempt_ended(state: ExecutionState, path: str) -> None:
     if state.running.pop(path, None) is None:
         return
+    state.job_of.pop(path, None)
+    state.parked.pop(path, None)
     state.root.active -= 1
     for around in state.around(path):
         if around.frame is not None:
@@ -355,5 +390,5 @@ def _look(state: ExecutionState, node: NodeState) -> None:
 
 
 def _leave_queues(state: ExecutionState, path: str) -> None:
-    for queue in (state.instant, state.urgent, state.ready, state.retrying, state.timers, state.queued):
+    for queue in (state.instant, state.urgent, state.ready, state.remote, state.retrying, state.timers, state.queued):
         queue.pop(path, None)

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from flytepath.engine.backends import LOCAL
 from flytepath.engine.calls import CallDesk, Offered
 from flytepath.engine.commands import (
     Abort,
@@ -31,6 +32,7 @@ from flytepath.engine.commands import (
     TimeOut,
 )
 from flytepath.engine.conditions import taken
+from flytepath.engine.execution_jobs import ExecutionJobs, JobReport, Remote
 from flytepath.engine.item_ends import ItemEnds
 from flytepath.engine.journal import Journal, record_of
 from flytepath.engine.launches import Ended, Killed, Launches, kept_log, remove_files
@@ -67,7 +69,9 @@ log = logging.getLogger("flytepath")
 #: While the slots have work, ends of attempts are gathered for so long and recorded together.
 GATHER_SECONDS: Final = 0.01
 
-_Report = Ended | Killed | DeckReport | BoundaryResult | CallRequested | Offered | Found | FlytePathError | None
+_Report = (
+    Ended | Killed | DeckReport | BoundaryResult | CallRequested | Offered | Found | JobReport | FlytePathError | None
+)
 
 
 class Scheduler:
@@ -85,6 +89,7 @@ class Scheduler:
         listener: told of events and printed text.
         clock: seconds since the epoch; never goes back.
         code_path_of: where the code of a bundle lies.
+        remote: runs what is no work for this machine.
         former: the execution that this one recovers.
         known: values of the execution that need not be read.
     """
@@ -103,6 +108,7 @@ class Scheduler:
         listener: Listener,
         clock: Callable[[], float],
         code_path_of: Callable[[str], str],
+        remote: Remote | None = None,
         former: Former | None = None,
         known: Sequence[Literal] = (),
     ) -> None:
@@ -141,11 +147,12 @@ class Scheduler:
             report=self._report,
             former=former,
         )
+        self._jobs = ExecutionJobs(execution, state, self._journal, self._values, remote, blobs, self._report, clock)
         self._code_path_of = code_path_of
         self._kept: list[tuple[NodeState, dict[str, Literal]]] = []
         self._handled: list[int] = []
         self._informed: set[int] = set()
-        self._reports: list[tuple[str, int, _Report]] = []
+        self._reports: list[tuple[str, int, _Report | None]] = []
         self._offering: set[asyncio.Task[None]] = set()
         self._draining = False
         self._looked_at = 0.0
@@ -168,23 +175,29 @@ class Scheduler:
                 self._starting.code_path = await asyncio.to_thread(self._code_path_of, created.bundle)
             self._journal.do(Own(owner, epoch), Actor(kind="engine", name=owner))
             await self._keep_logs_of_lost()
+            self._jobs.resume(epoch)
             if self._former is not None:
                 await asyncio.to_thread(self._values.named, self._former.all_outputs())
             self.inform(posted)
+            self._jobs.begin(self._starting.unplanned(self._jobs.is_begun))
             while not self._state.status.is_final:
                 started = self._advance()
                 await self._commit(epoch)
                 await self._calls.answer(self._values, self._launches.wakes)
-                self._launches.launch(started)
+                self._launches.launch(request for request in started if request.task.backend == LOCAL)
+                self._jobs.begin([request for request in started if request.task.backend != LOCAL])
+                self._jobs.carry_on()
                 if self._draining and self._is_drained():
                     break
                 if not self._state.status.is_final:
                     await self._next_reports()
             await self._commit(epoch)
+            self._jobs.carry_on()
         finally:
             for task in self._offering:
                 task.cancel()
             await self._launches.close()
+            await self._jobs.close()
             await self._starting.close()
             await asyncio.gather(*self._offering, return_exceptions=True)
             await self._reuses.close()
@@ -215,6 +228,7 @@ class Scheduler:
             self._wake.set()
 
     def _command(self, posted: Mapping[str, Any]) -> Command | None:
+        principal = str(posted.get("principal", ""))
         match posted.get("type"):
             case "abort":
                 return Abort(str(posted.get("reason", "")))
@@ -222,6 +236,8 @@ class Scheduler:
                 return Pause(str(posted.get("reason", "")))
             case "continue":
                 return Continue()
+            case "adopt":
+                self._jobs.adopt(str(posted.get("job")), posted.get("handle"), Actor(kind="user", name=principal))
             case "signal":
                 value = posted.get("value")
                 digest = "" if value is None else self._values.keep(Literal.from_json(value))
@@ -238,7 +254,7 @@ class Scheduler:
         self._draining = True
         self._wake.set()
 
-    def _report(self, node: str, attempt: int, report: _Report) -> None:
+    def _report(self, node: str, attempt: int, report: _Report | None) -> None:
         if isinstance(report, CallRequested):
             offering = asyncio.create_task(self._offer(node, attempt, report))
             self._offering.add(offering)
@@ -327,7 +343,12 @@ class Scheduler:
 
     def _stop_running(self) -> None:
         for path in list(self._state.running):
-            if self._state.why_stopped(path) is not None:
+            why = self._state.why_stopped(path)
+            if why is None:
+                continue
+            if self._state.nodes[path].is_remote:
+                self._jobs.stop(path, why)
+            else:
                 self._launches.stop(path)
         self._starting.stop_looking()
 
@@ -422,7 +443,7 @@ class Scheduler:
         times = [at for at in known if at > self._looked_at]
         return max(0.0, min(times) - self._clock()) if times else None
 
-    def _take(self, node: str, attempt: int, report: _Report, items: ItemEnds) -> None:
+    def _take(self, node: str, attempt: int, report: _Report | None, items: ItemEnds) -> None:
         worker = Actor(kind="worker", name=f"{node}#{attempt}")
         if isinstance(report, Ended):
             self._take_end(node, attempt, report, worker, items)
@@ -436,6 +457,8 @@ class Scheduler:
         elif isinstance(report, BoundaryResult):
             facts = report.model_dump(exclude={"type"})
             self._journal.record(BoundaryChecked(node=node, attempt=attempt, **facts), worker)
+        elif isinstance(report, JobReport):
+            self._jobs.take(node, report)
         elif isinstance(report, Offered):
             self._take_call(node, attempt, report, worker)
         else:

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from flytepath.engine.items import Items
+from flytepath.engine.jobs import Job
 from flytepath.engine.state import ExecutionState, Frame, NodeState, Specs
 from flytepath.model.literal import sha256
 from flytepath.model.workflow import WorkflowSpec
@@ -35,7 +36,7 @@ def snapshot_format() -> str:
     return f"1/{'.'.join(platform.python_version_tuple()[:2])}/{sha256(repr(names).encode())[7:23]}"
 
 
-_DATA: Final = (ExecutionState, NodeState, Frame, Items)
+_DATA: Final = (ExecutionState, NodeState, Frame, Items, Job)
 
 
 def taken(state: ExecutionState) -> bytes:
@@ -103,7 +104,7 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == (__name__, _kept.__name__):
             return self._found
-        if module.startswith(("flytepath.engine.", "flytepath.model.")) and name.isidentifier():
+        if module.startswith(_ROOMS) and name.isidentifier():
             found = super().find_class(module, name)
             if _is_data(found, module):
                 return found
@@ -119,6 +120,8 @@ def _is_data(found: Any, module: str) -> bool:
     return found in _DATA or issubclass(found, enum.Enum) or module.startswith("flytepath.model.")
 
 
+#: Whose plain data a snapshot may hold.
+_ROOMS: Final = ("flytepath.engine.", "flytepath.model.", "flytepath.plugin.backend")
 _PLAIN: Final = frozenset(
     {("array", "_array_reconstructor"), ("array", "array"), ("copyreg", "__newobj__"), ("builtins", "set")}
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Final
 
@@ -23,6 +23,8 @@ from flytepath.model.messages import RunAttempt
 #: How many nodes that could start are looked at together, and how many may be looking for earlier outputs.
 LOOK_AT: Final = 32
 LOOKUP_LIMIT: Final = 256
+#: How many attempts that need no worker of ours are begun together.
+REMOTE_AT_ONCE: Final = 1024
 
 
 class Starting:
@@ -75,39 +77,72 @@ class Starting:
         items: dict[str, list[tuple[int, RunAttempt]]] = {}
         # Only as many as there may be room for: what is ready can be far more, and is looked at again and again.
         for path in list(islice(self._due(now), LOOK_AT)):
-            node = self._state.nodes[path]
-            if self._has_to_wait(node):
-                continue
-            # Nobody may have what it gives: it needs a slot, and without one its inputs need not be put together.
-            is_new = self._former is None and (path in self._resolved or not self._reuses.applies_to(node))
-            if is_new and not self._launches.reserve(node.name):
+            if not self._begun(self._state.nodes[path], started, items):
                 break
-            inputs = self._inputs_of(node)
-            if inputs is None:
-                continue
-            if not is_new:
-                if self._is_known(node, inputs) or self._is_looked_up(node, inputs):
-                    continue
-                if not self._launches.reserve(node.name):
-                    break
-            self._resolved.discard(path)
-            request = self._request(node, inputs)
-            if self._state.map_of(node) is not None:
-                items.setdefault(node.parent, []).append((node.index, request))
-            else:
-                self._journal.do(Start(path, {name: self._values.keep(literal) for name, literal in inputs.items()}))
-                started.append(request)
+        for path in list(islice(self._remote(now), REMOTE_AT_ONCE)):
+            self._begun(self._state.nodes[path], started, items)
         for map_path, requests in items.items():
             self._journal.do(StartItems(map_path, tuple(index for index, _ in requests)))
             started += [request for _, request in requests]
         return started
 
+    def _begun(
+        self, node: NodeState, started: list[RunAttempt], items: dict[str, list[tuple[int, RunAttempt]]]
+    ) -> bool:
+        """Begin the next attempt of a node, or find its outputs elsewhere; false where there is no room for it."""
+        path = node.path
+        if self._has_to_wait(node):
+            return True
+        # Nobody may have what it gives: it needs a slot, and without one its inputs need not be put together.
+        is_new = self._former is None and (path in self._resolved or not self._reuses.applies_to(node))
+        if is_new and not self._has_room(node):
+            return False
+        inputs = self._inputs_of(node)
+        if inputs is None:
+            return True
+        if not is_new:
+            if self._is_known(node, inputs) or self._is_looked_up(node, inputs):
+                return True
+            if not self._has_room(node):
+                return False
+        self._resolved.discard(path)
+        request = self._request(node, inputs, node.attempt + 1)
+        if self._state.map_of(node) is not None:
+            items.setdefault(node.parent, []).append((node.index, request))
+        else:
+            self._journal.do(Start(path, {name: self._values.keep(literal) for name, literal in inputs.items()}))
+            started.append(request)
+        return True
+
+    def _has_room(self, node: NodeState) -> bool:
+        return node.is_remote or self._launches.reserve(node.name)
+
+    def unplanned(self, is_begun: Callable[[str], bool]) -> list[RunAttempt]:
+        """Attempts of remote jobs that were recorded as started, and of which nothing more is known."""
+        found: list[RunAttempt] = []
+        for path, attempt in self._state.running.items():
+            node = self._state.nodes[path]
+            if node.is_remote and not is_begun(path):
+                inputs = self._inputs_of(node)
+                if inputs is not None:
+                    found.append(self._request(node, inputs, attempt))
+        return found
+
     def _due(self, now: float) -> Iterator[str]:
-        """Nodes whose next attempt can start, what others wait for first."""
-        again = (path for path, at in self._state.retrying.items() if at <= now)
-        for path in chain(again, self._state.urgent, self._state.ready):
-            if path not in self._lookups and self._state.why_stopped(path) is None:
-                yield path
+        """Nodes whose next attempt can start on a worker, what others wait for first."""
+        again = (path for path, at in self._state.retrying.items() if at <= now and not self._is_remote(path))
+        return self._startable(chain(again, self._state.urgent, self._state.ready))
+
+    def _remote(self, now: float) -> Iterator[str]:
+        """Nodes whose next attempt can become a job."""
+        again = (path for path, at in self._state.retrying.items() if at <= now and self._is_remote(path))
+        return self._startable(chain(again, self._state.remote))
+
+    def _is_remote(self, path: str) -> bool:
+        return self._state.nodes[path].is_remote
+
+    def _startable(self, paths: Iterable[str]) -> Iterator[str]:
+        return (path for path in paths if path not in self._lookups and self._state.why_stopped(path) is None)
 
     def _has_to_wait(self, node: NodeState) -> bool:
         """Whether so many nodes are looking for earlier outputs that this one has to wait with that."""
@@ -169,8 +204,8 @@ class Starting:
             self._journal.fault = error
         self._report(node.path, -1, report)
 
-    def _request(self, node: NodeState, inputs: dict[str, Literal]) -> RunAttempt:
-        task, path, attempt = node.task, node.path, node.attempt + 1
+    def _request(self, node: NodeState, inputs: dict[str, Literal], attempt: int) -> RunAttempt:
+        task, path = node.task, node.path
         created, former = self._state.created, self._former
         if task is None or created is None:
             raise ValueError(f"{path} runs no task")

@@ -14,6 +14,7 @@ from typing import Literal
 
 from flytepath.engine.expansion import HANDLER, below, map_item, upstream_of
 from flytepath.engine.items import Items
+from flytepath.engine.jobs import Job
 from flytepath.model.events import ErrorRecord, ExecutionCreated, LiteralDigests
 from flytepath.model.task import RetryPolicy, TaskSpec, Variable
 from flytepath.model.workflow import Binding, FailurePolicy, GraphSpec, NodeSpec, WorkflowSpec
@@ -191,8 +192,13 @@ class NodeState:
 
     @property
     def is_attempted(self) -> bool:
-        """Whether a worker runs it."""
+        """Whether it runs a task, on a worker or as a remote job."""
         return self.task is not None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a backend runs it as a job that outlives the engine."""
+        return self.task is not None and self.task.backend != "local"
 
     @property
     def graph(self) -> GraphSpec:
@@ -207,7 +213,8 @@ class ExecutionState:
     Attributes:
         graphs: compiled graphs that came up in the run, by digest.
         instant: nodes that are due and need no worker: they expand, or open.
-        ready: nodes whose next attempt can start; ``urgent`` those of them that an attempt waits for.
+        ready: nodes whose next attempt can start; ``urgent`` those of them that an attempt waits for, ``remote`` those
+            that need no worker of ours.
         running: attempts that run, by node.
         retrying: when the next attempt of a node is due.
         timers: open gates, and when time decides for them (``None``: never).
@@ -215,6 +222,8 @@ class ExecutionState:
         paused: why nothing new may start, ``None`` while it may.
         overdue: why it was ended, when its time was over.
         settled: nodes whose nodes below have come to their end.
+        jobs: remote jobs that have not ended, by key, and ``job_of`` the key of a node's.
+        parked: why a node that is to become a job cannot be planned.
     """
 
     spec: WorkflowSpec
@@ -231,11 +240,15 @@ class ExecutionState:
     instant: dict[str, None] = field(default_factory=dict)
     urgent: dict[str, None] = field(default_factory=dict)
     ready: dict[str, None] = field(default_factory=dict)
+    remote: dict[str, None] = field(default_factory=dict)
     running: dict[str, int] = field(default_factory=dict)
     retrying: dict[str, float] = field(default_factory=dict)
     timers: dict[str, float | None] = field(default_factory=dict)
     queued: dict[str, float] = field(default_factory=dict)
     settled: dict[str, None] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    job_of: dict[str, str] = field(default_factory=dict)
+    parked: dict[str, str] = field(default_factory=dict)
     paused: str | None = None
     overdue: ErrorRecord | None = None
     abort_reason: str | None = None
@@ -404,6 +417,8 @@ class ExecutionState:
         """Where the node waits for its turn."""
         if not node.is_attempted:
             return self.instant
+        if node.is_remote:
+            return self.remote
         return self.urgent if node.called else self.ready
 
     def add(self, frame: Frame, specs: Iterable[NodeSpec], tables: WorkflowSpec) -> None:

@@ -12,73 +12,24 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter
 
-from flytepath.errors import FlytePathError, LiteralError
-from flytepath.model.literal import BlobRef
+from flytepath.errors import LiteralError
+from flytepath.model.facts import Actor, Blob, ErrorRecord, EventPayload, LiteralDigests, Usage
+from flytepath.model.job_events import (
+    JobAmbiguous,
+    JobCancelling,
+    JobCollected,
+    JobEnded,
+    JobObserved,
+    JobParked,
+    JobPlanned,
+    JobReturned,
+    JobSubmitted,
+    JobSubmitting,
+)
 from flytepath.model.task import Record
 
-#: Digests of literals by variable name; the literals themselves lie in the store.
-LiteralDigests = dict[str, str]
 
-
-class Actor(Record):
-    """Who made it happen: a person, an engine, a schedule."""
-
-    kind: Literal["user", "engine", "worker", "schedule", "backend"]
-    name: str
-
-
-class Blob(Record):
-    """A blob reference as a field of an event."""
-
-    uri: str
-    digest: str
-    size: int
-
-    @classmethod
-    def of(cls, ref: BlobRef) -> Blob:
-        """The same reference."""
-        return cls(uri=ref.uri, digest=ref.digest, size=ref.size)
-
-
-class ErrorRecord(Record):
-    """A failure as it is kept. ``kind`` says whose: the user's code, the system, or a worker that was lost.
-
-    ``traceback`` is the user's own, without our frames. ``recoverable`` is false where a retry cannot help.
-    """
-
-    kind: Literal["user", "system", "preempted", "timeout"]
-    code: str
-    type: str = ""
-    message: str
-    place: str | None = None
-    expected: str | None = None
-    actual: str | None = None
-    hint: str | None = None
-    traceback: str = ""
-    recoverable: bool = True
-
-    @classmethod
-    def of(cls, error: FlytePathError, *, place: str | None = None, **facts: Any) -> ErrorRecord:
-        """The record of an error of ours; ``place`` is where, unless the error knows better."""
-        return cls(**{**error.to_json(), "place": error.place or place, **facts})
-
-
-class Usage(Record):
-    """What an attempt used."""
-
-    wall_seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_memory_bytes: int = 0
-
-
-class _Payload(Record):
-    #: The current schema version of this kind of event.
-    version: ClassVar[int] = 1
-    #: Fields that came later: left out of the stored form while they say nothing, so they need no new version.
-    added: ClassVar[tuple[str, ...]] = ()
-
-
-class ExecutionCreated(_Payload):
+class ExecutionCreated(EventPayload):
     """Somebody asked for a workflow to run. ``spec`` is the digest of the stored graph.
 
     ``variables`` are environment variables of its tasks. With ``overwrite_cache`` no task looks for an earlier result.
@@ -111,7 +62,7 @@ class ExecutionCreated(_Payload):
     scheduled_at: float = 0.0
 
 
-class ExecutionOwned(_Payload):
+class ExecutionOwned(EventPayload):
     """An engine took the execution, new or over from one that is gone; attempts of the former owner are void."""
 
     type: Literal["execution_owned"] = "execution_owned"
@@ -119,7 +70,7 @@ class ExecutionOwned(_Payload):
     epoch: int
 
 
-class AttemptStarted(_Payload):
+class AttemptStarted(EventPayload):
     """A node's attempt was handed to the workers. ``interruptible``: it may run where it can be taken away."""
 
     added: ClassVar[tuple[str, ...]] = ("interruptible",)
@@ -130,7 +81,7 @@ class AttemptStarted(_Payload):
     interruptible: bool = False
 
 
-class ItemsStarted(_Payload):
+class ItemsStarted(EventPayload):
     """Attempts of several items of the map ``node``: ``(index, attempt)`` of each.
 
     What an item is given follows from the inputs of the map.
@@ -141,7 +92,7 @@ class ItemsStarted(_Payload):
     items: tuple[tuple[int, int], ...]
 
 
-class ItemsSucceeded(_Payload):
+class ItemsSucceeded(EventPayload):
     """Several items of the map ``node`` have their outputs and never run again.
 
     For each item ``(index, attempt, digests)``, with the digests in the order of ``names``, and what its attempt used:
@@ -155,7 +106,7 @@ class ItemsSucceeded(_Payload):
     usage: tuple[tuple[float, float, int], ...] = ()
 
 
-class AttemptLost(_Payload):
+class AttemptLost(EventPayload):
     """The worker or its engine is gone without a result. The next attempt is charged to the system."""
 
     type: Literal["attempt_lost"] = "attempt_lost"
@@ -164,7 +115,7 @@ class AttemptLost(_Payload):
     error: ErrorRecord
 
 
-class AttemptFailed(_Payload):
+class AttemptFailed(EventPayload):
     """An attempt ended with an error. ``retry_at`` is when the next one is due; ``None``: there will be none."""
 
     type: Literal["attempt_failed"] = "attempt_failed"
@@ -175,7 +126,7 @@ class AttemptFailed(_Payload):
     usage: Usage = Usage()
 
 
-class NodeExpanded(_Payload):
+class NodeExpanded(EventPayload):
     """A node became nodes below its own path; it ends when they have. What its kind needs to find the same ones again:
 
     ``case``: the branch's case that was taken; ``items``: how many a map has; ``spec``: the digest of the graph that a
@@ -192,7 +143,7 @@ class NodeExpanded(_Payload):
     usage: Usage = Usage()
 
 
-class CallStarted(_Payload):
+class CallStarted(EventPayload):
     """The attempt of an eager task called something: its node is ``call`` below the task's own path.
 
     A later attempt that makes the same call is given what became of this one.
@@ -207,7 +158,7 @@ class CallStarted(_Payload):
     inputs: LiteralDigests = {}
 
 
-class GateOpened(_Payload):
+class GateOpened(EventPayload):
     """A node waits: for a person until ``expires``, or for the time ``due`` (seconds since the epoch, UTC).
 
     ``kind`` is what is waited for, ``signal`` the name it is answered by.
@@ -223,7 +174,7 @@ class GateOpened(_Payload):
     expires: float | None = None
 
 
-class SignalReceived(_Payload):
+class SignalReceived(EventPayload):
     """Somebody answered a gate: ``approved`` or not, or the ``value`` it asked for (a digest)."""
 
     type: Literal["signal_received"] = "signal_received"
@@ -233,7 +184,7 @@ class SignalReceived(_Payload):
     value: str = ""
 
 
-class HandlerStarted(_Payload):
+class HandlerStarted(EventPayload):
     """A graph failed, nothing of it runs any more, and its failure handler may start. ``node`` is empty for the whole.
 
     ``failed`` is the path of the node that failed first, ``error`` why.
@@ -245,7 +196,7 @@ class HandlerStarted(_Payload):
     error: ErrorRecord
 
 
-class NodeSucceeded(_Payload):
+class NodeSucceeded(EventPayload):
     """A node has its outputs. Never runs again. ``cached`` is the key they were found under, if they were.
 
     ``recovered`` is the execution they were taken over from, if they were; ``inputs`` are then what the node was given.
@@ -262,7 +213,7 @@ class NodeSucceeded(_Payload):
     inputs: LiteralDigests = {}
 
 
-class NodeFailed(_Payload):
+class NodeFailed(EventPayload):
     """A node's last attempt failed, or what it needs can never come. ``origin`` is the node below it that failed."""
 
     added: ClassVar[tuple[str, ...]] = ("origin",)
@@ -272,7 +223,7 @@ class NodeFailed(_Payload):
     origin: str = ""
 
 
-class NodeSkipped(_Payload):
+class NodeSkipped(EventPayload):
     """A node will not run: a branch not taken, or something upstream that failed."""
 
     type: Literal["node_skipped"] = "node_skipped"
@@ -280,7 +231,7 @@ class NodeSkipped(_Payload):
     reason: str
 
 
-class DeckWritten(_Payload):
+class DeckWritten(EventPayload):
     """An attempt wrote a report, also if the attempt failed afterwards."""
 
     type: Literal["deck_written"] = "deck_written"
@@ -290,7 +241,7 @@ class DeckWritten(_Payload):
     deck: Blob
 
 
-class BoundaryChecked(_Payload):
+class BoundaryChecked(EventPayload):
     """A value was checked as it entered or left a task."""
 
     type: Literal["boundary_checked"] = "boundary_checked"
@@ -304,7 +255,7 @@ class BoundaryChecked(_Payload):
     details: dict[str, Any] = {}
 
 
-class LogWritten(_Payload):
+class LogWritten(EventPayload):
     """What an attempt printed, kept when it ended."""
 
     type: Literal["log_written"] = "log_written"
@@ -313,7 +264,7 @@ class LogWritten(_Payload):
     log: Blob
 
 
-class ValueErased(_Payload):
+class ValueErased(EventPayload):
     """Somebody had a value erased after the execution had ended. Its digest and its type stay.
 
     ``node`` is empty where it was a value of the whole execution, ``variable`` where it was named by its digest.
@@ -325,41 +276,41 @@ class ValueErased(_Payload):
     digest: str
 
 
-class AbortRequested(_Payload):
+class AbortRequested(EventPayload):
     """Somebody asked for the execution to end."""
 
     type: Literal["abort_requested"] = "abort_requested"
     reason: str = ""
 
 
-class ExecutionPaused(_Payload):
+class ExecutionPaused(EventPayload):
     """Somebody asked that nothing new starts; what runs goes on."""
 
     type: Literal["execution_paused"] = "execution_paused"
     reason: str = ""
 
 
-class ExecutionContinued(_Payload):
+class ExecutionContinued(EventPayload):
     """Somebody asked that a paused execution goes on."""
 
     type: Literal["execution_continued"] = "execution_continued"
 
 
-class DeadlinePassed(_Payload):
+class DeadlinePassed(EventPayload):
     """The time that the whole execution was given is over: what runs is ended, nothing new starts."""
 
     type: Literal["deadline_passed"] = "deadline_passed"
     error: ErrorRecord
 
 
-class ExecutionSucceeded(_Payload):
+class ExecutionSucceeded(EventPayload):
     """All outputs are there."""
 
     type: Literal["execution_succeeded"] = "execution_succeeded"
     outputs: LiteralDigests = {}
 
 
-class ExecutionFailed(_Payload):
+class ExecutionFailed(EventPayload):
     """The execution ended without its outputs. ``node`` is the first that failed."""
 
     type: Literal["execution_failed"] = "execution_failed"
@@ -367,7 +318,7 @@ class ExecutionFailed(_Payload):
     error: ErrorRecord
 
 
-class ExecutionAborted(_Payload):
+class ExecutionAborted(EventPayload):
     """The execution ended because somebody asked for it; nothing of it runs any more."""
 
     type: Literal["execution_aborted"] = "execution_aborted"
@@ -390,6 +341,16 @@ Payload = Annotated[
     | NodeSucceeded
     | NodeFailed
     | NodeSkipped
+    | JobPlanned
+    | JobSubmitting
+    | JobAmbiguous
+    | JobReturned
+    | JobSubmitted
+    | JobObserved
+    | JobParked
+    | JobCollected
+    | JobCancelling
+    | JobEnded
     | DeckWritten
     | BoundaryChecked
     | LogWritten
@@ -438,7 +399,9 @@ UPCASTERS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 _READ: Callable[[dict[str, Any]], Event] = TypeAdapter(Event).validator.validate_python
 _VERSIONS: dict[str, int] = {
-    kind.model_fields["type"].default: kind.version for kind in _Payload.__subclasses__() if "type" in kind.model_fields
+    kind.model_fields["type"].default: kind.version
+    for kind in EventPayload.__subclasses__()
+    if "type" in kind.model_fields
 }
 
 
@@ -474,3 +437,52 @@ def read_event(data: Mapping[str, Any]) -> Event:
         raise
     except (KeyError, TypeError, ValueError) as error:
         raise LiteralError("not an event of any released version", actual=repr(data)[:200]) from error
+
+
+__all__ = [
+    "UPCASTERS",
+    "AbortRequested",
+    "Actor",
+    "AttemptFailed",
+    "AttemptLost",
+    "AttemptStarted",
+    "Blob",
+    "BoundaryChecked",
+    "CallStarted",
+    "DeadlinePassed",
+    "DeckWritten",
+    "ErrorRecord",
+    "Event",
+    "ExecutionAborted",
+    "ExecutionContinued",
+    "ExecutionCreated",
+    "ExecutionFailed",
+    "ExecutionOwned",
+    "ExecutionPaused",
+    "ExecutionSucceeded",
+    "GateOpened",
+    "HandlerStarted",
+    "ItemsStarted",
+    "ItemsSucceeded",
+    "JobAmbiguous",
+    "JobCancelling",
+    "JobCollected",
+    "JobEnded",
+    "JobObserved",
+    "JobParked",
+    "JobPlanned",
+    "JobReturned",
+    "JobSubmitted",
+    "JobSubmitting",
+    "LiteralDigests",
+    "LogWritten",
+    "NodeExpanded",
+    "NodeFailed",
+    "NodeSkipped",
+    "NodeSucceeded",
+    "Payload",
+    "SignalReceived",
+    "Usage",
+    "ValueErased",
+    "read_event",
+]

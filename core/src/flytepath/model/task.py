@@ -95,6 +95,9 @@ class TaskSpec(Record):
         secrets: references to the secrets it may ask for, never their values.
         accelerator, pod_template: where it runs, as data that backends read.
         decks: the reports that are written for it without its asking.
+        pools: tokens of shared pools that an attempt holds while it runs, by the pool's name.
+        detach: its remote job is left alone when the execution ends before it.
+        idempotent: its remote job may be submitted again where nobody can know whether it was.
         bundle: the code bundle it lies in, where that is not the execution's own: a task that was referred to.
     """
 
@@ -121,6 +124,9 @@ class TaskSpec(Record):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     decks: tuple[str, ...] = ()
+    pools: dict[str, int] = {}
+    detach: bool = False
+    idempotent: bool = False
     bundle: str = ""
     plugin: str = ""
     documentation: str = ""
@@ -148,6 +154,7 @@ class Overrides(Record):
     shared_memory: bool | str | None = None
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
+    pools: dict[str, int] | None = None
 
     def applied(self, task: TaskSpec) -> TaskSpec:
         """``task`` with these changes."""

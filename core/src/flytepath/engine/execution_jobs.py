@@ -1,0 +1,333 @@
+"""The remote jobs of one execution: planned, decided on with its other events, carried on when those are durable."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from flytepath.engine.commands import Fail, Stop, Succeed, SucceedItems
+from flytepath.engine.job_desk import Collected, JobDesk, JobServices, Told
+from flytepath.engine.job_planning import NotPlanned, Planner, Unplanned
+from flytepath.engine.jobs import Cancel, Done, Job, Kept, NotThere, Seen, Taken, error_of, follow
+from flytepath.engine.journal import Journal
+from flytepath.engine.slices import ItemsSeen
+from flytepath.engine.state import ExecutionState
+from flytepath.engine.values import Blobs, Values
+from flytepath.errors import ExecutionStateError
+from flytepath.model.events import Actor, ErrorRecord, JobAmbiguous, JobParked, JobPlanned, Usage
+from flytepath.model.identity import Tenant
+from flytepath.model.messages import RunAttempt
+from flytepath.plugin.backend import ErrorClass, Handle, Phase
+
+log = logging.getLogger("flytepath")
+
+#: Phases in which a job waits for its turn, ours or the vendor's.
+_IN_LINE: Final = frozenset({Phase.PLANNED, Phase.WAITING_QUOTA, Phase.SUBMITTING, Phase.AMBIGUOUS, Phase.QUEUED})
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """What was told of a job, or of attempts that are to become one."""
+
+    told: Told | JobPlanned | NotPlanned | Unplanned
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """What the executions of an engine share to run remote jobs: backends, pools and patience, and plans."""
+
+    services: JobServices
+    planner: Planner
+
+
+class ExecutionJobs:
+    """The jobs of one execution.
+
+    Args:
+        execution: its id.
+        state: where it is.
+        journal: takes what is decided.
+        values: keeps outputs.
+        remote: shared with other executions; without it there are no remote jobs here.
+        blobs: takes large outputs.
+        report: puts a report in the line of what is to be decided: node or key, 0, what.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        execution: str,
+        state: ExecutionState,
+        journal: Journal,
+        values: Values,
+        remote: Remote | None,
+        blobs: Blobs,
+        report: Callable[[str, int, JobReport], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._execution = execution
+        self._state = state
+        self._journal = journal
+        self._values = values
+        self._remote = remote
+        self._blobs = blobs
+        self._report = report
+        self._clock = clock
+        self._desk: JobDesk | None = None
+        self._changed: dict[str, None] = {}
+        self._ended: list[str] = []
+        self._planning: dict[str, asyncio.Task[None]] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    # --- beginnings ---
+
+    def resume(self, epoch: int) -> None:
+        """Take the jobs over as the log tells them; a submission that was cut off may have reached the vendor."""
+        created, remote = self._state.created, self._remote
+        if created is None or remote is None:
+            return
+        tenant = Tenant(created.project, created.domain)
+        self._desk = JobDesk(remote.services, tenant, self._execution, epoch, self._blobs, self._told, self._clock)
+        for job in self._state.jobs.values():
+            if job.phase is Phase.SUBMITTING:
+                self._journal.record(JobAmbiguous(key=job.key, reason="the engine that submitted it ended"))
+            self._changed[job.key] = None
+
+    def begin(self, requests: Sequence[RunAttempt]) -> None:
+        """Plan the jobs of attempts that are durably recorded as started."""
+        groups: dict[tuple[str, str], list[RunAttempt]] = {}
+        for request in requests:
+            node = self._state.nodes[request.node]
+            around = self._state.map_of(node)
+            groups.setdefault((request.task.backend, around.path if around else request.node), []).append(request)
+        for (_, path), group in groups.items():
+            is_map = group[0].node != path
+            task = asyncio.get_running_loop().create_task(self._plan(path if is_map else "", group))
+            for request in group:
+                self._planning[request.node] = task
+
+    async def _plan(self, map_path: str, requests: Sequence[RunAttempt]) -> None:
+        def counts(request: RunAttempt) -> tuple[int, int]:
+            """The user's attempt, and how many submissions of it are gone already."""
+            node = self._state.nodes.get(request.node)
+            user = node.user_failures + 1 if node is not None else 1
+            return user, request.attempt - user
+
+        try:
+            if self._remote is None:
+                raise ExecutionStateError("this engine runs no remote jobs", place=requests[0].node)
+            await self._remote.planner.plan(
+                map_path, requests, counts, lambda told: self._report(requests[0].node, 0, JobReport(told))
+            )
+        except Exception as error:  # noqa: BLE001 - a fault of ours must surface, not hang
+            self._journal.fault = error
+            self._report(requests[0].node, 0, JobReport(Unplanned((), None)))
+
+    def is_begun(self, path: str) -> bool:
+        """Whether an attempt has a job, or is about to have one."""
+        return path in self._state.job_of or path in self._planning
+
+    # --- what is told ---
+
+    def _told(self, key: str, told: Told) -> None:
+        self._report(key, 0, JobReport(told))
+
+    def take(self, key: str, report: JobReport) -> None:
+        """Decide on what was told."""
+        told = report.told
+        if isinstance(told, JobPlanned):
+            self._planned(told)
+            return
+        if isinstance(told, NotPlanned):
+            if told.reason != self._state.parked.get(told.node, ""):
+                self._journal.record(JobParked(node=told.node, reason=told.reason))
+            return
+        if isinstance(told, Unplanned):
+            for path, attempt in told.attempts:
+                self._planning.pop(path, None)
+                if told.error is not None:
+                    self._journal.do(Fail(path, attempt, told.error))
+            return
+        job = self._state.jobs.get(key)
+        if job is None:
+            return
+        self._changed[key] = None
+        actor = Actor(kind="backend", name=job.backend)
+        if isinstance(told, Collected):
+            digests = {name: self._values.keep(literal) for name, literal in told.outputs.items()}
+            self._record(job, Kept(digests), actor)
+        elif isinstance(told, ItemsSeen):
+            self._items_ended(job, told, actor)
+        elif isinstance(told, Done):
+            self._end(job, actor)
+        else:
+            self._record(job, told, actor)
+
+    def _record(self, job: Job, answer: Any, actor: Actor | None = None) -> None:
+        for payload in follow(job, answer):
+            self._journal.record(payload, actor)
+
+    def _planned(self, planned: JobPlanned) -> None:
+        paths = [f"{planned.node}/{index}" for index, _ in planned.items] or [planned.node]
+        for path in paths:
+            self._planning.pop(path, None)
+        running = [path for path in paths if path in self._state.running]
+        if not running:
+            return  # they were stopped while it was planned
+        self._journal.record(planned)
+        self._changed[planned.key] = None
+        why = self._state.why_stopped(running[0])
+        if why is not None:
+            self._record(self._state.jobs[planned.key], Cancel(why))
+
+    def _items_ended(self, job: Job, seen: ItemsSeen, actor: Actor) -> None:
+        attempts = dict(job.items)
+        self._record(job, Seen(seen.observation, seen.settled), actor)
+        usage = self._usage(job)
+        done: list[tuple[int, int, tuple[str, ...]]] = []
+        names: tuple[str, ...] = ()
+        for index, outputs in seen.outputs.items():
+            if index not in attempts:
+                continue
+            if isinstance(outputs, ErrorRecord):
+                self._fail(f"{job.node}/{index}", attempts[index], outputs, usage)
+            else:
+                names = tuple(outputs)
+                done.append((index, attempts[index], tuple(self._values.keep(value) for value in outputs.values())))
+        if done:
+            self._journal.do(SucceedItems(job.node, names, tuple(done), (usage,) * len(done)), actor)
+        for index, error in seen.failed.items():
+            if index in attempts:
+                self._fail(f"{job.node}/{index}", attempts[index], error, usage)
+
+    def _end(self, job: Job, actor: Actor) -> None:
+        """The job has ended, and with it the attempts it ran: in one append."""
+        attempts = [(f"{job.node}/{index}", attempt) for index, attempt in job.items.items()]
+        if not job.is_slice:
+            attempts = [(job.node, job.attempt)]
+        self._record(job, Done(), actor)
+        self._ended.append(job.key)
+        usage = self._usage(job)
+        for path, attempt in attempts:
+            if job.phase is Phase.COLLECTING and job.outputs is not None:
+                self._journal.do(Succeed(path, attempt, job.outputs, usage), actor)
+            elif job.error is not None:
+                self._fail(path, attempt, job.error, usage)
+            elif job.phase is Phase.COLLECTING:
+                self._fail(path, attempt, error_of(job, ErrorClass.LOST, "the job ended without it"), usage)
+            else:
+                self._journal.do(Stop(path, attempt))
+
+    def _fail(self, path: str, attempt: int, error: ErrorRecord, usage: Usage) -> None:
+        self._journal.do(Fail(path, attempt, error.model_copy(update={"place": path}), usage, random.random()))
+
+    def _usage(self, job: Job) -> Usage:
+        began = job.submitting_at
+        return Usage(wall_seconds=max(0.0, self._clock() - began)) if began is not None else Usage()
+
+    # --- what others ask ---
+
+    def stop(self, path: str, reason: str) -> None:
+        """End the attempt of a node; it is over when nothing of its job is left."""
+        job = self._state.jobs.get(self._state.job_of.get(path, ""))
+        if job is None:
+            task = self._planning.pop(path, None)
+            if task is not None or path not in self._state.job_of:
+                attempt = self._state.running.get(path)
+                if attempt is not None:
+                    self._journal.do(Stop(path, attempt))
+            return
+        if job.cancelling is None:
+            self.cancel(job, reason)
+
+    def cancel(self, job: Job, reason: str, error: ErrorRecord | None = None) -> None:
+        """End a job before its time."""
+        self._record(job, Cancel(reason, error))
+        self._changed[job.key] = None
+
+    def adopt(self, key: str, handle: Mapping[str, Any] | None, actor: Actor) -> None:
+        """A person says which job of the vendor's it is, or that there is none."""
+        job = self._state.jobs.get(key)
+        if job is None:
+            return
+        answer = NotThere(self._state.epoch) if handle is None else Taken(Handle(dict(handle)), adopted=True)
+        self._record(job, answer, actor)
+        self._changed[key] = None
+
+    # --- effects ---
+
+    def carry_on(self) -> None:
+        """All that was decided is durable: do what follows."""
+        if self._desk is None:
+            return
+        ended, self._ended = self._ended, []
+        for key in ended:
+            self._desk.ended(key)
+            self._disarm(key)
+        changed, self._changed = self._changed, {}
+        for key in changed:
+            job = self._state.jobs.get(key)
+            if job is not None:
+                self._arm(job)
+                self._desk.carry_on(job)
+
+    def _arm(self, job: Job) -> None:
+        """Look again when the time of the job, or of its wait, is over."""
+        self._disarm(job.key)
+        due = self._due(job)
+        if due is not None and job.cancelling is None:
+            wait = max(0.0, due[0] - self._clock())
+            self._timers[job.key] = asyncio.get_running_loop().call_later(wait, self._ring, job.key, due[1])
+
+    def _disarm(self, key: str) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _due(self, job: Job) -> tuple[float, ErrorRecord] | None:
+        node = self._state.find(job.paths[0]) if job.paths else None
+        task = node.task if node is not None else None
+        if task is None:
+            return None
+        if job.phase in _IN_LINE and task.queue_timeout_seconds is not None:
+            seconds = task.queue_timeout_seconds
+            return job.planned_at + seconds, ErrorRecord(
+                kind="timeout",
+                code="FP-QUEUE-TIMEOUT",
+                message=f"{task.name} waited longer than its {seconds:g} s for its turn",
+                place=job.node,
+                hint="raise max_queued_time= of its Timeout, or the limit of the pool it waits for",
+                recoverable=False,
+            )
+        if job.submitting_at is not None and task.timeout_seconds is not None:
+            return job.submitting_at + task.timeout_seconds, ErrorRecord(
+                kind="timeout",
+                code="FP-TIMEOUT",
+                message=f"{task.name} took longer than its {task.timeout_seconds:g} s on {job.backend}",
+                place=job.node,
+                hint="raise timeout= of the task",
+            )
+        return None
+
+    def _ring(self, key: str, error: ErrorRecord) -> None:
+        self._told(key, Cancel(error.message, error))
+
+    @property
+    def waits(self) -> Iterable[str]:
+        """The keys of jobs that wait for their pools."""
+        return (key for key, job in self._state.jobs.items() if job.is_waiting)
+
+    async def close(self) -> None:
+        """Leave the jobs as they are."""
+        for key in list(self._timers):
+            self._disarm(key)
+        tasks = set(self._planning.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._desk is not None:
+            await self._desk.close()

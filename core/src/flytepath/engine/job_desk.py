@@ -1,0 +1,520 @@
+"""What is done for remote jobs: one call after the other, each only when what leads to it is durable.
+
+The desk carries out what :func:`flytepath.engine.jobs.next_step` says and reports what came of it; whoever keeps the
+events decides, makes them durable and calls :meth:`JobDesk.carry_on`. The desk itself remembers nothing that matters:
+a new one goes on from the folded jobs alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from flytepath.engine.backends import BackendInstance, BackendSource, BackendUnavailableError
+from flytepath.engine.job_plans import bad_handle, handle_of, plan_of
+from flytepath.engine.jobs import (
+    Answer,
+    Cancel,
+    Done,
+    Granted,
+    Job,
+    NotThere,
+    Park,
+    Refused,
+    Seen,
+    Step,
+    Stopped,
+    Taken,
+    Unclear,
+    error_of,
+    next_step,
+)
+from flytepath.engine.polling import Poller, Watched, facts_of
+from flytepath.engine.slices import ItemsSeen, newly_ended
+from flytepath.engine.vendor_calls import PASSING, Limits, Patience, Pauses, VendorCalls
+from flytepath.model.events import ErrorRecord
+from flytepath.model.identity import Tenant
+from flytepath.model.literal import Literal
+from flytepath.plugin.backend import (
+    BackendError,
+    BlobAccess,
+    ErrorClass,
+    Found,
+    Gone,
+    JobKey,
+    NotFound,
+    NotOurs,
+    Phase,
+    PoolAsk,
+    Terminal,
+)
+
+log = logging.getLogger("flytepath")
+
+#: How often it is looked whether a backend can be used again.
+PARKED_SECONDS: Final = 5.0
+#: After so many mistakes of a plugin in a row its call is given up.
+MISTAKES: Final = 3
+#: A job that leaves something behind is cleaned up after so often, at most.
+CLEANINGS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class JobClaim:
+    """What a job asks of its pools, and for whom."""
+
+    key: str
+    tenant: Tenant
+    asks: tuple[PoolAsk, ...]
+    execution: str
+    node: str
+    epoch: int
+
+
+class JobAdmission(Limits, Protocol):
+    """Whoever keeps the pools."""
+
+    async def granted(self, claim: JobClaim) -> None:
+        """Wait until the job holds all it asks for; what it holds already, it holds on to."""
+
+    async def firm(self, key: str) -> None:
+        """The job is about to be submitted: what it holds outlives this engine."""
+
+    async def release(self, key: str, epoch: int) -> None:
+        """The job is gone; what it held is free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The outputs of a job."""
+
+    outputs: Mapping[str, Literal]
+
+
+#: What the desk reports. Outputs become digests where the events are kept.
+Told = Answer | Collected | ItemsSeen
+Report = Callable[[str, Told], None]
+
+
+class JobServices:
+    """What the desks of one engine share.
+
+    Args:
+        backends: where jobs run.
+        admission: keeps pools and rate limits.
+        patience: how long vendors are borne with.
+    """
+
+    def __init__(self, backends: BackendSource, admission: JobAdmission, patience: Patience | None = None) -> None:
+        self.backends = backends
+        self.admission = admission
+        self.patience = patience or Patience()
+        self._calls: dict[BackendInstance, VendorCalls] = {}
+        self._pollers: dict[tuple[BackendInstance, str], Poller] = {}
+
+    def calls(self, instance: BackendInstance) -> VendorCalls:
+        """The calls of a backend."""
+        if instance not in self._calls:
+            self._calls[instance] = VendorCalls(instance, self.admission)
+        return self._calls[instance]
+
+    def poller(self, instance: BackendInstance, scope: str) -> Poller:
+        """Who looks at the jobs of a credential scope."""
+        if (instance, scope) not in self._pollers:
+            self._pollers[instance, scope] = Poller(self.calls(instance), scope, self.patience)
+        return self._pollers[instance, scope]
+
+    async def close(self) -> None:
+        """Look at nothing any more, and let go of the backends."""
+        await asyncio.gather(*(poller.close() for poller in self._pollers.values()))
+        await self.backends.close()
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """What goes on for one job."""
+
+    job: Job
+    task: asyncio.Task[None] | None = None
+    step: Step | None = None
+    durable: asyncio.Event = field(default_factory=asyncio.Event)
+    is_told: bool = False
+    mistakes: int = 0
+    refusals: int = 0
+    watched: Watched | None = None
+    known: tuple[Any, ...] = ()
+    known_phase: Phase | None = None
+    holding: asyncio.Task[None] | None = None
+    idempotency: str = "B"
+    has_ended: bool = False
+
+
+class JobDesk:
+    """The jobs of one execution.
+
+    Args:
+        services: what it shares with others.
+        tenant, execution: whose jobs they are.
+        epoch: of the lease under which they are submitted.
+        sink: takes large outputs.
+        report: told what came of a step; :meth:`carry_on` must be called for the job when that is durable.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        services: JobServices,
+        tenant: Tenant,
+        execution: str,
+        epoch: int,
+        sink: BlobAccess,
+        report: Report,
+        clock: Callable[[], float],
+    ) -> None:
+        self._services = services
+        self._tenant = tenant
+        self._execution = execution
+        self._epoch = epoch
+        self._sink = sink
+        self._report = report
+        self._clock = clock
+        self._runs: dict[str, _Run] = {}
+        self._releasing: set[asyncio.Task[None]] = set()
+
+    def carry_on(self, job: Job) -> None:
+        """All that was decided of the job is durable: do what follows."""
+        run = self._runs.get(job.key)
+        if run is None:
+            run = self._runs[job.key] = _Run(job)
+        run.job = job
+        run.durable.set()
+        if run.task is None or run.task.done():
+            self._start(run)
+        elif not run.is_told and run.step is not Step.SUBMIT and run.step is not next_step(job, run.idempotency):
+            # Something else has become more urgent than what it waits for. A submission is never left in the middle.
+            run.task.cancel()
+            self._start(run)
+        run.is_told = False
+
+    def _start(self, run: _Run) -> None:
+        run.task = asyncio.get_running_loop().create_task(self._live(run))
+
+    def ended(self, key: str) -> None:
+        """The end of a job is durable: what it held is free."""
+        run = self._runs.pop(key, None)
+        if run is None:
+            return
+        run.has_ended = True
+        for task in (run.task, run.holding):
+            if task is not None:
+                task.cancel()
+        if run.job.pools:
+            task = asyncio.get_running_loop().create_task(self._released(key))
+            self._releasing.add(task)
+            task.add_done_callback(self._releasing.discard)
+
+    async def _released(self, key: str) -> None:
+        try:
+            await self._services.admission.release(key, self._epoch)
+        except Exception as error:  # noqa: BLE001 - whoever sweeps the pools frees it
+            log.warning("what job %s held could not be given back at once: %s", key, error)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing goes on."""
+        return not self._runs and not self._releasing
+
+    async def close(self, *, releases: bool = True) -> None:
+        """Leave the jobs as they are; what is durable tells the next desk how to go on."""
+        tasks = [task for run in self._runs.values() for task in (run.task, run.holding) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._runs.clear()
+        if releases:
+            await asyncio.gather(*self._releasing, return_exceptions=True)
+
+    # --- one job ---
+
+    async def _live(self, run: _Run) -> None:
+        """Do one step after the other for a job, until it has ended or something else is more urgent."""
+        try:
+            while not run.has_ended:
+                run.durable.clear()
+                told = await self._next(run)
+                run.is_told = True
+                self._report(run.job.key, told)
+                await run.durable.wait()
+        except Exception as error:
+            log.exception("the life of job %s was cut short", run.job.key)
+            run.is_told = True
+            self._report(run.job.key, Refused(ErrorClass.PROTOCOL, f"{type(error).__name__}: {error}"))
+
+    async def _next(self, run: _Run) -> Told:
+        job = run.job
+        run.step = next_step(job, run.idempotency)
+        if run.step is Step.END:
+            return Done()
+        if run.step is Step.QUOTA:
+            return await self._quota(run)
+        try:
+            instance = await self._services.backends.get(job.backend, self._tenant, "")
+        except BackendUnavailableError as error:
+            return await self._parked(run, error)
+        if job.parked and run.step is not Step.ASK:
+            return Park("")
+        if run.idempotency != instance.declaration.idempotency:
+            run.idempotency = instance.declaration.idempotency
+            run.step = next_step(job, run.idempotency)
+        self._hold(run)
+        match run.step:
+            case Step.SUBMIT:
+                return await self._submit(run, instance)
+            case Step.FIND:
+                return await self._find(run, instance)
+            case Step.ASK:
+                return await self._ask(run)
+            case Step.COLLECT:
+                return await self._collect(run, instance)
+            case Step.CANCEL:
+                return await self._cancel(run, instance)
+            case Step.CLEAN:
+                return await self._clean(run, instance)
+            case _:
+                return await self._poll(run, instance)
+
+    async def _parked(self, run: _Run, error: BackendUnavailableError) -> Told:
+        """Say once that nothing can be done, then look from time to time whether it can."""
+        if run.job.parked != error.message:
+            return Park(error.message)
+        while True:
+            await asyncio.sleep(PARKED_SECONDS)
+            try:
+                await self._services.backends.get(run.job.backend, self._tenant, "")
+            except BackendUnavailableError:
+                continue
+            return Park("")
+
+    def _claim(self, job: Job) -> JobClaim:
+        asks = tuple(PoolAsk(pool, tokens) for pool, tokens in job.pools)
+        return JobClaim(job.key, self._tenant, asks, self._execution, job.node, self._epoch)
+
+    async def _quota(self, run: _Run) -> Told:
+        job, admission = run.job, self._services.admission
+        if job.reason and job.pools:  # the vendor has no room, whatever we thought: let others try
+            await admission.release(job.key, self._epoch)
+        if job.reason:
+            run.refusals += 1
+            patience = self._services.patience
+            await asyncio.sleep(min(5 * patience.pause * 2**run.refusals, patience.longest_pause))
+        await admission.granted(self._claim(job))
+        return Granted(self._epoch)
+
+    def _hold(self, run: _Run) -> None:
+        """Hold on to what the job holds of its pools, also when another engine has submitted it."""
+        if run.holding is None and run.job.pools:
+            run.holding = asyncio.get_running_loop().create_task(self._held(run.job))
+
+    async def _held(self, job: Job) -> None:
+        try:
+            await self._services.admission.granted(self._claim(job))
+            await self._services.admission.firm(job.key)
+        except Exception as error:  # noqa: BLE001 - the job goes on
+            log.warning("what job %s holds of its pools could not be renewed: %s", job.key, error)
+
+    async def _submit(self, run: _Run, instance: BackendInstance) -> Told:
+        job, plan = run.job, plan_of(run.job)
+        pauses = Pauses(self._services.patience)
+        if run.holding is not None:
+            await run.holding
+        while True:
+            try:
+                handle = await self._services.calls(instance).make("submit", plan.scope, instance.backend.submit, plan)
+            except BackendError as error:
+                if error.error_class is ErrorClass.PROTOCOL:
+                    run.mistakes += 1
+                known = error.accepted is False or error.error_class is ErrorClass.THROTTLED
+                if error.error_class in PASSING and known and job.phase is Phase.SUBMITTING:
+                    if pauses.is_outage:
+                        return Refused(ErrorClass.UNAVAILABLE, error.message)
+                    run.step = None  # it was certainly not taken: whatever is more urgent now may come first
+                    await pauses.wait(error.retry_after or 0.0)
+                    run.step = Step.SUBMIT
+                    continue
+                if error.error_class in _SETTLED or (known and error.error_class is ErrorClass.PROTOCOL):
+                    return Refused(error.error_class, error.message, error.hint)
+                if job.phase is Phase.SUBMITTING:
+                    return Unclear(error.message)
+                if pauses.is_outage or run.mistakes >= MISTAKES:
+                    return _given_up(job, error)
+                await pauses.wait(error.retry_after or 0.0)
+                continue
+            bad = bad_handle(handle)
+            if bad:
+                run.mistakes = MISTAKES
+                log.warning("plugin %s gave a handle that cannot be kept: %s", instance.plugin, bad)
+                return Unclear(f"the plugin gave a handle that cannot be kept: {bad}")
+            return Taken(handle, adopted=job.phase is Phase.AMBIGUOUS)
+
+    async def _find(self, run: _Run, instance: BackendInstance) -> Told:
+        job, plan = run.job, plan_of(run.job)
+        pauses = Pauses(self._services.patience)
+        visible_at = (job.submitting_at or 0.0) + instance.declaration.visibility_seconds
+        while True:
+            try:
+                found = await self._services.calls(instance).make("find", plan.scope, instance.backend.find, plan)
+            except BackendError as error:
+                if error.error_class is ErrorClass.CONFLICT:
+                    return Refused(ErrorClass.CONFLICT, error.message, error.hint)
+                if pauses.is_outage:
+                    return _given_up(job, error)
+                await pauses.wait(error.retry_after or 0.0)
+                continue
+            if isinstance(found, Found) and not bad_handle(found.handle):
+                return Taken(found.handle, adopted=True)
+            if isinstance(found, NotFound):
+                left = visible_at - self._clock()
+                if left <= 0:
+                    if run.mistakes >= MISTAKES:
+                        return Refused(ErrorClass.PROTOCOL, job.reason)
+                    return NotThere(self._epoch)
+                await asyncio.sleep(min(left, max(0.05, left / 4)))
+                continue
+            if pauses.is_outage:
+                return _given_up(job, BackendError("nobody can tell", error_class=ErrorClass.UNAVAILABLE))
+            await pauses.wait()
+
+    async def _ask(self, run: _Run) -> Told:
+        reason = (
+            "nobody can know whether the vendor has this job: look there, then `flytepath jobs adopt` with its handle, "
+            "or with --not-there"
+        )
+        if run.job.parked != reason:
+            return Park(reason)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def _poll(self, run: _Run, instance: BackendInstance) -> Told:
+        job = run.job
+        poller = self._services.poller(instance, job.plan.get("scope", ""))
+        if run.watched is None:
+            run.watched = poller.watch(handle_of(job))
+        is_new = run.known_phase is not job.phase
+        run.known_phase = job.phase
+        try:
+            seen = await poller.news(run.watched, run.known, is_new_phase=is_new)
+        except BackendError as error:
+            return _given_up(job, error)
+        run.known = facts_of(seen)
+        if not job.is_slice:
+            return Seen(seen)
+        ended = newly_ended(job, seen)
+        outputs = await self._items(run, instance, ended.succeeded)
+        return ItemsSeen(seen, outputs, ended.failed)
+
+    async def _items(
+        self, run: _Run, instance: BackendInstance, indices: tuple[int, ...]
+    ) -> dict[int, Mapping[str, Literal] | ErrorRecord]:
+        """The outputs of items that have succeeded, or why there are none."""
+        job, found = run.job, dict[int, Mapping[str, Literal] | ErrorRecord]()
+        backend, pauses, mistakes = instance.backend, Pauses(self._services.patience), 0
+        while missing := tuple(index for index in indices if index not in found):
+            answers: Mapping[int, Mapping[str, Literal] | BackendError] = {}
+            failure: BackendError | None = None
+            try:
+                answers = await self._services.calls(instance).make(
+                    "collect", job.plan.get("scope", ""), backend.collect_items, handle_of(job), missing, self._sink
+                )
+            except BackendError as error:
+                failure = error
+            for index in missing:
+                answer = answers.get(index, failure)
+                if isinstance(answer, BackendError):
+                    passing = answer.error_class in PASSING and not pauses.is_outage
+                    if not passing and (answer.error_class is not ErrorClass.PROTOCOL or mistakes >= MISTAKES):
+                        found[index] = error_of(job, answer.error_class, answer.message, answer.hint)
+                elif answer is None and mistakes >= MISTAKES:
+                    found[index] = error_of(job, ErrorClass.PROTOCOL, "collect_items gave no answer")
+                elif answer is not None:
+                    found[index] = answer
+            if len(found) < len(indices):
+                mistakes += 1
+                await pauses.wait(failure.retry_after or 0.0 if failure is not None else 0.0)
+        return found
+
+    async def _collect(self, run: _Run, instance: BackendInstance) -> Told:
+        job, pauses, mistakes = run.job, Pauses(self._services.patience), 0
+        scope = job.plan.get("scope", "")
+        while True:
+            try:
+                return Collected(
+                    await self._services.calls(instance).make(
+                        "collect", scope, instance.backend.collect, handle_of(job), self._sink
+                    )
+                )
+            except BackendError as error:
+                mistakes += error.error_class is ErrorClass.PROTOCOL
+                passes = error.error_class in PASSING or error.error_class is ErrorClass.PROTOCOL
+                if not passes or pauses.is_outage or mistakes >= MISTAKES:
+                    return Refused(error.error_class, f"its outputs cannot be collected: {error.message}", error.hint)
+                await pauses.wait(error.retry_after or 0.0)
+
+    async def _cancel(self, run: _Run, instance: BackendInstance) -> Told:
+        job, patience = run.job, self._services.patience
+        handle = handle_of(job) if job.handle is not None else None
+        visible_at = (job.submitting_at or 0.0) + instance.declaration.visibility_seconds
+        pauses, pause = Pauses(patience), patience.cancel_pause
+        while True:
+            try:
+                answer = await self._services.calls(instance).make(
+                    "cancel",
+                    job.plan.get("scope", ""),
+                    instance.backend.cancel,
+                    JobKey(job.key),
+                    handle,
+                    job.cancelling or "",
+                )
+            except BackendError as error:
+                log.info("job %s could not be cancelled yet: %s", job.key, error)
+                await pauses.wait(error.retry_after or 0.0)
+                continue
+            pauses.reset()
+            if isinstance(answer, Terminal):
+                return Stopped(answer.observation.raw_state, answer.observation.reason)
+            if isinstance(answer, NotOurs):
+                return Stopped("", f"what bears its name is not ours {answer.stamp}".strip())
+            left = 0.0 if handle is not None else visible_at - self._clock()
+            if isinstance(answer, Gone) and left <= 0:
+                return Stopped()
+            await asyncio.sleep(min(left, pause) if left > 0 else pause)
+            pause = min(1.5 * pause, 10 * patience.cancel_pause)
+
+    async def _clean(self, run: _Run, instance: BackendInstance) -> Told:
+        job, pauses = run.job, Pauses(self._services.patience)
+        for tried in range(CLEANINGS):
+            try:
+                await self._services.calls(instance).make(
+                    "cleanup", job.plan.get("scope", ""), instance.backend.cleanup, JobKey(job.key), handle_of(job)
+                )
+                break
+            except BackendError as error:
+                if error.error_class not in PASSING or tried + 1 == CLEANINGS:
+                    log.warning("job %s of %s leaves something behind: %s", job.key, instance.name, error)
+                    break
+                await pauses.wait(error.retry_after or 0.0)
+        return Done()
+
+
+#: What a vendor says of a request it has certainly not taken.
+_SETTLED: Final = frozenset(
+    {ErrorClass.USER, ErrorClass.INVALID, ErrorClass.AUTH, ErrorClass.CONFLICT, ErrorClass.QUOTA_EXCEEDED}
+)
+
+
+def _given_up(job: Job, error: BackendError) -> Told:
+    """Nothing was learned of the job for too long: it is cancelled, when that can be done, and has failed."""
+    reason = f"nothing could be learned of the job for too long: {error.message}"
+    return Cancel(reason, error_of(job, ErrorClass.UNAVAILABLE, reason).model_copy(update={"recoverable": False}))

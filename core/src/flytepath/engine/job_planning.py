@@ -1,0 +1,252 @@
+"""From attempts to plans: what a job is made of, which backend runs it, and which of a map's items go together.
+
+A plan is made once for its key, in a thread, because a plugin's first import may take seconds. What is wrong with a
+request is found here, before anybody is asked for anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+from flytepath.engine.backends import BackendInstance, BackendSource, BackendUnavailableError
+from flytepath.engine.job_desk import PARKED_SECONDS
+from flytepath.engine.job_plans import plan_to_json
+from flytepath.engine.jobs import job_key
+from flytepath.errors import FlytePathError
+from flytepath.model.events import ErrorRecord, JobPlanned
+from flytepath.model.identity import Tenant
+from flytepath.model.literal import canonical_text
+from flytepath.model.messages import RunAttempt
+from flytepath.model.task import TaskSpec
+from flytepath.plugin.backend import BackendError, ErrorClass, JobKey, Owner, Plan, PlanRequest, PoolAsk
+from flytepath.plugin.secrets import SecretReference
+
+log = logging.getLogger("flytepath")
+
+
+@dataclass(frozen=True, slots=True)
+class NotPlanned:
+    """A node waits for its backend; without a reason it waits no longer."""
+
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unplanned:
+    """These attempts can never become a job."""
+
+    attempts: tuple[tuple[str, int], ...]
+    error: ErrorRecord | None
+
+
+Planned = JobPlanned | NotPlanned | Unplanned
+#: The user's attempt, and how many submissions of it are gone already.
+Counts = Callable[[RunAttempt], tuple[int, int]]
+
+
+class Asks(Protocol):
+    """Whoever knows the pools."""
+
+    def asks_for(self, task: TaskSpec, tenant: Tenant, planned: tuple[PoolAsk, ...]) -> tuple[PoolAsk, ...]:
+        """What a job asks for: by its plan, by its task and by configuration."""
+
+
+class Planner:
+    """Plans jobs.
+
+    Args:
+        backends: where they run.
+        asks: knows the pools.
+        installation: the name of this installation, stamped on every job.
+    """
+
+    def __init__(self, backends: BackendSource, asks: Asks, installation: str) -> None:
+        self._backends = backends
+        self._asks = asks
+        self._installation = installation
+
+    async def plan(
+        self, map_path: str, requests: Sequence[RunAttempt], counts: Counts, tell: Callable[[Planned], None]
+    ) -> None:
+        """Plan the jobs of attempts that are alike.
+
+        Args:
+            map_path: the map whose items they are; empty for a node.
+            requests: the attempts.
+            counts: of their failures so far.
+            tell: told of every job, and of what cannot become one.
+        """
+        first = requests[0]
+        tenant = Tenant(first.project, first.domain)
+        instance = await self._instance(first, map_path or first.node, tenant, tell)
+        limit = instance.declaration.array_limit
+        if map_path and limit > 0:
+            for start in range(0, len(requests), limit):
+                await self._planned(instance, tenant, map_path, requests[start : start + limit], counts, tell)
+        else:
+            for request in requests:
+                await self._planned(instance, tenant, "", (request,), counts, tell)
+
+    async def _instance(
+        self, request: RunAttempt, path: str, tenant: Tenant, tell: Callable[[Planned], None]
+    ) -> BackendInstance:
+        """The backend, as soon as it can be used."""
+        parked = ""
+        while True:
+            try:
+                instance = await self._backends.get(request.task.backend, tenant, request.task.task_type)
+            except BackendUnavailableError as error:
+                if error.message != parked:
+                    parked = error.message
+                    tell(NotPlanned(path, parked))
+                await asyncio.sleep(PARKED_SECONDS)
+                continue
+            if parked:
+                tell(NotPlanned(path, ""))
+            return instance
+
+    async def _planned(
+        self,
+        instance: BackendInstance,
+        tenant: Tenant,
+        map_path: str,
+        requests: Sequence[RunAttempt],
+        counts: Counts,
+        tell: Callable[[Planned], None],
+    ) -> None:
+        try:
+            tell(await asyncio.to_thread(self._made, instance, tenant, map_path, requests, counts))
+        except Exception as error:  # noqa: BLE001 - the attempts fail of it
+            attempts = tuple((request.node, request.attempt) for request in requests)
+            tell(Unplanned(attempts, _why(error, instance, requests[0])))
+
+    def _made(
+        self,
+        instance: BackendInstance,
+        tenant: Tenant,
+        map_path: str,
+        requests: Sequence[RunAttempt],
+        counts: Counts,
+    ) -> JobPlanned:
+        first, task = requests[0], requests[0].task
+        items: tuple[tuple[int, int], ...] = ()
+        user, submission = counts(first)
+        node = first.node
+        if map_path:
+            node = map_path
+            items = tuple((int(r.node.rpartition("/")[2]), r.attempt) for r in requests)
+        key = job_key(tenant.project, tenant.domain, first.execution, node, user, submission, items)
+        requested, resources = _after_policies(task, tenant)
+        request = PlanRequest(
+            key=JobKey(key),
+            owner=Owner(self._installation, tenant, first.execution, node),
+            task=task.name,
+            task_type=task.task_type,
+            payload=task.payload,
+            inputs={} if map_path else first.inputs,
+            requests=requested[0],
+            limits=requested[1],
+            items=tuple(index for index, _ in items),
+            item_inputs=tuple(r.inputs for r in requests) if map_path else (),
+            timeout_seconds=task.timeout_seconds,
+            interruptible=first.interruptible,
+            labels=task.labels,
+            annotations=task.annotations,
+            secrets=tuple(_reference(secret) for secret in task.secrets),
+        )
+        plan = checked(instance.render(request), request, instance)
+        asks = self._asks.asks_for(task, tenant, plan.pools)
+        return JobPlanned(
+            key=key,
+            node=node,
+            attempt=0 if map_path else first.attempt,
+            submission=submission,
+            backend=instance.name,
+            settings=instance.settings,
+            plan=plan_to_json(plan),
+            items=items,
+            pools=tuple((ask.pool, ask.tokens) for ask in asks),
+            detached=task.detach,
+            idempotent=task.idempotent,
+            resources=resources,
+            task=task.name,
+        )
+
+
+def checked(plan: Any, request: PlanRequest, instance: BackendInstance) -> Plan:
+    """The plan, if it can be kept and found again.
+
+    Raises:
+        BackendError: it is not what was asked for, or not what the contract wants.
+    """
+    limit = instance.declaration.name_limit
+    wrong = ""
+    if not isinstance(plan, Plan):
+        wrong = f"plan() gave a {type(plan).__name__}, no Plan"
+    elif plan.key != request.key or plan.owner != request.owner or plan.items != request.items:
+        wrong = "the plan has another key, owner or items than the request"
+    elif not plan.digest:
+        wrong = "the plan has no digest"
+    elif len(plan.external_name) > limit:
+        wrong = f"the name {plan.external_name!r} is longer than the {limit} characters the backend declares"
+    else:
+        try:
+            canonical_text(plan_to_json(plan))
+        except (TypeError, ValueError, FlytePathError) as error:
+            wrong = f"the plan is no JSON: {error}"
+    if wrong:
+        raise BackendError(f"plugin {instance.plugin}: {wrong}", error_class=ErrorClass.PROTOCOL)
+    return cast(Plan, plan)
+
+
+def _reference(secret: Mapping[str, Any]) -> SecretReference:
+    return SecretReference(
+        group=secret.get("group") or "",
+        key=secret.get("key") or "",
+        scheme=secret.get("scheme") or "",
+        version=secret.get("group_version") or "",
+    )
+
+
+def _after_policies(task: TaskSpec, tenant: Tenant) -> tuple[tuple[Any, Any], dict[str, Any]]:
+    """Requests and limits after the policies of this tenant, and what they made of them where they changed them."""
+    from flytepath.plugin.extensions import ResourceRequest
+    from flytepath.plugin.manager import current
+
+    manager = current()
+    asked = ResourceRequest(tenant, task.name, task.task_type, task.backend, task.requests, task.limits)
+    given = asked
+    by: list[str] = []
+    for claim in manager.resource_policies(task.task_type, task.backend, tenant):
+        answer = manager.resolve(claim.declaration.policy)(given)
+        if answer != given:
+            by.append(claim.declaration.name)
+        given = answer
+    if given == asked:
+        return (task.requests, task.limits), {}
+    told = {"policies": by, "requests": given.requests.to_json(), "limits": given.limits.to_json()}
+    return (given.requests, given.limits), told
+
+
+def _why(error: Exception, instance: BackendInstance, request: RunAttempt) -> ErrorRecord:
+    """What attempts fail with that cannot be planned: nobody's job, and no retry mends it."""
+    name = f"{request.task.name} on {instance.name}"
+    if isinstance(error, BackendError):
+        code = "FP-JOB-PROTOCOL" if error.error_class is ErrorClass.PROTOCOL else "FP-JOB-INVALID"
+        record = ErrorRecord.of(error, place=request.node, kind="user", recoverable=False)
+        return record.model_copy(update={"code": code, "message": f"{name}: {error.message}"})
+    if isinstance(error, FlytePathError):
+        return ErrorRecord.of(error, place=request.node, kind="user", recoverable=False)
+    return ErrorRecord(
+        kind="system",
+        code="FP-JOB-PROTOCOL",
+        message=f"{name} cannot be planned: plugin {instance.plugin} raised {type(error).__name__}: {error}",
+        place=request.node,
+        hint="this is a mistake of the backend's plugin; report it to its authors",
+        recoverable=False,
+    )

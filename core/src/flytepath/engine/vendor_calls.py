@@ -1,0 +1,162 @@
+"""One call of a backend at a time: within its rate limits, with a deadline, and with one kind of error.
+
+Whatever a plugin raises becomes a :class:`BackendError`, so that what follows from it is decided in one place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+from flytepath.engine.backends import BackendInstance
+from flytepath.errors import FlytePathError
+from flytepath.plugin.backend import BackendError, ErrorClass
+from flytepath.plugin.declarations import RateLimit
+from flytepath.plugin.secrets import SecretNotFoundError
+
+T = TypeVar("T")
+
+#: The most calls of one backend that are under way at once.
+CALLS_AT_ONCE: Final = 64
+#: Errors that pass by themselves, charged to nobody.
+PASSING: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.THROTTLED, ErrorClass.UNAVAILABLE})
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a vendor is borne with, in seconds.
+
+    Args:
+        outage: after so long without any success nobody waits any more.
+        pause, longest_pause: between calls that failed: the first, and the longest.
+        cancel_pause: between two looks at whether a job has ended that is being cancelled; grows to ten times as much.
+    """
+
+    outage: float = 6 * 3600.0
+    pause: float = 1.0
+    longest_pause: float = 60.0
+    cancel_pause: float = 1.0
+
+
+class Limits(Protocol):
+    """Rate limits that all engines share."""
+
+    async def may_call(self, bucket: str, limit: RateLimit, count: int = 1) -> None:
+        """Wait until a call is allowed."""
+
+    async def hold_back(self, bucket: str, seconds: float) -> None:
+        """Let nobody call before so many seconds have passed."""
+
+
+class VendorCalls:
+    """The calls of one backend.
+
+    Args:
+        instance: the backend.
+        limits: its rate limits.
+    """
+
+    def __init__(self, instance: BackendInstance, limits: Limits) -> None:
+        self.instance = instance
+        self._limits = limits
+        self._places = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._held_until: dict[str, float] = {}
+
+    async def make(self, call: str, scope: str, made: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """What ``made(*args)`` returns.
+
+        Args:
+            call: the name of the method, as rate limits name it.
+            scope: the credential scope.
+            made: the method.
+
+        Raises:
+            BackendError: whatever went wrong.
+        """
+        async with self._places:
+            await self._allowed(call, scope)
+            try:
+                async with asyncio.timeout(self.instance.declaration.call_seconds) as deadline:
+                    return await made(*args)
+            except BackendError as error:
+                if error.retry_after is not None:
+                    await self._hold_back(call, scope, error.retry_after)
+                raise
+            except TimeoutError as error:
+                seconds = self.instance.declaration.call_seconds
+                what = f"no answer within {seconds:g} s" if deadline.expired() else str(error) or "timed out"
+                raise BackendError(f"{call}: {what}", error_class=ErrorClass.TRANSIENT) from error
+            except SecretNotFoundError as error:
+                raise BackendError(
+                    f"{call}: {error.message}",
+                    error_class=ErrorClass.AUTH,
+                    accepted=False,
+                    place=error.place,
+                    hint=error.hint,
+                ) from error
+            except OSError as error:
+                raise BackendError(f"{call}: {error}", error_class=ErrorClass.TRANSIENT) from error
+            except Exception as error:
+                text = error.message if isinstance(error, FlytePathError) else f"{type(error).__name__}: {error}"
+                raise BackendError(
+                    f"{call}: plugin {self.instance.plugin} raised {text}", error_class=ErrorClass.PROTOCOL
+                ) from error
+
+    def _buckets(self, call: str, scope: str) -> list[tuple[str, RateLimit]]:
+        instance = self.instance
+        return [
+            ("/".join((instance.name, instance.settings, scope, limit.call)), limit)
+            for limit in instance.declaration.rate_limits
+            if limit.call in ("*", call)
+        ]
+
+    async def _allowed(self, call: str, scope: str) -> None:
+        for bucket, limit in self._buckets(call, scope):
+            await self._limits.may_call(bucket, limit)
+        loop = asyncio.get_running_loop()
+        while (wait := self._held_until.get(scope, 0.0) - loop.time()) > 0:
+            await asyncio.sleep(wait)
+
+    async def _hold_back(self, call: str, scope: str, seconds: float) -> None:
+        until = asyncio.get_running_loop().time() + seconds
+        self._held_until[scope] = max(until, self._held_until.get(scope, 0.0))
+        for bucket, _ in self._buckets(call, scope):
+            await self._limits.hold_back(bucket, seconds)
+
+
+class Pauses:
+    """Pauses that grow while something fails: jittered, and never beyond the longest.
+
+    Args:
+        patience: how long they are, and when it is enough.
+    """
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._next = patience.pause
+        self._since: float | None = None
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether it has failed for so long that waiting on is pointless."""
+        now = asyncio.get_running_loop().time()
+        return self._since is not None and now - self._since >= self._patience.outage
+
+    def begin(self) -> None:
+        """It fails, from now on if it did not before."""
+        if self._since is None:
+            self._since = asyncio.get_running_loop().time()
+
+    async def wait(self, at_least: float = 0.0) -> None:
+        """Wait before the next try."""
+        self.begin()
+        pause = max(at_least, self._next * random.uniform(0.75, 1.25))
+        self._next = min(2 * self._next, self._patience.longest_pause)
+        await asyncio.sleep(pause)
+
+    def reset(self) -> None:
+        """It went well."""
+        self._next, self._since = self._patience.pause, None
