@@ -2,8 +2,77 @@
 
 from __future__ import annotations
 
-from memory_cloud import MemoryConformance
+import pytest
+from broken_backends import BROKEN
+from flytepath.plugin import BackendDeclaration
+from flytepath.testing import ConformanceError
+from flytepath.testing.backend_conformance import BackendConformance, BackendVendor
+from memory_cloud import MemoryBackend, MemoryConformance, MemoryVendor
+
+CHECKS = sorted(name for name in dir(BackendConformance) if name.startswith("test_"))
 
 
 class TestTheKitPasses(MemoryConformance):
     """The class as an author would write it: pytest collects and passes every check."""
+
+
+class BrokenConformance(MemoryConformance):
+    """The kit over one broken backend; found by its name also in another process."""
+
+    patience_seconds = 0.4
+
+
+for _, _kind in BROKEN:
+    globals()[f"KitFor{_kind.__name__}"] = type(
+        f"KitFor{_kind.__name__}", (BrokenConformance,), {"backend_class": _kind, "__module__": __name__}
+    )
+
+
+@pytest.mark.parametrize(("check", "kind"), [pytest.param(*pair, id=pair[1].__name__) for pair in BROKEN])
+def test_a_broken_backend_fails_the_check_that_it_breaks(check: str, kind: type[MemoryBackend]) -> None:
+    kit = globals()[f"KitFor{kind.__name__}"]()
+    with pytest.raises(ConformanceError) as caught:
+        getattr(kit, check)()
+    assert caught.value.hint
+
+
+def test_every_check_is_broken_by_some_backend() -> None:
+    assert set(CHECKS) == {check for check, _ in BROKEN}
+
+
+class Bare(MemoryVendor):
+    """An adapter that says only what every adapter must say."""
+
+    vanish = BackendVendor.vanish
+    cut_off_after_accept = BackendVendor.cut_off_after_accept
+
+
+class BareKit(MemoryConformance):
+    vendor_class = Bare
+
+
+def test_what_the_adapter_cannot_do_is_skipped_by_name() -> None:
+    with pytest.raises(pytest.skip.Exception, match=r"Bare\.vanish is not given: .* remove a job without a trace"):
+        BareKit().test_a_job_that_is_gone_is_told_so()
+    with pytest.raises(pytest.skip.Exception, match=r"Bare\.cut_off_after_accept"):
+        BareKit().test_a_submission_cut_off_after_it_was_accepted_is_adopted()
+
+
+class AnonymousKit(MemoryConformance):
+    declaration = BackendDeclaration(name="memory", backend="memory_cloud:MemoryBackend", idempotency="C")
+
+
+def test_what_the_declaration_leaves_out_is_skipped_by_name() -> None:
+    with pytest.raises(pytest.skip.Exception, match="idempotency C"):
+        AnonymousKit().test_submitting_one_key_twice_makes_one_job()
+    with pytest.raises(pytest.skip.Exception, match="array_limit is 0"):
+        AnonymousKit().test_each_item_of_an_array_job_has_its_own_end()
+
+
+class NamelessKit(MemoryConformance):
+    declaration = None
+
+
+def test_a_kit_without_a_declaration_says_so() -> None:
+    with pytest.raises(ConformanceError, match="names no backend"):
+        NamelessKit().test_many_jobs_are_seen_in_one_look()
