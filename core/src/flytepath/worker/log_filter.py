@@ -17,7 +17,7 @@ from typing import Final
 
 from flytepath.authoring import preemption
 from flytepath.errors import WorkerError
-from flytepath.worker import redaction
+from flytepath.engine.secrets import redaction
 
 #: How long the process may take to write what stands in the pipe.
 _SECONDS: Final = 10.0

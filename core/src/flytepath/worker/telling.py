@@ -9,7 +9,7 @@ from flytepath.engine.secrets import given
 if TYPE_CHECKING:
     from flytepath.model.events import ErrorRecord
     from flytepath.model.messages import BoundaryResult
-    from flytepath.worker.redaction import Redactor
+    from flytepath.engine.secrets.redaction import Redactor
 
 _redactor: tuple[dict[bytes, str], Redactor] | None = None
 
@@ -20,7 +20,7 @@ def redactor() -> Redactor | None:
     if not given.values:
         return None
     if _redactor is None or _redactor[0].keys() != given.values.keys():
-        from flytepath.worker.redaction import Redactor
+        from flytepath.engine.secrets.redaction import Redactor
 
         fresh = Redactor()
         known = dict(given.values)

@@ -26,6 +26,8 @@ PIECE: Final = 16 * 1024
 _SHORTEST_LINE: Final = 16
 _BREAKS: Final = b"\r\n"
 _CHUNK: Final = 1 << 16
+#: Of the text of one value repeated without end, no more is held back.
+_HELD: Final = 1 << 18
 #: The kinds of messages that the program takes.
 VALUE, FILE, FINISH = b"V", b"F", b"S"
 
@@ -46,6 +48,7 @@ class Redactor:
 
     def __init__(self) -> None:
         self._labels: dict[bytes, str] = {}
+        self._forms: dict[bytes, set[bytes]] = {}
         self._needles: dict[bytes, str] = {}
         self._marks: dict[str, bytes] = {}
 
@@ -59,21 +62,21 @@ class Redactor:
         label = re.sub(r"[^A-Za-z0-9._@-]", "_", label)
         if self._labels.get(value) != label:
             self._labels[value] = label
+            if value not in self._forms:
+                self._forms[value] = forms(value)
             while len(self._labels) > LIMIT:
-                del self._labels[next(iter(self._labels))]
-            self._prepare()
+                oldest = next(iter(self._labels))
+                del self._labels[oldest], self._forms[oldest]
+            self._needles = {form: name for known, name in self._labels.items() for form in self._forms[known]}
+            self._marks = {}
         return True
 
-    def _prepare(self) -> None:
-        self._needles = {}
-        for value, label in self._labels.items():
-            for form in forms(value):
-                self._needles.setdefault(form, label)
-        # A mark must not hold a value itself, as where the password of "db.admin" is "admin".
-        self._marks = {}
-        for label in set(self._labels.values()):
+    def _mark(self, label: str) -> bytes:
+        """What stands for a value. It must not hold one itself, as where the password of "db.admin" is "admin"."""
+        if label not in self._marks:
             marks = (f"[secret {label}]".encode(), b"[secret]", b"[***]", b"")
             self._marks[label] = next(mark for mark in marks if not any(form in mark for form in self._needles))
+        return self._marks[label]
 
     def scrub(self, data: bytes) -> bytes:
         """``data`` with every value replaced."""
@@ -105,7 +108,7 @@ class Redactor:
         hits = sorted(self._hits(flat))
         end = len(flat) if whole else self._beginning(flat)
         for start, stop, _ in reversed(hits):  # what is held back is looked at again, with every hit that touches it
-            if start < end < stop:
+            if start < end < stop and len(flat) - start < _HELD:
                 end = start
         hits = [hit for hit in hits if hit[0] < end]
         if not hits and end == len(flat):
@@ -118,7 +121,7 @@ class Redactor:
             first = start + bisect_right(breaks, start)
             last = stop + bisect_right(breaks, stop - 1)
             within = bytes(sign for sign in data[first:last] if sign in _BREAKS)
-            told += (data[at:first], self._marks[label], within)
+            told += (data[at:first], self._mark(label), within)
             at = last
         told.append(data[at:held])
         return b"".join(told), data[held:]
