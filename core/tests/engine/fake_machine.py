@@ -202,9 +202,11 @@ class Machine:
         slots: int = 2,
         cache: Any = None,
         listener: Any = None,
+        remote: Callable[[], Any] | None = None,
         **inputs: int,
     ) -> None:
         self.spec = spec
+        self.remote = remote
         self.bodies = bodies
         self.folder = folder
         self.slots = slots
@@ -238,6 +240,7 @@ class Machine:
             self.most = max(self.most, pool.most)
 
     async def _drive(self, pool: FakePool) -> ExecutionState:
+        remote = self.remote() if self.remote is not None else None
         scheduler = Scheduler(
             "x",
             self.state(),
@@ -250,6 +253,7 @@ class Machine:
             listener=self.listener,
             clock=time.time,
             code_path_of=lambda bundle: bundle,
+            remote=remote,
         )
         run = asyncio.create_task(scheduler.run(f"engine {self.epoch}", self.epoch, self.log.posted))
         seen = {item.id for item in self.log.posted}
@@ -258,6 +262,8 @@ class Machine:
             new = [item for item in self.log.posted if item.id not in seen]
             seen.update(item.id for item in new)
             scheduler.inform(new)
+        if remote is not None:
+            await remote.services.close()
         return await run
 
     def outputs(self) -> dict[str, Any]:

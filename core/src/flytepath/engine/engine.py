@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from flytepath.bundle import unpacked
+from flytepath.engine.execution_jobs import Remote
 from flytepath.engine.fold import apply
 from flytepath.engine.histories import Begun, Histories
 from flytepath.engine.ownership import LEASE_SECONDS, is_dead, this_engine
@@ -80,6 +81,7 @@ class Engine:
         slots: how many attempts run at once.
         outputs_of: the shared outputs of a tenant, for caching.
         name: who holds the leases; one of this process's own by default.
+        remote: runs remote jobs; closed with the engine.
 
     Use it as an asynchronous context manager, on the loop that everything runs on.
     """
@@ -93,8 +95,10 @@ class Engine:
         slots: int,
         outputs_of: Callable[[Tenant], Outputs | None],
         name: str | None = None,
+        remote: Remote | None = None,
     ) -> None:
         self.name = name or this_engine()
+        self._remote = remote
         self._home = home
         self._store = store
         self._pool = pool
@@ -128,6 +132,8 @@ class Engine:
         # Before the workers go: what is driven must not take their end for a failure.
         await asyncio.gather(*ending, return_exceptions=True)
         await self._pool.close()
+        if self._remote is not None:
+            await self._remote.services.close()
         await self._left_behind()
         for outputs in self._outputs.values():
             if outputs is not None:
@@ -223,6 +229,7 @@ class Engine:
             listener=listener,
             clock=steady_clock(state.changed_at),
             code_path_of=lambda bundle: str(unpacked(bundle, self._home)),
+            remote=self._remote,
             former=former,
             known=known,
         )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from flytepath.engine.commands import Fail, Stop, Succeed, SucceedItems
 from flytepath.engine.job_desk import Collected, JobDesk, JobServices, Told
 from flytepath.engine.job_planning import NotPlanned, Planner, Unplanned
-from flytepath.engine.jobs import Cancel, Done, Job, Kept, NotThere, Seen, Taken, error_of, follow
+from flytepath.engine.jobs import Cancel, Done, Granted, Job, Kept, NotThere, Seen, Taken, error_of, follow
 from flytepath.engine.journal import Journal
 from flytepath.engine.slices import ItemsSeen
 from flytepath.engine.state import ExecutionState
@@ -82,6 +82,8 @@ class ExecutionJobs:
         self._ended: list[str] = []
         self._planning: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._draining = False
+        self._was_held = False
 
     # --- beginnings ---
 
@@ -164,6 +166,8 @@ class ExecutionJobs:
             self._items_ended(job, told, actor)
         elif isinstance(told, Done):
             self._end(job, actor)
+        elif isinstance(told, Granted) and self._is_held:
+            return
         else:
             self._record(job, told, actor)
 
@@ -268,12 +272,28 @@ class ExecutionJobs:
         for key in ended:
             self._desk.ended(key)
             self._disarm(key)
+        if self._is_held is not self._was_held:
+            self._was_held = self._is_held
+            self._changed.update((key, None) for key, job in self._state.jobs.items() if job.is_waiting)
         changed, self._changed = self._changed, {}
         for key in changed:
             job = self._state.jobs.get(key)
-            if job is not None:
-                self._arm(job)
+            if job is None:
+                continue
+            self._arm(job)
+            if self._is_held and job.is_waiting and job.cancelling is None:
+                self._desk.suspend(job)
+            else:
                 self._desk.carry_on(job)
+
+    @property
+    def _is_held(self) -> bool:
+        """Whether nothing new may be submitted."""
+        return self._draining or self._state.paused is not None
+
+    def drain(self) -> None:
+        """Submit nothing more; jobs that the vendor has need nobody here to go on."""
+        self._draining = True
 
     def _arm(self, job: Job) -> None:
         """Look again when the time of the job, or of its wait, is over."""
@@ -315,11 +335,6 @@ class ExecutionJobs:
 
     def _ring(self, key: str, error: ErrorRecord) -> None:
         self._told(key, Cancel(error.message, error))
-
-    @property
-    def waits(self) -> Iterable[str]:
-        """The keys of jobs that wait for their pools."""
-        return (key for key, job in self._state.jobs.items() if job.is_waiting)
 
     async def close(self) -> None:
         """Leave the jobs as they are."""

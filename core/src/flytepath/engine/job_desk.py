@@ -182,7 +182,7 @@ class JobDesk:
         self._report = report
         self._clock = clock
         self._runs: dict[str, _Run] = {}
-        self._releasing: set[asyncio.Task[None]] = set()
+        self._releasing: dict[str, asyncio.Task[None]] = {}
 
     def carry_on(self, job: Job) -> None:
         """All that was decided of the job is durable: do what follows."""
@@ -202,8 +202,16 @@ class JobDesk:
     def _start(self, run: _Run) -> None:
         run.task = asyncio.get_running_loop().create_task(self._live(run))
 
+    def suspend(self, job: Job) -> None:
+        """Let a job that waits for its pools wait in no line, and hold nothing, until :meth:`carry_on`."""
+        if job.key in self._runs:
+            self._leave(job.key)
+
     def ended(self, key: str) -> None:
         """The end of a job is durable: what it held is free."""
+        self._leave(key)
+
+    def _leave(self, key: str) -> None:
         run = self._runs.pop(key, None)
         if run is None:
             return
@@ -212,9 +220,12 @@ class JobDesk:
             if task is not None:
                 task.cancel()
         if run.job.pools:
-            task = asyncio.get_running_loop().create_task(self._released(key))
-            self._releasing.add(task)
-            task.add_done_callback(self._releasing.discard)
+            releasing = self._releasing[key] = asyncio.get_running_loop().create_task(self._released(key))
+            releasing.add_done_callback(lambda task: self._forget(key, task))
+
+    def _forget(self, key: str, task: asyncio.Task[None]) -> None:
+        if self._releasing.get(key) is task:
+            del self._releasing[key]
 
     async def _released(self, key: str) -> None:
         try:
@@ -235,7 +246,7 @@ class JobDesk:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._runs.clear()
         if releases:
-            await asyncio.gather(*self._releasing, return_exceptions=True)
+            await asyncio.gather(*self._releasing.values(), return_exceptions=True)
 
     # --- one job ---
 
@@ -304,6 +315,8 @@ class JobDesk:
 
     async def _quota(self, run: _Run) -> Told:
         job, admission = run.job, self._services.admission
+        if job.key in self._releasing:
+            await asyncio.wait([self._releasing[job.key]])
         if job.reason and job.pools:  # the vendor has no room, whatever we thought: let others try
             await admission.release(job.key, self._epoch)
         if job.reason:

@@ -252,6 +252,7 @@ class Scheduler:
     def drain(self) -> None:
         """Start nothing more; :meth:`run` returns when what runs has ended."""
         self._draining = True
+        self._jobs.drain()
         self._wake.set()
 
     def _report(self, node: str, attempt: int, report: _Report | None) -> None:
@@ -354,7 +355,7 @@ class Scheduler:
 
     def _is_over(self) -> bool:
         state = self._state
-        if state.status.is_final or not self._launches.is_idle or state.running:
+        if state.status.is_final or not self._launches.is_idle or state.running or state.jobs:
             return False
         return state.unfinished == 0 or state.is_stopping
 
