@@ -36,6 +36,7 @@ _FIELDS: Final = {
     "labels": ("labels",),
     "annotations": ("annotations",),
     "environment": ("variables",),
+    "pools": ("pools",),
 }
 _NAMES: Final = ("node_name", "name", "aliases")
 

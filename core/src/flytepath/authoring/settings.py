@@ -56,6 +56,9 @@ class TaskSettings:
     shared_memory: bool | str = False
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    pools: Mapping[str, int] = field(default_factory=dict)
+    detach: bool = False
+    idempotent: bool = False
 
     @property
     def process_variables(self) -> Mapping[str, str]:
@@ -73,6 +76,7 @@ SETTING_NAMES: Final = frozenset(
         *("deprecated", "timeout", "container_image", "environment", "requests", "limits", "resources"),
         *("secret_requests", "docs", "disable_deck", "enable_deck", "deck_fields", "pod_template"),
         *("pod_template_name", "accelerator", "shared_memory", "labels", "annotations", "metadata"),
+        *("pools", "detach", "idempotent"),
     }
 )
 
@@ -138,6 +142,9 @@ class _Reader:
             shared_memory=self.shared_memory(),
             labels=self._texts("labels"),
             annotations=self._texts("annotations"),
+            pools=self._pools(),
+            detach=self._of("detach", bool, False),
+            idempotent=self._of("idempotent", bool, False),
         )
 
     def wrong(self, name: str, expected: str, hint: str | None = None) -> DefinitionError:
@@ -312,6 +319,20 @@ class _Reader:
         if not isinstance(fields, list | tuple) or not all(isinstance(item, DeckField) for item in fields):
             raise self.wrong("deck_fields", "a tuple of DeckField members")
         return tuple(dict.fromkeys(item.value for item in fields))
+
+    def _pools(self) -> dict[str, int]:
+        value = self._given.get("pools", {})
+        expected = "a dict of the pool's full name and a whole number of tokens above 0, as in {'matlab': 1}"
+        if not isinstance(value, Mapping):
+            raise self.wrong("pools", expected)
+        for pool, tokens in value.items():
+            if not isinstance(pool, str) or not pool or any(letter.isspace() or letter in "*?" for letter in pool):
+                raise self.wrong(
+                    "pools", expected, f"{pool!r} is no name of a pool: white space, * and ? cannot be in it"
+                )
+            if type(tokens) is not int or tokens < 1:
+                raise self.wrong("pools", expected, f"an attempt holds {tokens!r} tokens of {pool!r} while it runs")
+        return dict(value)
 
     def _texts(self, name: str) -> dict[str, str]:
         value = self._given.get(name, {})

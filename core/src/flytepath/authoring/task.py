@@ -386,6 +386,9 @@ def task(
     resources: Resources | None = None,
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
+    pools: Mapping[str, int] | None = None,
+    detach: bool | None = None,
+    idempotent: bool | None = None,
     cache_version: str | None = None,
     cache_serialize: bool | None = None,
     cache_ignore_input_vars: tuple[str, ...] | None = None,
@@ -416,6 +419,11 @@ def task(function: Callable[..., Any] | None = None, /, *, task_config: Any = No
         pickle_untyped: take inputs and outputs without annotation, and pickle them.
         shared_memory: ``True`` or a size, for backends that give ``/dev/shm``.
         labels, annotations: on whatever the backend makes for it.
+        pools: tokens of shared pools that each attempt holds in a durable run, by the pool's full name, as in
+            ``{"matlab": 1}``; it waits until it has them all. A remote job asks for them in a direct call too.
+        detach: leave its remote job alone when what started it is aborted or fails, instead of cancelling it.
+        idempotent: its remote job may be submitted a second time where nobody can know whether the first call
+            reached a vendor that cannot be asked. These two say nothing of tasks that run in workers of this machine.
 
     Raises:
         DefinitionError: the function cannot be a task; the error says why.

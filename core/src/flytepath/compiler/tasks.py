@@ -53,6 +53,9 @@ def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
         labels=dict(settings.labels),
         annotations=dict(settings.annotations),
         decks=settings.decks,
+        pools=dict(settings.pools),
+        detach=settings.detach,
+        idempotent=settings.idempotent,
         plugin=plugin,
         documentation=_documentation(task),
     )
@@ -81,7 +84,7 @@ def compile_overrides(task: Task, overrides: NodeOverrides) -> Overrides:
                 given["retry"] = _retry(settings)
             case "variables":
                 given["variables"] = dict(settings.process_variables)
-            case "labels" | "annotations":
+            case "labels" | "annotations" | "pools":
                 given[field] = dict(getattr(settings, field))
             case _:
                 given[field] = getattr(settings, field)
