@@ -38,9 +38,9 @@ BROKEN: list[tuple[str, type[MemoryBackend]]] = []
 _count = itertools.count()
 
 
-def breaks(check: str) -> Any:
+def breaks(*checks: str) -> Any:
     def add(kind: type[MemoryBackend]) -> type[MemoryBackend]:
-        BROKEN.append((check, kind))
+        BROKEN.extend((check, kind) for check in checks)
         return kind
 
     return add
@@ -262,7 +262,10 @@ class AdoptsByName(ByName):
         return NotFound() if job is None else Found(self.handle(job.id))
 
 
-@breaks("test_a_foreign_job_of_the_same_name_is_neither_adopted_nor_touched")
+@breaks(
+    "test_a_foreign_job_of_the_same_name_is_neither_adopted_nor_touched",
+    "test_somebody_elses_job_of_our_name_is_a_conflict_and_untouched",
+)
 class ReplacesByName(ByName):
     async def submit(self, plan: Plan) -> Handle:
         job = self.named(plan.external_name)
@@ -325,7 +328,7 @@ class KnowsAllStates(MemoryBackend):
         return Observation(self.phases[job.state], job.state)
 
 
-@breaks("test_an_unknown_state_keeps_the_phase")
+@breaks("test_an_unknown_state_keeps_the_phase", "test_an_unknown_state_on_the_way_is_no_end")
 class TakesUnknownForFailed(MemoryBackend):
     def observation(self, job: Any) -> Observation:
         return Observation(self.phases.get(job.state, Phase.FAILED), job.state)
@@ -368,12 +371,15 @@ class GoneIsGood(MemoryBackend):
         return Observation(Phase.SUCCEEDED, "404", gone=True)
 
 
-@breaks("test_a_lost_machine_is_no_fault_of_the_user")
+@breaks("test_a_lost_machine_is_no_fault_of_the_user", "test_a_job_whose_machine_was_lost_is_not_the_users_fault")
 class BlamesTheUser(MemoryBackend):
     classes = {"ERRORED": ErrorClass.USER, "EVICTED": ErrorClass.USER}
 
 
-@breaks("test_a_look_that_fails_is_never_the_end_of_a_job")
+@breaks(
+    "test_a_look_that_fails_is_never_the_end_of_a_job",
+    "test_a_thousand_scattered_errors_of_looks_do_not_fail_a_job",
+)
 class FailsOfLooks(MemoryBackend):
     def looked_at(self, ids: list[str]) -> dict[str, Any]:
         try:
@@ -417,7 +423,10 @@ class TakesTheResultAway(MemoryBackend):
         return {"o0": Literal.make(INTEGER, next(_count))}
 
 
-@breaks("test_a_result_that_cannot_be_had_yet_is_an_error_that_passes")
+@breaks(
+    "test_a_result_that_cannot_be_had_yet_is_an_error_that_passes",
+    "test_a_result_that_is_late_is_waited_for",
+)
 class NoResultIsTheUsers(MemoryBackend):
     async def collect(self, handle: Handle, sink: Any) -> Any:
         try:
@@ -465,7 +474,11 @@ class NothingIsAnError(MemoryBackend):
         return super().cancel_by_key(key)
 
 
-@breaks("test_cancelling_stops_the_job_and_no_other")
+@breaks(
+    "test_cancelling_stops_the_job_and_no_other",
+    "test_a_job_can_be_cancelled_at_any_moment",
+    "test_a_job_that_takes_too_long_is_ended",
+)
 class ThanksForTheRequest(MemoryBackend):
     async def cancel(self, key: Any, handle: Any, reason: str) -> Any:
         return Gone()
@@ -484,7 +497,11 @@ class CancelledIsFailed(MemoryBackend):
     phases = {**MemoryBackend.phases, "CANCELED": Phase.FAILED}
 
 
-@breaks("test_cancelling_without_a_handle_finds_the_job_by_its_key")
+@breaks(
+    "test_cancelling_without_a_handle_finds_the_job_by_its_key",
+    "test_a_crash_at_every_step_of_a_cancellation_leaves_nothing_running",
+    "test_a_lost_answer_and_a_cancellation_leave_nothing_running",
+)
 class NeedsAHandle(MemoryBackend):
     def cancel_by_key(self, key: Any) -> Any:
         return Gone()
@@ -579,7 +596,10 @@ class ListsEverybody(MemoryBackend):
 # --- arrays ---
 
 
-@breaks("test_each_item_of_an_array_job_has_its_own_end")
+@breaks(
+    "test_each_item_of_an_array_job_has_its_own_end",
+    "test_a_crash_at_every_step_of_an_array_job_leaves_one_job",
+)
 class CountsFromNought(MemoryBackend):
     def items(self, job: Any) -> ItemPhases | None:
         seen = super().items(job)
@@ -610,6 +630,38 @@ class TakesTen(MemoryBackend):
         return await super().submit(plan)
 
 
+# --- whole lives ---
+
+
+@breaks(
+    "test_a_crash_at_every_step_ends_with_one_job_and_the_right_end",
+    "test_processes_that_all_die_get_there_in_the_end",
+    "test_an_answer_that_was_lost_leads_to_one_job",
+)
+class SubmitsAndForgets(SubmitsBlindly):
+    async def find(self, plan: Plan) -> Any:
+        return NotFound()
+
+
+@breaks("test_throttling_delays_and_does_not_fail")
+class ThrottledIsWrong(MemoryBackend):
+    def throttled(self, error: CloudError) -> BackendError:
+        return BackendError(str(error), error_class=ErrorClass.INVALID, accepted=False)
+
+
+@breaks("test_a_job_that_was_removed_is_lost_and_not_the_users_fault")
+class RemovedIsTheUsers(MemoryBackend):
+    def gone(self) -> Observation:
+        return Observation(Phase.FAILED, "404 NoSuchJob", error_class=ErrorClass.USER)
+
+
+@breaks("test_a_detached_job_runs_on")
+class TidiesUp(MemoryBackend):
+    async def close(self) -> None:
+        for job in self.cloud.jobs.values():
+            job.state = "CANCELED"
+
+
 # --- secrets, and the loop ---
 
 
@@ -634,7 +686,7 @@ class LogsItsToken(TellsItsToken):
         logging.getLogger("cloud").debug("submitting with %s", token.decode())
 
 
-@breaks("test_no_secret_is_ever_told")
+@breaks("test_no_secret_is_ever_told", "test_no_secret_stands_in_the_journal")
 class TokenInHandle(MemoryBackend):
     def handle(self, id: str) -> Handle:
         return Handle({"id": id, "url": f"cloud://{CANARY.hex()}@{id}"})

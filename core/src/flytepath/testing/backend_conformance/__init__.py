@@ -9,6 +9,7 @@ from __future__ import annotations
 from flytepath.testing.backend_conformance.arrays import ArrayChecks
 from flytepath.testing.backend_conformance.cancelling import CancelChecks
 from flytepath.testing.backend_conformance.discretion import DiscretionChecks
+from flytepath.testing.backend_conformance.lifecycle import LifeChecks
 from flytepath.testing.backend_conformance.observing import ObserveChecks
 from flytepath.testing.backend_conformance.owning import OwnChecks
 from flytepath.testing.backend_conformance.planning import PlanChecks
@@ -17,7 +18,7 @@ from flytepath.testing.backend_conformance.vendor import BackendVendor, CannotDo
 
 
 class BackendConformance(
-    PlanChecks, SubmitChecks, ObserveChecks, CancelChecks, OwnChecks, ArrayChecks, DiscretionChecks
+    PlanChecks, SubmitChecks, ObserveChecks, CancelChecks, OwnChecks, ArrayChecks, DiscretionChecks, LifeChecks
 ):
     """Checks that hold for every backend. Subclass it at the top of a test module.
 
