@@ -204,7 +204,7 @@ QUOTA_POOLS = Table(
     METADATA,
     Column("pool", String(255), primary_key=True),
     Column("vtime", Double, nullable=False),
-    Column("mean_seconds", Double),
+    Column("mean_seconds", Double, nullable=False),
 )
 
 #: The same of a tenant in a pool, with the slot-seconds it was served.
@@ -215,7 +215,7 @@ QUOTA_ACCOUNTS = Table(
     Column("project", String(63), primary_key=True),
     Column("domain", String(63), primary_key=True),
     Column("vtime", Double, nullable=False),
-    Column("mean_seconds", Double),
+    Column("mean_seconds", Double, nullable=False),
     Column("served", Double, nullable=False),
 )
 
@@ -232,7 +232,7 @@ QUOTA_HOLDERS = Table(
 QUOTA_WAITERS = Table(
     "quota_waiters",
     METADATA,
-    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
     Column("key", String(255), nullable=False),
     Column("project", String(63), nullable=False),
     Column("domain", String(63), nullable=False),
@@ -248,7 +248,6 @@ QUOTA_WAITERS = Table(
     Index("quota_waiters_by_key", "key", unique=True),
     Index("quota_waiters_in_line", "line", "number"),
     Index("quota_waiters_by_holder", "holder"),
-    sqlite_autoincrement=True,
 )
 
 #: Who holds tokens: the one source of truth. ``turn`` is the change that granted it.

@@ -48,7 +48,7 @@ def upgrade() -> None:
         "quota_pools",
         sa.Column("pool", sa.String(255), primary_key=True),
         sa.Column("vtime", sa.Double, nullable=False),
-        sa.Column("mean_seconds", sa.Double),
+        sa.Column("mean_seconds", sa.Double, nullable=False),
     )
     op.create_table(
         "quota_accounts",
@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.Column("project", sa.String(63), primary_key=True),
         sa.Column("domain", sa.String(63), primary_key=True),
         sa.Column("vtime", sa.Double, nullable=False),
-        sa.Column("mean_seconds", sa.Double),
+        sa.Column("mean_seconds", sa.Double, nullable=False),
         sa.Column("served", sa.Double, nullable=False),
     )
     op.create_table(
@@ -66,7 +66,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "quota_waiters",
-        sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
         sa.Column("key", sa.String(255), nullable=False),
         sa.Column("project", sa.String(63), nullable=False),
         sa.Column("domain", sa.String(63), nullable=False),
@@ -79,7 +79,6 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("asked_at", sa.Double, nullable=False),
         sa.Column("passed", sa.Integer, nullable=False),
-        sqlite_autoincrement=True,
     )
     op.create_index("quota_waiters_by_key", "quota_waiters", ["key"], unique=True)
     op.create_index("quota_waiters_in_line", "quota_waiters", ["line", "number"])
