@@ -36,7 +36,7 @@ from flytepath.config import database_url
 from flytepath.errors import NotFoundError, StoreCorruptError, StoreError, UsageError
 from flytepath.model.events import Event
 from flytepath.model.literal import Literal, canonical_json, sha256
-from flytepath.store import executions, leases, log, migrate
+from flytepath.store import executions, jobs, leases, log, migrate
 from flytepath.store.database import Database
 from flytepath.store.dialect import Dialect
 from flytepath.store.disk import create_folder, sync_folder
@@ -421,6 +421,7 @@ class Store:
 
         def operation(connection: Connection) -> int:
             self.database.dialect.keep(connection, EXECUTIONS)
+            jobs.rebuild(connection)
             return executions.rebuild(connection)
 
         return self.database.write(operation)

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, func, insert, select
 from flytepath.errors import LiteralError, NotFoundError, SequenceConflictError, StoreCorruptError, StoreError
 from flytepath.model.events import Event, read_event
 from flytepath.model.literal import Literal, canonical_json
-from flytepath.store import executions, leases
+from flytepath.store import executions, jobs, leases
 from flytepath.store.collector import collector_paused
 from flytepath.store.dialect import Statement, insert_or_keep
 from flytepath.store.schema import EVENTS, LEASES, LITERALS
@@ -98,7 +98,7 @@ def append_all(connection: Connection, entries: Sequence[Entry]) -> list[StoreEr
         Of each, the error it is refused with, or ``None``; what is refused leaves no trace.
     """
     heads = _heads(connection, entries)
-    pending = _Pending([], [], {})
+    pending = _Pending([], [], {}, {})
     refusals: list[StoreError | None] = []
     for entry in entries:
         head = heads[entry.execution]
@@ -131,25 +131,29 @@ class _Head:
 
 @dataclass(slots=True)
 class _Pending:
-    """Rows to write, and what becomes of the rows of executions in the list."""
+    """Rows to write, and what becomes of the rows of executions and of jobs in the lists."""
 
     events: list[EventRow]
     literals: list[LiteralRow]
     changes: dict[str, executions.Change]
+    job_changes: jobs.Changes
 
     def add(self, entry: Entry, change: executions.Change) -> None:
         self.events += entry.rows
         self.literals += entry.literals
         if change:
             self.changes[entry.execution] = {**self.changes.get(entry.execution, {}), **change}
+        jobs.gather(self.job_changes, entry.events)
 
     def write(self, connection: Connection) -> None:
         if self.events:
             _INSERT_EVENTS.each(connection, self.events)
             executions.project(connection, self.changes)
+        if self.job_changes:
+            jobs.project(connection, self.job_changes)
         if self.literals:
             _INSERT_LITERALS.each(connection, self.literals)
-        self.events, self.literals, self.changes = [], [], {}
+        self.events, self.literals, self.changes, self.job_changes = [], [], {}, {}
 
 
 def _check(entry: Entry, head: _Head) -> None:
