@@ -30,6 +30,7 @@ from flytepath.model.events import (
     JobSubmitting,
     read_event,
 )
+from flytepath.model.facts import EventPayload
 from flytepath.model.literal import canonical_text
 from flytepath.store.dialect import Statement
 from flytepath.store.schema import EVENTS, EXECUTIONS, JOBS
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 _CHUNK: Final = 500
 #: How much of a vendor's words a row holds; the event holds all of it.
 _LONGEST: Final = 2000
-_TELLING: Final = frozenset(
+_TELLING: Final[frozenset[type[EventPayload]]] = frozenset(
     {
         JobPlanned,
         JobSubmitting,
@@ -173,12 +174,12 @@ def _change(changes: Changes, event: Event) -> None:
 
 def _new(event: Event, planned: JobPlanned) -> dict[str, Any]:
     plan = planned.plan
-    _, project_name, domain, *_ = [*plan.get("owner", ()), "", "", ""]
+    owner: list[str] = [*plan.get("owner", ()), "", "", ""]
     return {
         "execution": event.execution,
         "node": _words(planned.node, 1024),
-        "project": _words(project_name, 63),
-        "domain": _words(domain, 63),
+        "project": _words(owner[1], 63),
+        "domain": _words(owner[2], 63),
         "backend": _words(planned.backend, 255),
         "scope": _words(plan.get("scope", ""), 255),
         "external_name": _words(plan.get("name", ""), 255),
@@ -295,7 +296,7 @@ def known(connection: Connection, jobs: Mapping[str, str]) -> dict[str, Known]:
     states: dict[str, str] = {}
     for some in _chunks(list(dict.fromkeys(missing.values()))):
         query = select(EXECUTIONS.c.id, EXECUTIONS.c.state).where(EXECUTIONS.c.id.in_(some))
-        states.update((execution, state) for execution, state in connection.execute(query))
+        states.update({row[0]: row[1] for row in connection.execute(query)})
     found.update((key, Known(False, False, states.get(execution, ""))) for key, execution in missing.items())
     return found
 
