@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from flytepath.engine.admission_requests import Request
 from flytepath.engine.backends import BackendInstance, GivenBackends
 from flytepath.engine.execution_jobs import Remote
-from flytepath.engine.job_desk import JobClaim, JobServices
+from flytepath.engine.job_desk import JobServices
 from flytepath.engine.job_planning import Planner
 from flytepath.engine.vendor_calls import Patience
 from flytepath.model.identity import Tenant
@@ -232,7 +233,7 @@ class OpenPools:
         self.firm_keys: set[str] = set()
         self._free = asyncio.Condition()
 
-    async def granted(self, claim: JobClaim) -> None:
+    async def granted(self, claim: Request) -> None:
         if not claim.asks:
             return
         async with self._free:
@@ -258,10 +259,10 @@ class OpenPools:
 
 
 class PlannedPools:
-    """Jobs ask for what their plans say."""
+    """Jobs ask for what their plans and their tasks say."""
 
-    def asks_for(self, task: TaskSpec, tenant: Tenant, planned: tuple[PoolAsk, ...]) -> tuple[PoolAsk, ...]:
-        return planned
+    def asks_for(self, task: TaskSpec, tenant: Tenant, planned: Iterable[PoolAsk] = ()) -> tuple[PoolAsk, ...]:
+        return (*planned, *(PoolAsk(pool, tokens) for pool, tokens in task.pools.items()))
 
 
 def remote_on(
@@ -282,4 +283,4 @@ def remote_on(
     instance = BackendInstance("vendor", declaration, backend, "memory (memory)", "", backend.plan)
     source = backends(instance) if backends is not None else GivenBackends(instance)
     services = JobServices(source, pools or OpenPools(), patience)
-    return Remote(services, Planner(source, PlannedPools(), "here"))
+    return Remote(services, Planner(source, PlannedPools(), lambda: "here"), PlannedPools())

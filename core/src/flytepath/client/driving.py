@@ -8,10 +8,18 @@ import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from flytepath.engine.admission import Admission
+from flytepath.engine.backends import Backends
 from flytepath.engine.engine import Engine
 from flytepath.engine.environments import Environments
+from flytepath.engine.execution_jobs import Remote
+from flytepath.engine.job_desk import JobServices
+from flytepath.engine.job_planning import Planner
+from flytepath.engine.ownership import this_engine
+from flytepath.engine.pools import PoolRules
 from flytepath.engine.ports import AttemptPool, Listener
 from flytepath.engine.reuse import Outputs
+from flytepath.engine.secrets.resolving import resolve_secret
 from flytepath.engine.state import ExecutionState
 from flytepath.engine.worker_pool import WorkerPool
 from flytepath.model.identity import Tenant
@@ -33,7 +41,30 @@ def local_engine(home: Path, store: Store, slots: int, pool: AttemptPool | None 
     def outputs_of(tenant: Tenant) -> Outputs:
         return outputs_in(home, store.database, tenant.project, tenant.domain)
 
-    return Engine(home, store, pool or worker_pool(home, slots), slots=slots, outputs_of=outputs_of)
+    name = this_engine()
+    return Engine(
+        home,
+        store,
+        pool or worker_pool(home, slots),
+        slots=slots,
+        outputs_of=outputs_of,
+        name=name,
+        remote=remote_of(home, store, name),
+    )
+
+
+def remote_of(home: Path, store: Store, engine: str) -> Remote:
+    """What an engine needs to run remote jobs and to share what there is little of.
+
+    Args:
+        home: where the configuration of this person lies.
+        store: keeps who holds what.
+        engine: its name.
+    """
+    rules = PoolRules.here(home=home)
+    backends = Backends(resolve_secret)
+    services = JobServices(backends, Admission(store, engine, rules))
+    return Remote(services, Planner(backends, rules, store.installation), rules)
 
 
 def drive(home: Path, store: Store, execution: str, listener: Listener, slots: int) -> ExecutionState:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from flytepath.engine.commands import Fail, Stop, Succeed, SucceedItems
 from flytepath.engine.job_desk import Collected, JobDesk, JobServices, Told
-from flytepath.engine.job_planning import NotPlanned, Planner, Unplanned
+from flytepath.engine.job_planning import Asks, NotPlanned, Planner, Unplanned
 from flytepath.engine.jobs import Cancel, Done, Granted, Job, Kept, NotThere, Seen, Taken, error_of, follow
 from flytepath.engine.journal import Journal
 from flytepath.engine.slices import ItemsSeen
@@ -38,10 +38,17 @@ class JobReport:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """What the executions of an engine share to run remote jobs: backends, pools and patience, and plans."""
+    """What the executions of an engine share with the world: backends, pools and patience, and plans of jobs.
+
+    Attributes:
+        services: backends, pools and patience.
+        planner: makes plans.
+        asks: knows which tokens a task asks for.
+    """
 
     services: JobServices
     planner: Planner
+    asks: Asks
 
 
 class ExecutionJobs:

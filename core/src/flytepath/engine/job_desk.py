@@ -11,8 +11,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from flytepath.engine.admission_requests import AdmissionDesk, PoolLeaseLostError, Request
 from flytepath.engine.backends import BackendInstance, BackendSource, BackendUnavailableError
 from flytepath.engine.job_plans import bad_handle, handle_of, plan_of
 from flytepath.engine.jobs import (
@@ -33,8 +34,10 @@ from flytepath.engine.jobs import (
     next_step,
 )
 from flytepath.engine.polling import Poller, Watched, facts_of
+from flytepath.engine.pools import PoolUnknownError
+from flytepath.engine.quota import PoolAskError
 from flytepath.engine.slices import ItemsSeen, newly_ended
-from flytepath.engine.vendor_calls import PASSING, Limits, Patience, Pauses, VendorCalls
+from flytepath.engine.vendor_calls import PASSING, Patience, Pauses, VendorCalls
 from flytepath.model.events import ErrorRecord
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import Literal
@@ -63,31 +66,6 @@ CLEANINGS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class JobClaim:
-    """What a job asks of its pools, and for whom."""
-
-    key: str
-    tenant: Tenant
-    asks: tuple[PoolAsk, ...]
-    execution: str
-    node: str
-    epoch: int
-
-
-class JobAdmission(Limits, Protocol):
-    """Whoever keeps the pools."""
-
-    async def granted(self, claim: JobClaim) -> None:
-        """Wait until the job holds all it asks for; what it holds already, it holds on to."""
-
-    async def firm(self, key: str) -> None:
-        """The job is about to be submitted: what it holds outlives this engine."""
-
-    async def release(self, key: str, epoch: int) -> None:
-        """The job is gone; what it held is free."""
-
-
-@dataclass(frozen=True, slots=True)
 class Collected:
     """The outputs of a job."""
 
@@ -108,7 +86,7 @@ class JobServices:
         patience: how long vendors are borne with.
     """
 
-    def __init__(self, backends: BackendSource, admission: JobAdmission, patience: Patience | None = None) -> None:
+    def __init__(self, backends: BackendSource, admission: AdmissionDesk, patience: Patience | None = None) -> None:
         self.backends = backends
         self.admission = admission
         self.patience = patience or Patience()
@@ -131,6 +109,7 @@ class JobServices:
         """Look at nothing any more, and let go of the backends."""
         await asyncio.gather(*(poller.close() for poller in self._pollers.values()))
         await self.backends.close()
+        await self.admission.close()
 
 
 @dataclass(slots=True, eq=False)
@@ -274,13 +253,14 @@ class JobDesk:
         try:
             instance = await self._services.backends.get(job.backend, self._tenant, "")
         except BackendUnavailableError as error:
-            return await self._parked(run, error)
+            return await self._parked(run, error.message)
         if job.parked and run.step is not Step.ASK:
             return Park("")
         if run.idempotency != instance.declaration.idempotency:
             run.idempotency = instance.declaration.idempotency
             run.step = next_step(job, run.idempotency)
-        self._hold(run)
+        if run.step is not Step.SUBMIT or job.phase is not Phase.SUBMITTING:
+            self._hold(run)
         match run.step:
             case Step.SUBMIT:
                 return await self._submit(run, instance)
@@ -297,21 +277,16 @@ class JobDesk:
             case _:
                 return await self._poll(run, instance)
 
-    async def _parked(self, run: _Run, error: BackendUnavailableError) -> Told:
-        """Say once that nothing can be done, then look from time to time whether it can."""
-        if run.job.parked != error.message:
-            return Park(error.message)
-        while True:
-            await asyncio.sleep(PARKED_SECONDS)
-            try:
-                await self._services.backends.get(run.job.backend, self._tenant, "")
-            except BackendUnavailableError:
-                continue
-            return Park("")
+    async def _parked(self, run: _Run, reason: str) -> Told:
+        """Say once that nothing can be done, then try from time to time again."""
+        if run.job.parked != reason:
+            return Park(reason)
+        await asyncio.sleep(PARKED_SECONDS)
+        return await self._next(run)
 
-    def _claim(self, job: Job) -> JobClaim:
+    def _claim(self, job: Job) -> Request:
         asks = tuple(PoolAsk(pool, tokens) for pool, tokens in job.pools)
-        return JobClaim(job.key, self._tenant, asks, self._execution, job.node, self._epoch)
+        return Request(job.key, self._tenant, asks, self._execution, job.node, self._epoch, "remote")
 
     async def _quota(self, run: _Run) -> Told:
         job, admission = run.job, self._services.admission
@@ -323,7 +298,12 @@ class JobDesk:
             run.refusals += 1
             patience = self._services.patience
             await asyncio.sleep(min(5 * patience.pause * 2**run.refusals, patience.longest_pause))
-        await admission.granted(self._claim(job))
+        try:
+            await admission.granted(self._claim(job))
+        except (PoolUnknownError, PoolAskError) as error:  # the rules have changed since it was planned
+            return await self._parked(run, error.message)
+        if job.parked:
+            return Park("")
         return Granted(self._epoch)
 
     def _hold(self, run: _Run) -> None:
@@ -341,8 +321,10 @@ class JobDesk:
     async def _submit(self, run: _Run, instance: BackendInstance) -> Told:
         job, plan = run.job, plan_of(run.job)
         pauses = Pauses(self._services.patience)
-        if run.holding is not None:
-            await run.holding
+        try:
+            await self._services.admission.firm(job.key)
+        except PoolLeaseLostError as error:
+            return Refused(ErrorClass.QUOTA_EXCEEDED, error.message)
         while True:
             try:
                 handle = await self._services.calls(instance).make("submit", plan.scope, instance.backend.submit, plan)

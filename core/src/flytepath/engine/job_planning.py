@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -52,8 +52,8 @@ Counts = Callable[[RunAttempt], tuple[int, int]]
 class Asks(Protocol):
     """Whoever knows the pools."""
 
-    def asks_for(self, task: TaskSpec, tenant: Tenant, planned: tuple[PoolAsk, ...]) -> tuple[PoolAsk, ...]:
-        """What a job asks for: by its plan, by its task and by configuration."""
+    def asks_for(self, task: TaskSpec, tenant: Tenant, planned: Iterable[PoolAsk] = ()) -> tuple[PoolAsk, ...]:
+        """What a task asks for: by the plan of its job, by itself and by configuration."""
 
 
 class Planner:
@@ -62,10 +62,10 @@ class Planner:
     Args:
         backends: where they run.
         asks: knows the pools.
-        installation: the name of this installation, stamped on every job.
+        installation: gives the name of this installation, which is stamped on every job; asked in a thread.
     """
 
-    def __init__(self, backends: BackendSource, asks: Asks, installation: str) -> None:
+    def __init__(self, backends: BackendSource, asks: Asks, installation: Callable[[], str]) -> None:
         self._backends = backends
         self._asks = asks
         self._installation = installation
@@ -144,7 +144,7 @@ class Planner:
         requested, resources = _after_policies(task, tenant)
         request = PlanRequest(
             key=JobKey(key),
-            owner=Owner(self._installation, tenant, first.execution, node),
+            owner=Owner(self._installation(), tenant, first.execution, node),
             task=task.name,
             task_type=task.task_type,
             payload=task.payload,

@@ -44,6 +44,7 @@ from flytepath.engine.slots import Slots
 from flytepath.engine.snapshots import SnapshotKeeper
 from flytepath.engine.starting import Starting
 from flytepath.engine.state import ExecutionState, NodeState
+from flytepath.engine.tokens import Tokens
 from flytepath.engine.values import Blobs, Values
 from flytepath.errors import BranchFailedError, FlytePathError, StoreFullError
 from flytepath.model.events import (
@@ -136,12 +137,14 @@ class Scheduler:
             wake=self._wake.set,
             listener=listener,
         )
+        self._tokens = Tokens(execution, state, remote, self._has_tokens)
         self._starting = Starting(
             execution,
             state,
             self._journal,
             self._values,
             self._launches,
+            tokens=self._tokens,
             places=places,
             reuses=reuses,
             report=self._report,
@@ -187,6 +190,7 @@ class Scheduler:
                 self._launches.launch(request for request in started if request.task.backend == LOCAL)
                 self._jobs.begin([request for request in started if request.task.backend != LOCAL])
                 self._jobs.carry_on()
+                self._tokens.sweep()
                 if self._draining and self._is_drained():
                     break
                 if not self._state.status.is_final:
@@ -198,6 +202,7 @@ class Scheduler:
                 task.cancel()
             await self._launches.close()
             await self._jobs.close()
+            await self._tokens.close()
             await self._starting.close()
             await asyncio.gather(*self._offering, return_exceptions=True)
             await self._reuses.close()
@@ -262,6 +267,13 @@ class Scheduler:
             offering.add_done_callback(self._offering.discard)
             return
         self._reports.append((node, attempt, report))
+        self._wake.set()
+
+    def _has_tokens(self, path: str, error: FlytePathError | None) -> None:
+        """A node holds what it asked for of shared pools, or never will."""
+        node = self._state.find(path)
+        if error is not None and node is not None and not node.status.is_final:
+            self._journal.do(Refuse(path, record_of(error, f"{node.name} at {path}")))
         self._wake.set()
 
     # --- decisions ---

@@ -14,6 +14,7 @@ from flytepath.engine.places import Places
 from flytepath.engine.recovery import Former
 from flytepath.engine.reuse import Found, Reuses
 from flytepath.engine.state import ExecutionState, NodeState
+from flytepath.engine.tokens import Tokens
 from flytepath.engine.values import Values
 from flytepath.errors import FlytePathError
 from flytepath.model.events import LiteralDigests
@@ -36,6 +37,7 @@ class Starting:
         journal: takes what is decided.
         values: what nodes are given.
         launches: has the slots.
+        tokens: what attempts hold of shared pools.
         places: the folders of attempts.
         reuses: earlier outputs by cache key.
         report: told what a node has found there: node, -1, what.
@@ -53,6 +55,7 @@ class Starting:
         values: Values,
         launches: Launches,
         *,
+        tokens: Tokens,
         places: Places,
         reuses: Reuses,
         report: Callable[[str, int, Found | FlytePathError | None], None],
@@ -63,6 +66,7 @@ class Starting:
         self._journal = journal
         self._values = values
         self._launches = launches
+        self._tokens = tokens
         self._places = places
         self._reuses = reuses
         self._report = report
@@ -95,6 +99,8 @@ class Starting:
             return True
         # Nobody may have what it gives: it needs a slot, and without one its inputs need not be put together.
         is_new = self._former is None and (path in self._resolved or not self._reuses.applies_to(node))
+        if is_new and not self._has_tokens(node):
+            return True
         if is_new and not self._has_room(node):
             return False
         inputs = self._inputs_of(node)
@@ -103,9 +109,13 @@ class Starting:
         if not is_new:
             if self._is_known(node, inputs) or self._is_looked_up(node, inputs):
                 return True
+            if not self._has_tokens(node):
+                self._resolved.add(path)
+                return True
             if not self._has_room(node):
                 return False
         self._resolved.discard(path)
+        self._tokens.started(path)
         request = self._request(node, inputs, node.attempt + 1)
         if self._state.map_of(node) is not None:
             items.setdefault(node.parent, []).append((node.index, request))
@@ -113,6 +123,16 @@ class Starting:
             self._journal.do(Start(path, {name: self._values.keep(literal) for name, literal in inputs.items()}))
             started.append(request)
         return True
+
+    def _has_tokens(self, node: NodeState) -> bool:
+        """Whether the node holds what it asks for of shared pools; a job asks for itself."""
+        if node.is_remote:
+            return True
+        try:
+            return self._tokens.holds(node)
+        except FlytePathError as error:
+            self._journal.do(Refuse(node.path, record_of(error, f"{node.name} at {node.path}")))
+            return False
 
     def _has_room(self, node: NodeState) -> bool:
         return node.is_remote or self._launches.reserve(node.name)
@@ -142,7 +162,11 @@ class Starting:
         return self._state.nodes[path].is_remote
 
     def _startable(self, paths: Iterable[str]) -> Iterator[str]:
-        return (path for path in paths if path not in self._lookups and self._state.why_stopped(path) is None)
+        return (
+            path
+            for path in paths
+            if path not in self._lookups and not self._tokens.is_waiting(path) and self._state.why_stopped(path) is None
+        )
 
     def _has_to_wait(self, node: NodeState) -> bool:
         """Whether so many nodes are looking for earlier outputs that this one has to wait with that."""

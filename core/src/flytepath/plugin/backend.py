@@ -123,15 +123,23 @@ class JobKey:
     def name(self, prefix: str, limit: int) -> str:
         """A vendor name of at most ``limit`` characters: lower-case ``prefix``, then enough of the key to be unique.
 
+        It begins with a letter and holds nothing but lower-case letters, digits and single ``-``.
+
+        Args:
+            prefix: for people; shortened, and whatever a name cannot hold becomes ``-``.
+            limit: of the vendor, at least 16.
+
         Example:
-            >>> JobKey("sha256:" + "ab" * 32).name("Train Model!", 24)
-            'train-mod-ababababababab'
+            >>> JobKey("sha256:" + "ab" * 32).name("Train Model!", 28)
+            'train-mod-7b28e61bc1d2922341'
         """
+        import hashlib
         import re
 
-        tail = self.value.rpartition(":")[2][: max(8, min(24, limit - 10))]
+        # Of the whole key: keys that begin alike must not share a name.
+        tail = hashlib.sha256(self.value.encode()).hexdigest()[: max(13, min(24, limit - 10))]
         head = re.sub(r"[^a-z0-9]+", "-", prefix.lower()).strip("-")[: max(0, limit - len(tail) - 1)].strip("-")
-        return f"{head}-{tail}"[-limit:] if head and head[0].isalpha() else f"fp-{tail}"[-limit:]
+        return f"{head}-{tail}" if head and head[0].isalpha() else f"fp-{tail}"[:limit]
 
 
 @dataclass(frozen=True, slots=True)
