@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import CommandLine
 from flytepath.engine.admission import Admission, Request
 from flytepath.engine.ownership import this_engine, this_process
 from flytepath.engine.pools import PoolRules
@@ -15,6 +14,8 @@ from flytepath.model.identity import Tenant
 from flytepath.plugin.backend import PoolAsk
 from flytepath.store.events import open_store
 from flytepath.store.quota_views import survey
+
+from conftest import CommandLine
 
 CONFIGURATION = """
     [pools."db/acme"]
