@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from flytepath.engine.admission_requests import Request
 from flytepath.engine.backends import BackendInstance, GivenBackends
-from flytepath.engine.job_desk import JobClaim, JobServices
+from flytepath.engine.job_desk import JobServices
 from flytepath.engine.job_session import JobOutcome, JobSession, SessionDied
 from flytepath.engine.vendor_calls import Patience
 from flytepath.model.events import JobEnded, JobSubmitted, Payload
@@ -28,12 +29,12 @@ class OpenPools:
     """Admission to pools without limits; it only keeps count of who holds something."""
 
     def __init__(self) -> None:
-        self.held: dict[str, JobClaim] = {}
+        self.held: dict[str, Request] = {}
 
-    async def granted(self, claim: JobClaim) -> None:
+    async def granted(self, request: Request) -> None:
         """Everybody is admitted."""
-        if claim.asks:
-            self.held[claim.key] = claim
+        if request.asks:
+            self.held[request.key] = request
 
     async def firm(self, key: str) -> None:
         """Nothing is written down, so nothing can be firmer."""
@@ -41,6 +42,12 @@ class OpenPools:
     async def release(self, key: str, epoch: int) -> None:
         """It is free."""
         self.held.pop(key, None)
+
+    def standing(self, key: str) -> None:
+        """Nobody waits."""
+
+    async def close(self) -> None:
+        """What is held is left as it is, as by a process that dies."""
 
     async def may_call(self, bucket: str, limit: RateLimit, count: int = 1) -> None:
         """Every call is allowed."""
