@@ -8,6 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from flytepath.config.settings import load_configuration
 from flytepath.engine.admission import Admission
 from flytepath.engine.backends import Backends
 from flytepath.engine.engine import Engine
@@ -21,6 +22,7 @@ from flytepath.engine.ports import AttemptPool, Listener
 from flytepath.engine.reuse import Outputs
 from flytepath.engine.secrets.resolving import resolve_secret
 from flytepath.engine.state import ExecutionState
+from flytepath.engine.vendor_calls import Patience
 from flytepath.engine.worker_pool import WorkerPool
 from flytepath.model.identity import Tenant
 from flytepath.store.blobs import BlobFolder
@@ -63,7 +65,8 @@ def remote_of(home: Path, store: Store, engine: str) -> Remote:
     """
     rules = PoolRules.here(home=home)
     backends = Backends(resolve_secret)
-    services = JobServices(backends, Admission(store, engine, rules))
+    outage = load_configuration(home_folder=home).get("jobs", "outage", default=Patience().outage)
+    services = JobServices(backends, Admission(store, engine, rules), Patience(outage=outage))
     return Remote(services, Planner(backends, rules, store.installation), rules)
 
 

@@ -68,11 +68,16 @@ class SecretSettings(_Section):
     folder: str | None = None
 
 
+#: ``[backends.<name>]``: the settings of a backend, which its plugin checks.
+BackendTables = dict[str, dict[str, Any]]
+
+
 class DomainSettings(_Section):
     """The ``[projects.<project>.domains.<domain>]`` table."""
 
     plugins: PluginRules = PluginRules()
     secrets: SecretSettings = SecretSettings()
+    backends: BackendTables = {}
 
 
 class ProjectSettings(_Section):
@@ -80,6 +85,7 @@ class ProjectSettings(_Section):
 
     plugins: PluginRules = PluginRules()
     secrets: SecretSettings = SecretSettings()
+    backends: BackendTables = {}
     domains: dict[str, DomainSettings] = {}
 
 
@@ -139,6 +145,18 @@ class LocalSettings(_Section):
     gpu: int | None = Field(default=None, ge=0)
 
 
+class JobSettings(_Section):
+    """The ``[jobs]`` table: seconds.
+
+    ``outage``: how long a service may be away before its jobs fail of that. ``sweep``: how often it is looked for jobs
+    that nobody owns, and ``grace``: how long such a job is left alone.
+    """
+
+    outage: float = Field(default=6 * 3600.0, gt=0)
+    sweep: float = Field(default=300.0, gt=0)
+    grace: float = Field(default=600.0, ge=0)
+
+
 class Settings(_Section):
     """A whole file."""
 
@@ -149,6 +167,8 @@ class Settings(_Section):
     secrets: SecretSettings = SecretSettings()
     pools: dict[Annotated[str, Field(min_length=1, max_length=255)], PoolSettings] = {}
     local: LocalSettings = LocalSettings()
+    backends: BackendTables = {}
+    jobs: JobSettings = JobSettings()
 
 
 class _Variables(BaseSettings):
@@ -315,6 +335,8 @@ def _valid_names(key: Key) -> list[str]:
         return list(StoreSettings.model_fields)
     if key[:1] == ("local",):
         return list(LocalSettings.model_fields)
+    if key[:1] == ("jobs",):
+        return list(JobSettings.model_fields)
     if key[:1] == ("pools",):
         return list((PoolUse if "applies_to" in key[2:] else PoolSettings).model_fields)
     if key[:1] == ("secrets",):

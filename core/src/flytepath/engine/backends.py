@@ -109,10 +109,11 @@ class Backends:
             manager, claim = _claim(name)
             manager.check_enabled(claim, tenant)
             declaration: BackendDeclaration = claim.declaration
-            values = settings_of(self._configuration(), name, tenant)
-            digest = sha256(canonical_text(values).encode())[7:23] if values else ""
+            values, whose = settings_of(self._configuration(), name, tenant)
+            told = canonical_text([values, whose.project, whose.domain])
+            digest = sha256(told.encode())[7:23] if values else ""
             known = self._instances.get((name, digest))
-            backend = known.backend if known is not None else self._new(manager, declaration, values, digest)
+            backend = known.backend if known is not None else self._new(manager, declaration, values, digest, whose)
             render: Callable[[PlanRequest], JobPlan] = backend.plan
             with suppress(PluginNotFoundError):  # then the backend reads the payload of its own task types
                 renderer = manager.renderer(task_type, name).declaration.renderer
@@ -135,10 +136,12 @@ class Backends:
         self._instances.setdefault((name, digest), made)
         return made
 
-    def _new(self, manager: Any, declaration: BackendDeclaration, values: Mapping[str, Any], digest: str) -> Backend:
+    def _new(
+        self, manager: Any, declaration: BackendDeclaration, values: Mapping[str, Any], digest: str, whose: Tenant
+    ) -> Backend:
         settings = _checked(manager, declaration, values)
         backend: Backend = manager.resolve(declaration.backend)(settings, credential_scope=digest)
-        backend.bind(self._secrets)
+        backend.bind(self._secrets, whose)
         return backend
 
     async def known(self) -> list[BackendInstance]:
@@ -199,16 +202,23 @@ def _claim(name: str) -> tuple[Any, Any]:
         return fresh, claim
 
 
-def settings_of(configuration: Configuration, name: str, tenant: Tenant) -> dict[str, Any]:
-    """The settings of a backend for a tenant: base, then project, then domain, key by key."""
-    found: dict[str, Any] = {}
-    for key in (
-        ("backends", name),
-        ("projects", tenant.project, "backends", name),
-        ("projects", tenant.project, "domains", tenant.domain, "backends", name),
+def settings_of(configuration: Configuration, name: str, tenant: Tenant) -> tuple[dict[str, Any], Tenant]:
+    """The settings of a backend for a tenant, base, then project, then domain, key by key; and whose they are.
+
+    They are of the tenant whose own table says the last of it; of everybody, the default tenant, where only the base
+    does.
+    """
+    found: dict[str, Any] = dict(configuration.get("backends", name, default={}) or {})
+    whose = Tenant()
+    for level, key in (
+        (Tenant(tenant.project), ("projects", tenant.project, "backends", name)),
+        (tenant, ("projects", tenant.project, "domains", tenant.domain, "backends", name)),
     ):
-        found.update(configuration.get(*key, default={}) or {})
-    return found
+        more = configuration.get(*key, default={}) or {}
+        if more:
+            found.update(more)
+            whose = level
+    return found, whose
 
 
 def _configured(configuration: Configuration) -> list[tuple[str, Tenant]]:

@@ -11,15 +11,17 @@ from typing import Any, Final
 
 from flytepath.engine.commands import Fail, Stop, Succeed, SucceedItems
 from flytepath.engine.job_desk import Collected, JobDesk, JobServices, Told
+from flytepath.engine.job_outputs import taken_over
 from flytepath.engine.job_planning import Asks, NotPlanned, Planner, Unplanned
 from flytepath.engine.jobs import Cancel, Done, Granted, Job, Kept, NotThere, Seen, Taken, error_of, follow
 from flytepath.engine.journal import Journal
 from flytepath.engine.slices import ItemsSeen
 from flytepath.engine.state import ExecutionState
-from flytepath.engine.values import Blobs, Values
+from flytepath.engine.values import Blobs, Values, interface_of
 from flytepath.errors import ExecutionStateError
 from flytepath.model.events import Actor, ErrorRecord, JobAmbiguous, JobParked, JobPlanned, Usage
 from flytepath.model.identity import Tenant
+from flytepath.model.literal import Literal
 from flytepath.model.messages import RunAttempt
 from flytepath.plugin.backend import ErrorClass, Handle, Phase
 
@@ -100,11 +102,17 @@ class ExecutionJobs:
         if created is None or remote is None:
             return
         tenant = Tenant(created.project, created.domain)
-        self._desk = JobDesk(remote.services, tenant, self._execution, epoch, self._blobs, self._told, self._clock)
+        self._desk = JobDesk(
+            remote.services, tenant, self._execution, epoch, self._blobs, self._told, self._clock, self._taken_over
+        )
         for job in self._state.jobs.values():
             if job.phase is Phase.SUBMITTING:
                 self._journal.record(JobAmbiguous(key=job.key, reason="the engine that submitted it ended"))
             self._changed[job.key] = None
+
+    def _taken_over(self, job: Job, outputs: Mapping[str, Literal]) -> Mapping[str, Literal]:
+        node = self._state.find(job.node)
+        return taken_over(outputs, None if node is None else interface_of(node), self._blobs)
 
     def begin(self, requests: Sequence[RunAttempt]) -> None:
         """Plan the jobs of attempts that are durably recorded as started."""

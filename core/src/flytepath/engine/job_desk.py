@@ -75,6 +75,12 @@ class Collected:
 #: What the desk reports. Outputs become digests where the events are kept.
 Told = Answer | Collected | ItemsSeen
 Report = Callable[[str, Told], None]
+#: Takes over the outputs of a job, or of an item; raises ``BackendError`` where they are not what they should be.
+Take = Callable[[Job, Mapping[str, Literal]], Mapping[str, Literal]]
+
+
+def _as_they_are(_job: Job, outputs: Mapping[str, Literal]) -> Mapping[str, Literal]:
+    return outputs
 
 
 class JobServices:
@@ -141,6 +147,7 @@ class JobDesk:
         sink: takes large outputs.
         report: told what came of a step; :meth:`carry_on` must be called for the job when that is durable.
         clock: seconds since the epoch.
+        take: takes over what a job gives, or says what is wrong with it; asked in a thread.
     """
 
     def __init__(
@@ -152,7 +159,9 @@ class JobDesk:
         sink: BlobAccess,
         report: Report,
         clock: Callable[[], float],
+        take: Take | None = None,
     ) -> None:
+        self._take = take or _as_they_are
         self._services = services
         self._tenant = tenant
         self._execution = execution
@@ -434,7 +443,10 @@ class JobDesk:
                 elif answer is None and mistakes >= MISTAKES:
                     found[index] = error_of(job, ErrorClass.PROTOCOL, "collect_items gave no answer")
                 elif answer is not None:
-                    found[index] = answer
+                    try:
+                        found[index] = await asyncio.to_thread(self._take, job, answer)
+                    except BackendError as error:
+                        found[index] = error_of(job, error.error_class, f"item {index}: {error.message}", error.hint)
             if len(found) < len(indices):
                 mistakes += 1
                 await pauses.wait(failure.retry_after or 0.0 if failure is not None else 0.0)
@@ -445,11 +457,10 @@ class JobDesk:
         scope = job.plan.get("scope", "")
         while True:
             try:
-                return Collected(
-                    await self._services.calls(instance).make(
-                        "collect", scope, instance.backend.collect, handle_of(job), self._sink
-                    )
+                outputs = await self._services.calls(instance).make(
+                    "collect", scope, instance.backend.collect, handle_of(job), self._sink
                 )
+                return Collected(await asyncio.to_thread(self._take, job, outputs))
             except BackendError as error:
                 mistakes += error.error_class is ErrorClass.PROTOCOL
                 passes = error.error_class in PASSING or error.error_class is ErrorClass.PROTOCOL

@@ -81,7 +81,7 @@ class Values:
         """What a node is given; where nothing is bound, the default."""
         types = input_types(node)
         inputs = {name: self._bound(node, binding, types.get(name, ANY)) for name, binding in node.spec.inputs.items()}
-        interface = _interface(node)
+        interface = interface_of(node)
         for variable in interface.inputs if interface is not None and node.spec.map is None else ():
             if variable.default is not None:
                 inputs.setdefault(variable.name, variable.default)
@@ -154,7 +154,7 @@ class Values:
         return out
 
 
-def _interface(node: NodeState) -> Interface | None:
+def interface_of(node: NodeState) -> Interface | None:
     """What a node takes and gives: for a map, each of its items."""
     if node.task is not None:
         return node.task.interface
@@ -166,7 +166,7 @@ def _interface(node: NodeState) -> Interface | None:
 
 def input_types(node: NodeState) -> dict[str, LiteralType]:
     """The declared types of a node's inputs."""
-    interface = _interface(node)
+    interface = interface_of(node)
     types = {variable.name: variable.type for variable in interface.inputs} if interface is not None else {}
     if node.spec.map is None:
         return types
@@ -180,11 +180,11 @@ def input_types(node: NodeState) -> dict[str, LiteralType]:
 def output_types(node: NodeState) -> dict[str, LiteralType]:
     """The declared types of a node's outputs; of a map they are lists, of optional values where items may fail."""
     if node.spec.map is None:
-        interface = _interface(node)
+        interface = interface_of(node)
         return {variable.name: variable.type for variable in interface.outputs} if interface is not None else {}
     if node.spec.interface is not None:
         return {variable.name: variable.type for variable in node.spec.interface.outputs}
-    interface = _interface(node)
+    interface = interface_of(node)
     tolerant = node.spec.map.min_success_ratio < 1 or node.spec.map.min_successes is not None
     return {
         variable.name: LiteralType.list_of(_optional(variable.type) if tolerant else variable.type)

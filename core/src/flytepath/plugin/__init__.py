@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         TaskFailedError,
         TypeTransformerFailedError,
     )
+    from flytepath.model.identity import Tenant
     from flytepath.model.literal import BlobRef, Literal
     from flytepath.model.resources import Resources
     from flytepath.model.types import Field, LiteralType
@@ -101,6 +102,7 @@ _ROOMS = {
     "flytepath.errors": (
         "BoundaryCheckError DefinitionError FlytePathError RecoverableError TaskFailedError TypeTransformerFailedError"
     ),
+    "flytepath.model.identity": "Tenant",
     "flytepath.model.literal": "BlobRef Literal",
     "flytepath.model.resources": "Resources",
     "flytepath.model.types": "Field LiteralType",

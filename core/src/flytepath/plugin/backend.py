@@ -421,12 +421,20 @@ class Backend(ABC):
 
     # --- what core gives ---
 
-    def bind(self, secrets: SecretResolver) -> None:
+    #: Whose settings these are: secrets are looked up for this tenant unless a call names another.
+    tenant: Tenant = Tenant()
+
+    def bind(self, secrets: SecretResolver, tenant: Tenant | None = None) -> None:
         """Take what core gives: called once, before any other call."""
         self._secrets = secrets
+        self.tenant = tenant or self.tenant
 
-    async def secret(self, reference: SecretReference, tenant: Tenant) -> bytes:
-        """The value of a secret for the tenant whose job it is. Ask as late as possible, and keep it nowhere.
+    async def secret(self, reference: SecretReference, tenant: Tenant | None = None) -> bytes:
+        """The value of a secret. Ask as late as possible, and keep it nowhere.
+
+        Args:
+            reference: which one.
+            tenant: whose; by default whoever the settings are for, which is right for the credentials of an account.
 
         Raises:
             SecretNotFoundError: there is none.
@@ -435,7 +443,7 @@ class Backend(ABC):
         resolver: SecretResolver | None = getattr(self, "_secrets", None)
         if resolver is None:
             raise BackendError("this backend was given no source of secrets", error_class=ErrorClass.PROTOCOL)
-        return await self.in_thread(resolver, reference, tenant)
+        return await self.in_thread(resolver, reference, tenant or self.tenant)
 
     async def in_thread(self, call: Callable[..., T], *args: Any, seconds: float = DEADLINE_SECONDS, **named: Any) -> T:
         """What a blocking call of the vendor's client returns, made in a thread with a deadline.
