@@ -220,9 +220,9 @@ def test_what_is_known_of_the_jobs_of_a_vendor(store: Store) -> None:
     asked = {"k1": "x", "k2": "x", "k3": "y", "k4": "x", "k5": "nowhere"}
     known = store.database.read(lambda connection: jobs.known(connection, asked))
     assert known == {
-        "k1": jobs.Known(True, True, "running"),
-        "k2": jobs.Known(True, False, "running"),
-        "k3": jobs.Known(True, False, "succeeded"),
+        "k1": jobs.Known(True, True, "running", 2.0),
+        "k2": jobs.Known(True, False, "running", 3.0),
+        "k3": jobs.Known(True, False, "succeeded", 2.0),
         "k4": jobs.Known(False, False, "running"),
         "k5": jobs.Known(False, False, ""),
     }

@@ -14,7 +14,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, bindparam, delete, select, text, update
+from sqlalchemy import and_, bindparam, delete, func, select, text, update
 
 from flytepath.model.events import (
     Event,
@@ -33,7 +33,7 @@ from flytepath.model.events import (
 from flytepath.model.facts import EventPayload
 from flytepath.model.literal import canonical_text
 from flytepath.store.dialect import Statement
-from flytepath.store.schema import EVENTS, EXECUTIONS, JOBS
+from flytepath.store.schema import EVENTS, EXECUTIONS, JOBS, QUOTA_HOLDERS, QUOTA_LEASES, QUOTA_WAITERS
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
@@ -277,21 +277,23 @@ class Known:
         is_recorded: whether it was ever planned here.
         is_live: whether an execution that has not ended still has it.
         execution_state: of its execution, empty where there is none.
+        planned_at: when it was planned, seconds since the epoch (UTC).
     """
 
     is_recorded: bool
     is_live: bool
     execution_state: str
+    planned_at: float | None = None
 
 
 def known(connection: Connection, jobs: Mapping[str, str]) -> dict[str, Known]:
     """What the log knows of jobs, given as the execution by key that their stamp names."""
     found: dict[str, Known] = {}
     for some in _chunks(list(jobs)):
-        query = select(JOBS.c.key, JOBS.c.is_live, EXECUTIONS.c.state)
-        query = query.outerjoin(EXECUTIONS, EXECUTIONS.c.id == JOBS.c.execution)
-        for key, is_live, state in connection.execute(query.where(JOBS.c.key.in_(some))):
-            found[key] = Known(True, bool(is_live) and state == "running", state or "")
+        query = select(JOBS.c.key, JOBS.c.is_live, EXECUTIONS.c.state, JOBS.c.planned_at)
+        query = query.outerjoin(EXECUTIONS, EXECUTIONS.c.id == JOBS.c.execution).where(JOBS.c.key.in_(some))
+        for row in connection.execute(query):
+            found[row[0]] = Known(True, bool(row[1]) and row[2] == "running", row[2] or "", row[3])
     missing = {key: execution for key, execution in jobs.items() if key not in found}
     states: dict[str, str] = {}
     for some in _chunks(list(dict.fromkeys(missing.values()))):
@@ -299,6 +301,79 @@ def known(connection: Connection, jobs: Mapping[str, str]) -> dict[str, Known]:
         states.update({row[0]: row[1] for row in connection.execute(query)})
     found.update((key, Known(False, False, states.get(execution, ""))) for key, execution in missing.items())
     return found
+
+
+def backends(connection: Connection) -> list[str]:
+    """Every backend that has ever had a job here, by name."""
+    return list(connection.execute(select(JOBS.c.backend).distinct().order_by(JOBS.c.backend)).scalars())
+
+
+def live_counts(connection: Connection, executions: Sequence[str]) -> dict[str, dict[str, int]]:
+    """How many live jobs executions have, by phase."""
+    found: dict[str, dict[str, int]] = {}
+    for some in _chunks(executions):
+        query = select(JOBS.c.execution, JOBS.c.phase, func.count()).where(JOBS.c.execution.in_(some))
+        live = query.where(JOBS.c.is_live == 1).group_by(JOBS.c.execution, JOBS.c.phase)
+        for execution, phase, count in connection.execute(live):
+            found.setdefault(execution, {})[phase] = count
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """Tokens of shared pools that a remote job holds, or held when somebody last looked.
+
+    Args:
+        key: of the job.
+        execution: of the job.
+        epoch: of the execution's lease under which they were granted.
+        is_live: whether the job may still be at its vendor; ``None`` where it was never recorded.
+        execution_state: empty where there is no such execution.
+        is_firm: whether the job was about to be submitted.
+        is_wanted: whether somebody waits for one of the pools.
+        is_held: whether the engine that took them gives signs of life.
+    """
+
+    key: str
+    execution: str
+    epoch: int
+    is_live: bool | None
+    execution_state: str
+    is_firm: bool
+    is_wanted: bool
+    is_held: bool
+
+
+def held_leases(connection: Connection, now: float) -> list[HeldLease]:
+    """What remote jobs hold of shared pools, a row for each job."""
+    wanted = {
+        pool
+        for asks in connection.execute(select(QUOTA_WAITERS.c.asks).distinct()).scalars()
+        for pool, _ in json.loads(asks)
+    }
+    alive = select(QUOTA_HOLDERS.c.holder).where(QUOTA_HOLDERS.c.expires_at > now)
+    holders = set(connection.execute(alive).scalars())
+    lease = QUOTA_LEASES.c
+    query = select(
+        lease.key, lease.pool, lease.execution, lease.epoch, lease.is_firm, lease.holder, JOBS.c.is_live
+    ).add_columns(EXECUTIONS.c.state)
+    query = query.outerjoin(JOBS, JOBS.c.key == lease.key).outerjoin(EXECUTIONS, EXECUTIONS.c.id == lease.execution)
+    found: dict[str, HeldLease] = {}
+    for key, pool, execution, epoch, is_firm, holder, is_live, state in connection.execute(
+        query.where(lease.kind == "remote").order_by(lease.key)
+    ):
+        before = found.get(key)
+        found[key] = HeldLease(
+            key=key,
+            execution=execution,
+            epoch=epoch,
+            is_live=None if is_live is None else bool(is_live),
+            execution_state=state or "",
+            is_firm=bool(is_firm),
+            is_wanted=pool in wanted or (before is not None and before.is_wanted),
+            is_held=holder in holders,
+        )
+    return list(found.values())
 
 
 def plan_event(connection: Connection, key: str) -> JobPlanned | None:
