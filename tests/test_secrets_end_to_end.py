@@ -31,7 +31,7 @@ CANARIES = (VARIABLE, *FILE.split("\n"), TOKEN, UNASKED)
 FLOW = """
     from __future__ import annotations
 
-    import base64, html, json, logging, multiprocessing, os, subprocess, sys, threading, time
+    import base64, html, json, logging, multiprocessing, os, signal, subprocess, sys, threading, time
     from pathlib import Path
     from typing import Annotated
 
@@ -139,6 +139,56 @@ FLOW = """
         return leaks(n=n)
 
 
+    @task(secret_requests=[KEY], retries=1)
+    def preempted(n: int) -> int:
+        def hook() -> None:
+            raise RuntimeError(f"not saved with {key}")
+
+        key = current_context().secrets.get("db", "password")
+        current_context().checkpoint.on_preemption(hook)
+        if current_context().attempt == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        return n
+
+
+    @workflow
+    def told_to_go(n: int = 1) -> int:
+        return preempted(n=n)
+
+
+    client: dict[str, str] = {}
+
+
+    @task(secret_requests=[KEY])
+    def opens(n: int) -> int:
+        client["header"] = f"bearer {current_context().secrets.get('db', 'password')}"
+        return os.getpid()
+
+
+    @task
+    def uses(n: int) -> int:
+        print("header", client.get("header"))
+        return os.getpid()
+
+
+    @task
+    def loaded(n: int) -> list[str]:
+        print("no secret")
+        return [name for name in sys.modules if "secrets" in name or name.endswith("log_filter")]
+
+
+    @workflow
+    def warm(n: int = 1) -> list[int]:
+        first = opens(n=n)
+        return [first, uses(n=first)]
+
+
+    @workflow
+    def plain(n: int = 1) -> list[str]:
+        return loaded(n=n)
+
+
     @workflow
     def well(n: int = 1) -> list[int]:
         return [cached(n=leaks(n=n)), unasked(n=n), forks(n=n), grows(n=n), asks(n=n)]
@@ -227,13 +277,14 @@ class Machine:
             env=self.environment,
             capture_output=True,
             text=True,
+            errors="replace",  # a task writes bytes that are no text
             timeout=DEADLINE,
         )
 
     def shown(self, execution: str) -> str:
         """All that the commands about an execution show."""
         told = []
-        for words in (["show"], ["show", "--json"], ["logs"], ["logs", "--json"], ["explain"], ["explain", "--json"]):
+        for words in (["show"], ["show", "--json"], ["logs"], ["explain", "--json"]):
             done = self.flytepath("executions", words[0], execution, *words[1:])
             told.append(done.stdout + done.stderr)
         return "".join(told)
@@ -332,7 +383,7 @@ def test_a_deck_holds_marks_in_place_of_values(machine: Machine) -> None:
     assert any(b"<b>[secret db.password]</b> [secret api.token]" in blob for blob in blobs)
 
 
-@pytest.mark.parametrize("name", ["badly", "dead", "late"])
+@pytest.mark.parametrize("name", ["badly", "dead", "late"])  # a failure, a crash, a timeout
 def test_runs_that_end_badly_leave_no_value_behind(machine: Machine, name: str) -> None:
     done = machine.flytepath("run", "flow.py", name)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -343,6 +394,39 @@ def test_runs_that_end_badly_leave_no_value_behind(machine: Machine, name: str) 
         assert "the last words [secret db.password]" in machine.logs(of(done))
         assert "Fatal Python error: Aborted" in machine.logs(of(done))
     nothing_is_left(machine)
+
+
+def test_an_attempt_that_is_preempted_reports_no_value(machine: Machine) -> None:
+    done = machine.flytepath("run", "flow.py", "told_to_go")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = done.stdout + done.stderr + machine.shown(of(done))
+    assert "not saved with [secret db.password]" in told
+    assert not traces(told.encode())
+    nothing_is_left(machine)
+
+
+def test_an_error_in_the_engines_process_holds_no_value(machine: Machine) -> None:
+    done = machine.flytepath("run", "--in-process", "flow.py", "badly")
+    told = machine.shown(of(done))
+    assert "cannot log in with [secret db.password]" in told
+    assert not traces(told.encode())
+    nothing_is_left(machine)
+
+
+def test_a_worker_keeps_out_what_an_earlier_attempt_left_in_it(machine: Machine) -> None:
+    done = machine.flytepath("run", "--json", "flow.py", "warm")
+    view = json.loads(done.stdout)
+    first, second = view["outputs"]["o0"]["data"]
+    assert first == second, "the filter must not cost the worker its next attempt"
+    assert "header bearer [secret db.password]" in machine.logs(view["id"])
+    nothing_is_left(machine)
+
+
+def test_attempts_without_secrets_load_nothing_for_them(machine: Machine) -> None:
+    view = json.loads(machine.flytepath("run", "--json", "flow.py", "plain").stdout)
+    ours = {name for name in view["outputs"]["o0"]["data"] if name.startswith("flytepath.")}
+    assert ours <= {"flytepath.engine.secrets", "flytepath.engine.secrets.given", "flytepath.plugin.secrets"}
+    assert "no secret" in machine.logs(view["id"])
 
 
 def test_what_was_not_asked_for_beforehand_is_kept_out_too(machine: Machine) -> None:

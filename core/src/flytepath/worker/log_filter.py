@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from flytepath.authoring import preemption
-from flytepath.errors import WorkerError
 from flytepath.engine.secrets import redaction
+from flytepath.errors import WorkerError
 
 #: How long the process may take to write what stands in the pipe.
 _SECONDS: Final = 10.0
@@ -110,6 +110,11 @@ class LogFilter:
             self.is_broken = True
         finally:
             self._lock.release()
+
+    def close(self) -> None:
+        """Write nothing more. The process ends when nobody else can write to the pipe either."""
+        os.close(self.descriptor)
+        self._socket.close()
 
     def _send(self, message: bytes) -> None:
         with preemption.shielded():
