@@ -35,7 +35,7 @@ def decide(truth: Truth, rules: Rules) -> Decision:
 
     known = _known(truth, rules)
     before = [row for row in truth.waiters if _is_known(row.asks, known)]
-    names.update((ask_of(row).line, row.line) for row in before)
+    names.update((ask_of(row).line, name) for name, row in {row.line: row for row in before}.items())
     book = book_of(known.values(), truth.pools.values(), truth.accounts, truth.leases, before, more)
     for key in truth.released:
         book.release(key, truth.now)
@@ -97,7 +97,9 @@ def leases_of(rows: Iterable[LeaseRow]) -> list[Lease]:
         together.setdefault(row.key, []).append(row)
     return [
         Lease(
-            Ask(key, tenant_of(held[0].project, held[0].domain), _tokens([(row.pool, row.tokens) for row in held])),
+            Ask(
+                key, tenant_of(held[0].project, held[0].domain), _tokens(tuple((row.pool, row.tokens) for row in held))
+            ),
             held[0].granted_at,
         )
         for key, held in together.items()
@@ -110,7 +112,8 @@ def tenant_of(project: str, domain: str) -> Tenant:
     return Tenant(project, domain)
 
 
-def _tokens(asks: Iterable[tuple[str, int]]) -> tuple[PoolAsk, ...]:
+@lru_cache(maxsize=4096)
+def _tokens(asks: Asks) -> tuple[PoolAsk, ...]:
     return tuple(PoolAsk(pool, tokens) for pool, tokens in sorted(asks))
 
 

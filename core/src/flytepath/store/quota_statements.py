@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import text
@@ -108,6 +109,7 @@ def chunks(keys: Sequence[str]) -> list[Sequence[str]]:
     return [keys[start : start + _CHUNK] for start in range(0, len(keys), _CHUNK)]
 
 
+@lru_cache(maxsize=4096)
 def asks_of(body: str) -> Asks:
     """What a waiter asks for, as it is kept."""
     return tuple((str(pool), int(tokens)) for pool, tokens in json.loads(body))

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from flytepath.store.quota import QuotaTables
 
 #: How many waiters of each line are read before one is granted; the rest is read when those are used up.
-FEW: Final = 4
+FEW: Final = 2
 
 
 @dataclass(slots=True)
