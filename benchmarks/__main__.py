@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import authoring, durable, frames, startup, values, workers
+from benchmarks import admission, authoring, durable, frames, startup, values, workers
 from benchmarks.measure import CaseFailedError, Result, measure
 
 
@@ -64,6 +64,7 @@ GROUPS: dict[str, Callable[[int, Callable[[str], None]], tuple[list[Result], lis
     "frames": frames.measured,
     "workers": workers.measured,
     "durable": durable.measured,
+    "admission": admission.measured,
 }
 
 

@@ -8,9 +8,10 @@ of equal ones, to whoever waits longest. A tenant that comes, or comes back, sta
 level of those served last, so idle time earns nothing, and what was borrowed while nobody else wanted it is forgotten.
 Nobody is evicted: lent shares come back as jobs end.
 
-The bound: with N tenants of total weight W in a pool of L tokens, all asking for one, no job longer than D, the k-th
-waiter of a tenant of weight w that no cap holds back is served within ``D * (3 + (N + k * W / w) / L)``, and later by
-``W / (w * L)`` of the token-seconds that the tenant's own jobs took longer than expected. Why: docs/fair-sharing.md.
+The bound on waiting: in a pool of L tokens whose N tenants have the total weight W and ask for one token at a time, no
+job lasts longer than D, nor longer than r times what is expected of it. Then the k-th waiter of a tenant of weight w,
+which holds n tokens and is held back by no cap, waits at most ``D * (1 + r + (N + k + r * (k + n) * W / w) / L)``.
+Why, and what holds for larger asks: docs/fair-sharing.md.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from flytepath.engine.quota_places import LineOfAsks, Pool, Seat, running_mean
 from flytepath.engine.quota_rules import (
     PASSES,
     PASSES_ACROSS,
-    PRIOR_SECONDS,
+    PATIENT_MEANS,
     Account,
     Ask,
     Changes,
@@ -137,6 +138,10 @@ class Book:
         """Who is known to wait, by key."""
         return self._waiters
 
+    def expected(self, pool: str, tenant: Tenant) -> float:
+        """How long a tenant's jobs are taken to hold tokens of a pool."""
+        return self._seat(self._pools[pool], tenant).expected
+
     def held(self, pool: str, tenant: Tenant | None = None) -> int:
         """Tokens of a pool that are held, by everybody or by one tenant."""
         if tenant is None:
@@ -177,6 +182,8 @@ class Book:
         now = self._tick(now)
         waiter = Waiter(ask, number, now)
         comes = [pool for pool in self._pools_of(ask) if self._seat(pool, ask.tenant).first_number is None]
+        for pool in comes:
+            self._advance(pool, now)
         self._stand(waiter, is_known=False)
         for pool in self._pools_of(ask):
             seat = pool.seats[ask.tenant]
@@ -282,13 +289,14 @@ class Book:
             return None
         ask = waiter.ask
         position = 1 + sum(each.number < waiter.number for each in self._lines[ask.line])
-        lack = self._lack(ask)
-        if lack is None:
+        lacks = [(self._pools[each.pool], self._pools[each.pool].lack(ask, each.tokens)) for each in ask.tokens]
+        found = [(pool, *lack) for pool, lack in lacks if lack is not None]
+        if not found:
             pool = self._pools[ask.tokens[0].pool]
             first = pool.least(max(now, self._now))
             ahead = str(first.tenant) if first is not None and first.tenant != ask.tenant else str(ask.tenant)
             return Standing(f"others come first in {pool.rule.name!r}", ahead, position, pool.rule.name)
-        pool, kind, name = lack
+        pool, kind, name = min(found, key=lambda each: ("closed", "cap", "kept", "full").index(each[1]))
         limit = pool.rule.limit
         wanted = next(each.tokens for each in ask.tokens if each.pool == pool.rule.name)
         if kind == "closed":
@@ -323,15 +331,16 @@ class Book:
             name = pool.rule.name
             account = self._accounts.get((name, tenant))
             if account is None:
-                account = self._accounts[name, tenant] = Account(mean_seconds=pool.state.mean_seconds)
+                account = self._accounts[name, tenant] = Account()
                 self._dirty_accounts.add((name, tenant))
-            seat = pool.seats[tenant] = Seat(tenant, pool.rule.weight(tenant), account)
+            seat = pool.seats[tenant] = Seat(tenant, pool.rule.weight(tenant), account, pool.expected)
         return seat
 
     def _count(self, lease: Lease, ask: PoolAsk, now: float) -> None:
         pool = self._pools[ask.pool]
         self._seat(pool, lease.ask.tenant).hold(lease.ask.key, lease.granted_at, ask.tokens, now)
         pool.count(lease.ask.tenant, ask.tokens)
+        pool.granted_at = max(pool.granted_at, lease.granted_at)
 
     def _stand(self, waiter: Waiter, *, is_known: bool) -> None:
         """Put a waiter into its line, and the line into the seats of its pools."""
@@ -356,8 +365,6 @@ class Book:
         self._insistent.pop(ask.key, None)
         for pool in self._pools_of(ask):
             pool.passed_over.pop(ask.key, None)
-            if pool.kept_for is waiter:
-                pool.kept_for = None
         line = self._lines[ask.line]
         line.remove(waiter)
         if line.head is None:
@@ -367,6 +374,30 @@ class Book:
             del self._lines[ask.line]
             for pool in self._pools_of(ask):
                 del pool.seats[ask.tenant].lines[ask.line]
+
+    def _advance(self, pool: Pool, now: float) -> None:
+        """Bring the system virtual time to where those are who wait for this pool, before somebody joins them.
+
+        Where nobody does, everybody has had what they wanted: then nothing that was had is to be held against anyone.
+        """
+        first = pool.least(now)
+        if first is not None and self._waits_for(pool, first):
+            reached = first.start(now)
+        elif waiting := [seat for seat in pool.seats.values() if seat.lines and self._waits_for(pool, seat)]:
+            reached = min(seat.start(now) for seat in waiting)
+        else:
+            reached = max((seat.start(now) for seat in pool.seats.values() if seat.leases), default=0.0)
+        if reached > pool.state.vtime:
+            pool.state.vtime = reached
+            self._dirty_pools.add(pool.rule.name)
+
+    def _waits_for(self, pool: Pool, seat: Seat) -> bool:
+        """Whether it is this pool that a tenant waits for, and not another one or a cap."""
+        for waiter in seat.heads():
+            lack = self._lack(waiter.ask)
+            if lack is None or (lack[0] is pool and lack[1] in ("full", "kept")):
+                return True
+        return False
 
     def _lift(self, pool: Pool, seat: Seat, now: float) -> None:
         if seat.lift(pool.state.vtime, now):
@@ -452,11 +483,6 @@ class Book:
             if is_in_order and level > pool.state.vtime:
                 pool.state.vtime = level
                 self._dirty_pools.add(each.pool)
-            if seat.account.mean_seconds <= 0:
-                # From here on it changes only with its own jobs, so that levels never fall because of others'.
-                seat.account.mean_seconds = pool.state.mean_seconds or PRIOR_SECONDS
-                seat.changed()
-                self._dirty_accounts.add((each.pool, ask.tenant))
             self._count(lease, each, now)
             for passed in list(pool.passed_over.values()):
                 passed.passed += 1
@@ -468,21 +494,28 @@ class Book:
     def _serve_insistent(self, granted: list[Lease], now: float) -> None:
         """First come those who were passed over too often; what they lack is kept for them, the earliest first."""
         for pool in self._pools.values():
-            pool.kept_for = None
+            before, pool.kept_for = pool.kept_for, None
+            if before is not None and before.ask.key not in self._waiters:
+                self._wake(pool, now)
         for waiter in sorted(self._insistent.values(), key=lambda each: each.number):
-            lack = self._lack(waiter.ask)
-            if lack is None:
+            if self._lack(waiter.ask) is None:
                 granted.append(self._grant(waiter, now, is_in_order=False))
-            elif lack[1] == "full" and all(
-                each.tokens <= self._pools[each.pool].rule.limit and self._is_open(waiter.ask, each)
-                for each in waiter.ask.tokens
-            ):
+            elif self._may_insist(waiter.ask, now):
                 for pool in self._pools_of(waiter.ask):
                     pool.kept_for = pool.kept_for or waiter
 
-    def _is_open(self, ask: Ask, each: PoolAsk) -> bool:
-        lack = self._pools[each.pool].lack(ask, each.tokens)
-        return lack is None or lack[0] == "full"
+    def _may_insist(self, ask: Ask, now: float) -> bool:
+        """Whether what an ask lacks will come free before long, so that the rest may be kept for it until then."""
+        for each in ask.tokens:
+            pool = self._pools[each.pool]
+            lack = pool.lack(ask, each.tokens)
+            if lack is None:
+                continue
+            if lack[0] != "full" or each.tokens > pool.rule.limit:
+                return False
+            if len(ask.tokens) > 1 and now - pool.granted_at > PATIENT_MEANS * pool.expected:
+                return False
+        return True
 
 
 def _patience(ask: Ask) -> int:

@@ -95,12 +95,25 @@ class LineOfAsks:
 class Seat:
     """One tenant in one pool: its account, what it holds, and its lines."""
 
-    __slots__ = ("_at", "_level", "account", "held", "is_parked", "leases", "lines", "serial", "tenant", "weight")
+    __slots__ = (
+        "_at",
+        "_guess",
+        "_level",
+        "account",
+        "held",
+        "is_parked",
+        "leases",
+        "lines",
+        "serial",
+        "tenant",
+        "weight",
+    )
 
-    def __init__(self, tenant: Tenant, weight: float, account: Account) -> None:
+    def __init__(self, tenant: Tenant, weight: float, account: Account, guess: float) -> None:
         self.tenant = tenant
         self.weight = weight
         self.account = account
+        self._guess = guess
         self.held = 0
         #: What is held: since when, and how many tokens.
         self.leases: dict[str, tuple[float, int]] = {}
@@ -112,16 +125,30 @@ class Seat:
         self._at: float | None = None
         self._level = 0.0
 
+    @property
+    def expected(self) -> float:
+        """How long its jobs last, as far as anybody can tell."""
+        return self.account.mean_seconds or self._guess
+
+    def learn(self, guess: float) -> None:
+        """Expect longer jobs where others' are; never shorter ones: a level must not fall because of what others do."""
+        if guess > self._guess and not self.account.mean_seconds:
+            self._guess, self._at = guess, None
+
     def level(self, now: float) -> float:
         """The virtual time it has reached: what has ended, and what runs, as long as it should or already does."""
         if self._at != now:
-            account, charge = self.account, 0.0
-            expected = account.mean_seconds or PRIOR_SECONDS
+            charge, expected = 0.0, self.expected
             for granted_at, tokens in self.leases.values():
                 elapsed = now - granted_at
                 charge += tokens * (elapsed if elapsed > expected else expected)
-            self._at, self._level = now, account.vtime + charge / self.weight
+            self._at, self._level = now, self.account.vtime + charge / self.weight
         return self._level
+
+    def start(self, now: float) -> float:
+        """The level without its latest job: about where it was served last, and where who joins it may begin."""
+        latest = max((tokens for _, tokens in self.leases.values()), default=1)
+        return self.level(now) - latest * self.expected / self.weight
 
     def changed(self) -> None:
         """What the level is made of is different."""
@@ -141,7 +168,7 @@ class Seat:
         self.leases[key] = (granted_at, tokens)
         self.held += tokens
         if self._at == now and granted_at == now:
-            self._level += tokens * (self.account.mean_seconds or PRIOR_SECONDS) / self.weight
+            self._level += tokens * self.expected / self.weight
         else:
             self._at = None
 
@@ -181,13 +208,18 @@ class Pool:
     when it comes to the top. What lowers a level puts in a new entry.
     """
 
-    __slots__ = ("_heap", "_serial", "held", "held_of", "kept_for", "parked", "passed_over", "rule", "seats", "state")
+    __slots__ = (
+        *("_heap", "_serial", "granted_at", "held", "held_of", "kept_for"),
+        *("parked", "passed_over", "rule", "seats", "state"),
+    )
 
     def __init__(self, rule: PoolRule, state: PoolState) -> None:
         self.rule = rule
         self.state = state
         self.held = 0
         self.held_of: dict[str, int] = {}
+        #: When something was granted last, as far as its lease is known.
+        self.granted_at = float("-inf")
         self.seats: dict[Tenant, Seat] = {}
         #: Who has been passed over so often that what comes free is kept for it.
         self.kept_for: Waiter | None = None
@@ -207,6 +239,11 @@ class Pool:
         """Count tokens that are held, or with a minus sign, given back."""
         self.held += tokens
         self.held_of[tenant.project] = self.held_of.get(tenant.project, 0) + tokens
+
+    @property
+    def expected(self) -> float:
+        """How long jobs last, of whomever."""
+        return self.state.mean_seconds or PRIOR_SECONDS
 
     def put(self, seat: Seat, now: float) -> None:
         """Put a seat in line by its level of now."""
@@ -232,6 +269,7 @@ class Pool:
                 seat.serial = 0
                 heapq.heappop(heap)
                 continue
+            seat.learn(self.expected)
             actual = seat.level(now)
             if actual <= level and first <= number:
                 return seat
