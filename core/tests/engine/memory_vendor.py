@@ -265,6 +265,10 @@ class PlannedPools:
         return (*planned, *(PoolAsk(pool, tokens) for pool, tokens in task.pools.items()))
 
 
+async def _never() -> None:
+    """Nobody looks for orphans."""
+
+
 def remote_on(
     vendor: MemoryVendor,
     *,
@@ -283,4 +287,4 @@ def remote_on(
     instance = BackendInstance("vendor", declaration, backend, "memory (memory)", "", backend.plan)
     source = backends(instance) if backends is not None else GivenBackends(instance)
     services = JobServices(source, pools or OpenPools(), patience)
-    return Remote(services, Planner(source, PlannedPools(), lambda: "here"), PlannedPools())
+    return Remote(services, Planner(source, PlannedPools(), lambda: "here"), PlannedPools(), _never)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from flytepath.config.settings import load_configuration
+from flytepath.config.settings import JobSettings, load_configuration
 from flytepath.engine.admission import Admission
 from flytepath.engine.backends import Backends
 from flytepath.engine.engine import Engine
@@ -19,6 +19,7 @@ from flytepath.engine.job_planning import Planner
 from flytepath.engine.ownership import this_engine
 from flytepath.engine.pools import PoolRules
 from flytepath.engine.ports import AttemptPool, Listener
+from flytepath.engine.reaper import Reaper
 from flytepath.engine.reuse import Outputs
 from flytepath.engine.secrets.resolving import resolve_secret
 from flytepath.engine.state import ExecutionState
@@ -65,9 +66,10 @@ def remote_of(home: Path, store: Store, engine: str) -> Remote:
     """
     rules = PoolRules.here(home=home)
     backends = Backends(resolve_secret)
-    outage = load_configuration(home_folder=home).get("jobs", "outage", default=Patience().outage)
-    services = JobServices(backends, Admission(store, engine, rules), Patience(outage=outage))
-    return Remote(services, Planner(backends, rules, store.installation), rules)
+    settings = JobSettings.model_validate(load_configuration(home_folder=home).get("jobs", default={}))
+    services = JobServices(backends, Admission(store, engine, rules), Patience(outage=settings.outage))
+    reaper = Reaper(store, services, grace_seconds=settings.grace, sweep_seconds=settings.sweep)
+    return Remote(services, Planner(backends, rules, store.installation), rules, reaper.run)
 
 
 def drive(home: Path, store: Store, execution: str, listener: Listener, slots: int) -> ExecutionState:

@@ -273,6 +273,8 @@ class Engine:
             admit: raises for what must not run.
             tick: begins what schedules say is due, and says when to call it again (seconds since the epoch).
         """
+        if self._remote is not None:
+            self._watches.append(asyncio.create_task(self._remote.sweep()))
         looked = due = 0.0  # by the monotonic clock: the machine's own may be set back
         version: int | None = None
         away = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,11 +46,13 @@ class Remote:
         services: backends, pools and patience.
         planner: makes plans.
         asks: knows which tokens a task asks for.
+        sweep: looks from time to time for jobs that no execution owns, as long as nobody cancels it.
     """
 
     services: JobServices
     planner: Planner
     asks: Asks
+    sweep: Callable[[], Coroutine[Any, Any, None]]
 
 
 class ExecutionJobs:
