@@ -40,7 +40,7 @@ def flytepath_backends() -> list[BackendDeclaration]:
             name_limit=40,
             call_seconds=30.0,
             poll=PollPolicy(first=1.0, longest=60.0),
-            rate_limits=(RateLimit(per_second=200.0, burst=200),),
+            rate_limits=(RateLimit(per_second=1000.0, burst=1000),),
             pools=(PoolDeclaration(name="vendor/{account}", limit=20),),
         )
     ]

@@ -93,8 +93,8 @@ class Account:
         """The end of a job is another than it was."""
         heapq.heappush(self._ends, (job.ends_at, job.id))
 
-    def add(self, job: Job) -> bool:
-        """Take in a new job; whether it is the only live one of its key."""
+    def add(self, job: Job) -> None:
+        """Take in a new job."""
         key = job.tags.get("flytepath-key", "")
         self.jobs[job.id] = self.live[job.id] = job
         self.live_names[job.name] = job.id
@@ -104,7 +104,6 @@ class Account:
         for pair in (("", job.name), *job.tags.items()):
             self._index.setdefault(pair, []).append(job.id)
         self.changed(job)
-        return not key or self.live_keys[key] == 1
 
     def remove(self, id: str) -> None:
         """Forget a job."""

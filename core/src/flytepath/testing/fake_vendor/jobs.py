@@ -175,8 +175,10 @@ class Job:
         return self.course.ends_at if self.gone_at is None else self.gone_at
 
     def end(self, now: float, outcome: str, exit_code: int | None = None, message: str = "") -> None:
-        """End it now."""
+        """End it now, also one that is being cancelled: it may end before anybody stops it."""
         self.forced = ""
+        if self.gone_at is not None and now < self.gone_at:
+            self.gone_at = None
         for course in (self.course, *self.items):
             course.end(now, outcome, exit_code, message)
 

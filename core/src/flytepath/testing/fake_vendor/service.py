@@ -152,9 +152,13 @@ class Service:
         try:
             if account is None:
                 raise Refusal(404, "NoSuchAccount", f"there is no account {asked.account!r}")
-            account.settle(now)
+            for each in self.accounts.values():
+                each.settle(now)
             self._let_in(asked, account, now)
-            status, body = self._done(asked, account, now)
+            try:
+                status, body = self._done(asked, account, now)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise Refusal(400, "BadRequest", f"the request is wrong: {error}") from error
             account.settle(now)
         except Refusal as refusal:
             if account is not None:
@@ -244,8 +248,10 @@ class Service:
 
     def take_in(self, account: Account, job: Job) -> None:
         """A new job, ours or anybody's."""
-        if not account.add(job):
-            self.violations.append(f"two live jobs of key {job.tags.get('flytepath-key')} in {account.name}: {job.id}")
+        account.add(job)
+        key = job.tags.get("flytepath-key")
+        if key and sum(other.live_keys[key] for other in self.accounts.values()) > 1:
+            self.violations.append(f"job {job.id} of {account.name} is not the only live one of key {key}")
 
     def _list(self, query: Mapping[str, str], account: Account, now: float) -> Json:
         full = query.get("view") == "full"

@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 from flytepath.testing.fake_vendor.faults import FaultKind
@@ -17,6 +18,8 @@ _REASONS: Final = {200: "OK", 201: "Created", 202: "Accepted", 400: "Bad Request
 #: Closing such a socket resets the connection instead of ending it in order.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _MOST_BODY: Final = 64 * 1024 * 1024
+#: Turns of the loop until an accepted connection is served.
+_TURNS: Final = 10
 
 
 class Wire:
@@ -69,28 +72,31 @@ class Wire:
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def _shut(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for writer in list(self._writers):
-            _cut(writer)
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        for listening in server.sockets:  # closed at once, it would lose, and leave open, what it has just accepted
+            self._loop.remove_reader(listening.fileno())
+        for _ in range(_TURNS):
+            for writer in list(self._writers):
+                _cut(writer)
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.sleep(0)
+        server.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)
         self._writers.add(writer)
+        # The client has gone, or speaks no HTTP; or the vendor stops, and a task that was cancelled would be logged.
+        gone = (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, asyncio.CancelledError)
         try:
-            while await self._served(reader, writer):
-                pass
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
-            pass  # the client has gone, or speaks no HTTP
-        except asyncio.CancelledError:
-            pass  # the vendor stops; the stream's own callback would log a task that was cancelled
+            with suppress(*gone):
+                while await self._served(reader, writer):
+                    continue
         finally:
             self._writers.discard(writer)
             if task is not None:
@@ -103,7 +109,8 @@ class Wire:
         method, target, _ = head[0].split(" ")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         length = int(headers.get("content-length") or 0)
-        if length > _MOST_BODY:
+        if length > _MOST_BODY or "transfer-encoding" in headers:
+            writer.write(_message(Reply(413, {"code": "BadRequest", "message": "no such bodies"}), is_last=True))
             return False
         body = await reader.readexactly(length) if length else b""
         request = Request(method, target, headers.get("authorization", "").removeprefix("Bearer "), body)
