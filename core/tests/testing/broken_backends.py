@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,8 @@ class NamesOfTheEnd(MemoryBackend):
 class SubmitsBlindly(MemoryBackend):
     async def submit(self, plan: Plan) -> Handle:
         token = await self.secret(TOKEN, plan.owner.tenant)
-        return self.handle(self.cloud.submit(f"n{next(_count)}", self.tags(plan), plan.spec, token))
+        with self.calling():
+            return self.handle(self.cloud.submit(f"n{next(_count)}", self.tags(plan), plan.spec, token))
 
 
 @breaks("test_submitting_one_key_twice_makes_one_job")
@@ -170,6 +172,8 @@ class HandlesOfNoVersion(MemoryBackend):
 
 @breaks("test_a_handle_is_json_with_a_version_and_serves_another_process")
 class RemembersItself(MemoryBackend):
+    """Right where jobs live in this process."""
+
     def __init__(self, cloud: Any) -> None:
         super().__init__(cloud)
         self.known: set[str] = set()
@@ -585,6 +589,13 @@ class ListsByBeginning(MemoryBackend):
 class LosesTheOwner(MemoryBackend):
     def tags(self, plan: Plan) -> dict[str, str]:
         return {**super().tags(plan), "owner": json.dumps(["vision", "staging", "", ""])}
+
+
+@breaks("test_the_reaper_ends_what_nobody_owns_and_spares_what_is_not_ours")
+class ListsEverybodyAsOurs(MemoryBackend):
+    async def list_owned(self, scope: str, cursor: str | None = None) -> OwnedPage:
+        listed = [self.owned(job) for job in self.cloud.jobs.values() if job.tags]
+        return OwnedPage(tuple(replace(job, owner=replace(job.owner, installation=scope)) for job in listed))
 
 
 @breaks("test_a_sweep_spares_what_is_not_ours")

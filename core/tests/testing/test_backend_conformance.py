@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
-from broken_backends import BROKEN
-from flytepath.plugin import BackendDeclaration
+from broken_backends import BROKEN, RemembersItself, SubmitsAndForgets
+from flytepath.plugin import BackendDeclaration, Plan, Unknown
 from flytepath.testing import ConformanceError
 from flytepath.testing.backend_conformance import BackendConformance, BackendVendor
 from memory_cloud import MemoryBackend, MemoryConformance, MemoryVendor
@@ -14,6 +17,50 @@ CHECKS = sorted(name for name in dir(BackendConformance) if name.startswith("tes
 
 class TestTheKitPasses(MemoryConformance):
     """The class as an author would write it: pytest collects and passes every check."""
+
+
+class Deduping(MemoryBackend):
+    """For a vendor that takes a key of ours, and cannot be searched by it."""
+
+    async def find(self, plan: Plan) -> Any:
+        return Unknown("the vendor has no search")
+
+
+class KitWhereTheVendorDedupes(MemoryConformance):
+    declaration = replace(MemoryConformance.declaration, idempotency="A")
+    backend_class = Deduping
+    scattered_errors = 50
+
+
+class KitWhereJobsLiveInThisProcess(MemoryConformance):
+    declaration = replace(MemoryConformance.declaration, idempotency="D")
+    backend_class = RemembersItself
+    scattered_errors = 50
+
+
+class KitWhereNothingIsFoundAgain(MemoryConformance):
+    declaration = replace(MemoryConformance.declaration, idempotency="C")
+    backend_class = SubmitsAndForgets
+    scattered_errors = 50
+
+
+@pytest.mark.parametrize(
+    ("kit", "left_out", "why"),
+    [
+        (KitWhereTheVendorDedupes, 2, "find() answers Unknown"),
+        (KitWhereJobsLiveInThisProcess, 6, "idempotency D"),
+        (KitWhereNothingIsFoundAgain, 13, "idempotency C"),
+    ],
+)
+def test_the_kit_asks_what_can_be_asked_of_each_class(kit: type[MemoryConformance], left_out: int, why: str) -> None:
+    reasons: list[str] = []
+    for check in CHECKS:
+        try:
+            getattr(kit(), check)()
+        except pytest.skip.Exception as skipped:
+            reasons.append(str(skipped))
+    assert len(reasons) == left_out
+    assert all(why in reason for reason in reasons)
 
 
 class BrokenConformance(MemoryConformance):

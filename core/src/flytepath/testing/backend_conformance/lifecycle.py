@@ -4,14 +4,18 @@ drives the backend here, from plan to cleanup.
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from flytepath.engine.job_session import JobOutcome, JobSession
 from flytepath.model.events import JobAmbiguous, JobObserved, JobSubmitted
 from flytepath.plugin.backend import Handle, Phase, PlanRequest
+from flytepath.store.events import open_store
 from flytepath.testing.backend_conformance.discretion import secrets_told
-from flytepath.testing.backend_conformance.lives import Life
+from flytepath.testing.backend_conformance.lives import Life, reaped
 from flytepath.testing.backend_conformance.scene import Scene, scenario
 from flytepath.testing.backend_conformance.stage import Stage
 from flytepath.testing.backend_conformance.vendor import Course
@@ -213,6 +217,36 @@ class LifeChecks(Stage):
             )
         if not await scene.vendor_does(scene.vendor.is_untouched, foreign):
             refuse("somebody else's job was touched", place=scene.place(""), hint="compare the stamp before you act")
+
+    @scenario
+    async def test_the_reaper_ends_what_nobody_owns_and_spares_what_is_not_ours(self, scene: Scene) -> None:
+        """Core's reaper ends the jobs of an installation without executions, and touches nobody else's."""
+        with tempfile.TemporaryDirectory(prefix="flytepath-conformance-") as folder:
+            store = await asyncio.to_thread(open_store, Path(folder))
+            try:
+                mine = [scene.plan(installation=await asyncio.to_thread(store.installation)) for _ in range(3)]
+                theirs = scene.plan(installation="elsewhere")
+                other = [await scene.submit(plan) for plan in (*mine, theirs)][-1]
+                foreign = await scene.vendor_does(scene.vendor.make_foreign, scene.plan().external_name)
+
+                async def swept() -> bool | None:
+                    await reaped(scene, store)
+                    alive = [await scene.vendor_does(scene.vendor.live, plan.key) for plan in mine]
+                    return None if any(alive) else True
+
+                await scene.until(
+                    "the end of jobs that nobody owns", swept, "list_owned() lists them, cancel() ends them"
+                )
+            finally:
+                await asyncio.to_thread(store.close)
+        untouched = await scene.vendor_does(scene.vendor.is_untouched, foreign)
+        if not untouched or not await scene.vendor_does(scene.vendor.live, theirs.key):
+            refuse(
+                "the reaper of one installation ended what is not its own",
+                place=scene.place("list_owned"),
+                hint="list by the exact stamp of the installation, and cancel by the id in the handle",
+            )
+        await scene.cancelled(theirs.key, other)
 
     @scenario
     async def test_no_secret_stands_in_the_journal(self, scene: Scene) -> None:

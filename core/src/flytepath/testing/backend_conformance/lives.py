@@ -13,11 +13,13 @@ from flytepath.engine.admission_requests import Request
 from flytepath.engine.backends import BackendInstance, GivenBackends
 from flytepath.engine.job_desk import JobServices
 from flytepath.engine.job_session import JobOutcome, JobSession, SessionDied
+from flytepath.engine.reaper import Orphan, Reaper
 from flytepath.engine.vendor_calls import Patience
 from flytepath.model.events import JobEnded, JobSubmitted, Payload
 from flytepath.model.literal import Literal
 from flytepath.plugin.backend import Backend, BackendError, Handle, Observation, PlanRequest, PoolAsk
 from flytepath.plugin.declarations import PollPolicy, RateLimit
+from flytepath.store.events import Store
 from flytepath.testing.backend_conformance.scene import Scene
 from flytepath.testing.findings import refuse
 
@@ -108,6 +110,23 @@ class Watching(Backend):
         return await self.backend.list_owned(scope, cursor)
 
 
+def instance_of(scene: Scene, backend: Backend) -> BackendInstance:
+    """The backend as core has it, but for its pace: nobody waits for the next look longer than for a moment."""
+    declaration = dataclasses.replace(scene.declaration, poll=_POLL, rate_limits=())
+    return BackendInstance(declaration.name, declaration, backend, type(backend).__module__, "", backend.plan)
+
+
+async def reaped(scene: Scene, store: Store) -> list[Orphan]:
+    """What core's reaper does with the vendor's jobs, for an installation that has no execution at all."""
+    backend = scene.another_backend()
+    services = JobServices(GivenBackends(instance_of(scene, backend)), OpenPools(), _PATIENCE)
+    try:
+        return await Reaper(store, services).sweep(dry=False, grace_seconds=0.0)
+    finally:
+        await services.close()
+        await scene.leave(backend)
+
+
 class Life:
     """One job, in as many processes as it takes; what is durable passes from one to the next.
 
@@ -135,10 +154,7 @@ class Life:
         self._had_ended = any(isinstance(event, JobEnded) for event in self.events)
         scene, backend = self.scene, Watching(self.scene.another_backend())
         backend.counts = self.counts
-        declaration = dataclasses.replace(scene.declaration, poll=_POLL, rate_limits=())
-        instance = BackendInstance(
-            declaration.name, declaration, backend, f"{type(backend.backend).__module__}", "", backend.plan
-        )
+        instance = instance_of(scene, backend)
         services = JobServices(GivenBackends(instance), self.pools, _PATIENCE)
         session = JobSession(
             instance,
@@ -158,7 +174,7 @@ class Life:
             self.events = list(session.events)
             scene.told.extend(session.events)
             await services.close()
-            await scene.call("close", backend.backend.close())
+            await scene.leave(backend.backend)
 
     async def lived(self, *, cancelled: str = "", **more: Any) -> JobOutcome | None:
         """How the job ended, or ``None`` where the process died before.

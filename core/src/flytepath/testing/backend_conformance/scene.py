@@ -75,7 +75,9 @@ class Scene:
     # --- what is asked for ---
 
     def another_backend(self) -> Backend:
-        """A backend as another process would make it."""
+        """A backend as another process would make it; the same one, where jobs live in this process."""
+        if self.declaration.idempotency == "D" and self._backends:
+            return self._backends[0]
         backend = self.vendor.backend()
         backend.bind(self._resolve)
         self._backends.append(backend)
@@ -249,6 +251,11 @@ class Scene:
 
         hint = "cancel() answers Gone or Terminal once the job has stopped"
         return await self.until("the end of a cancelled job", again, hint)
+
+    async def leave(self, backend: Backend) -> None:
+        """A process ends: let go of its backend, unless jobs live in this process."""
+        if self.declaration.idempotency != "D":
+            await self.call("close", backend.close())
 
     async def close(self) -> None:
         """Let go of all backends; twice, as that must be safe."""
