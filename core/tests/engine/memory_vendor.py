@@ -32,6 +32,7 @@ from flytepath.plugin import (
     InProgress,
     ItemPhases,
     JobKey,
+    LogChunk,
     NotFound,
     NotOurs,
     Observation,
@@ -74,6 +75,7 @@ class MemoryVendor:
         self.before: Callable[[str, str], None] = lambda call, key: None
         self.after: Callable[[str, str], None] = lambda call, key: None
         self.most_live = 0
+        self.printed: list[str] = []
 
     @property
     def live(self) -> list[VendorJob]:
@@ -203,6 +205,13 @@ class MemoryBackend(Backend):
     async def cleanup(self, key: JobKey, handle: Handle | None) -> None:
         await self._about("cleanup", key.value)
         self.vendor.cleaned[key.value] += 1
+
+    async def logs(self, handle: Handle, cursor: str | None = None) -> LogChunk:
+        await self._about("logs", "")
+        number = int(cursor or 0)
+        if number >= len(self.vendor.printed):
+            return LogChunk("", cursor, complete=True)
+        return LogChunk(self.vendor.printed[number], str(number + 1))
 
     async def list_owned(self, scope: str, cursor: str | None = None) -> OwnedPage:
         return OwnedPage(())

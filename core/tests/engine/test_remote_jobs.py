@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from fake_machine import Crash, Machine, Posted, Raised, interface, task_spec
 from flytepath.engine.state import ExecutionStatus, NodeStatus
-from flytepath.model.events import JobPlanned
+from flytepath.model.events import JobPlanned, LogWritten
+from flytepath.model.literal import BlobRef
 from flytepath.model.workflow import InputBinding, NodeSpec, OutputBinding, WorkflowSpec
 from flytepath.plugin import BackendError, ErrorClass
 from memory_vendor import MemoryVendor, OpenPools, remote_on
@@ -353,6 +354,31 @@ def test_nothing_is_submitted_and_nothing_held_while_an_execution_is_paused(tmp_
     assert machine.run().status is ExecutionStatus.SUCCEEDED
     assert seen[0] == (1, 0)
     assert not pools.held and machine.outputs() == {"o0": 8}
+
+
+def test_what_a_job_printed_is_kept_without_its_secrets(tmp_path: Path) -> None:
+    vendor = MemoryVendor()
+    vendor.printed = ["one\n", "the token is swordfish-42\n", ""]
+    remote = remote_on(vendor)
+    instance = next(iter(remote.services.backends._instances.values()))  # type: ignore[attr-defined]
+    instance.redactor.add("vendor.token", b"swordfish-42")
+    vendor.before = once(("poll", BackendError("swordfish-42 is refused", error_class=ErrorClass.TRANSIENT)))
+    machine = Machine(chain(1), {}, tmp_path, remote=lambda: remote, x=1)
+    assert machine.run().status is ExecutionStatus.SUCCEEDED
+    written = told(machine, LogWritten)
+    assert [(each.node, each.attempt) for each in written] == [("n0", 1)]
+    log = machine.blobs.get(BlobRef(written[0].log.uri, written[0].log.digest, written[0].log.size))
+    assert log == b"one\nthe token is [secret vendor.token]\n"
+
+
+def test_a_handle_with_a_secret_in_it_is_refused(tmp_path: Path) -> None:
+    vendor = MemoryVendor()
+    remote = remote_on(vendor)
+    instance = next(iter(remote.services.backends._instances.values()))  # type: ignore[attr-defined]
+    instance.redactor.add("vendor.token", b"job-")  # with which the name, and so the handle, begins
+    state = Machine(chain(1), {}, tmp_path, remote=lambda: remote, x=1).run()
+    assert state.error is not None and state.error.code == "FP-JOB-PROTOCOL"
+    assert "holds the value of a secret" in state.error.message and not vendor.live
 
 
 def test_an_outage_ends_a_job_when_the_vendor_can_be_reached_again(tmp_path: Path) -> None:

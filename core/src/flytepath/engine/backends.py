@@ -7,16 +7,18 @@ import importlib
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from flytepath.config.settings import Configuration, load_configuration
+from flytepath.engine.secrets.redaction import Redactor
 from flytepath.errors import ConfigError, FlytePathError, PluginError, PluginNotFoundError
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import canonical_text, sha256
 from flytepath.plugin.backend import Backend, PlanRequest, SecretResolver
 from flytepath.plugin.backend import Plan as JobPlan
 from flytepath.plugin.declarations import BackendDeclaration
+from flytepath.plugin.secrets import SecretReference
 
 log = logging.getLogger("flytepath")
 
@@ -41,6 +43,7 @@ class BackendInstance:
         plugin: the plugin it comes from, for errors.
         settings: names the settings it was made with, by content.
         render: turns a request into a plan, purely.
+        redactor: knows the secrets that the backend was given, so that they can be kept out of what it tells.
     """
 
     name: str
@@ -49,6 +52,7 @@ class BackendInstance:
     plugin: str
     settings: str
     render: Callable[[PlanRequest], JobPlan]
+    redactor: Redactor = field(default_factory=Redactor)
 
 
 class BackendSource(Protocol):
@@ -113,7 +117,10 @@ class Backends:
             told = canonical_text([values, whose.project, whose.domain])
             digest = sha256(told.encode())[7:23] if values else ""
             known = self._instances.get((name, digest))
-            backend = known.backend if known is not None else self._new(manager, declaration, values, digest, whose)
+            redactor = known.redactor if known is not None else Redactor()
+            backend = known.backend if known is not None else _new(manager, declaration, values, digest)
+            if known is None:
+                backend.bind(_noting(self._secrets, redactor), whose)
             render: Callable[[PlanRequest], JobPlan] = backend.plan
             with suppress(PluginNotFoundError):  # then the backend reads the payload of its own task types
                 renderer = manager.renderer(task_type, name).declaration.renderer
@@ -132,17 +139,11 @@ class Backends:
                 place=str(tenant),
                 hint="`flytepath plugins doctor` tells more of a plugin that is broken",
             ) from error
-        made = BackendInstance(name, declaration, backend, f"{claim.plugin} ({claim.distribution})", digest, render)
+        made = BackendInstance(
+            name, declaration, backend, f"{claim.plugin} ({claim.distribution})", digest, render, redactor
+        )
         self._instances.setdefault((name, digest), made)
         return made
-
-    def _new(
-        self, manager: Any, declaration: BackendDeclaration, values: Mapping[str, Any], digest: str, whose: Tenant
-    ) -> Backend:
-        settings = _checked(manager, declaration, values)
-        backend: Backend = manager.resolve(declaration.backend)(settings, credential_scope=digest)
-        backend.bind(self._secrets, whose)
-        return backend
 
     async def known(self) -> list[BackendInstance]:
         """Every backend that configuration names or a job has asked for, as far as they can be used."""
@@ -219,6 +220,23 @@ def settings_of(configuration: Configuration, name: str, tenant: Tenant) -> tupl
             found.update(more)
             whose = level
     return found, whose
+
+
+def _new(manager: Any, declaration: BackendDeclaration, values: Mapping[str, Any], digest: str) -> Backend:
+    settings = _checked(manager, declaration, values)
+    backend: Backend = manager.resolve(declaration.backend)(settings, credential_scope=digest)
+    return backend
+
+
+def _noting(secrets: SecretResolver, redactor: Redactor) -> SecretResolver:
+    """Look secrets up, and note their values, so that whatever the backend tells is told without them."""
+
+    def resolve(reference: SecretReference, tenant: Tenant) -> bytes:
+        value = secrets(reference, tenant)
+        redactor.add(reference.label, value)
+        return value
+
+    return resolve
 
 
 def _configured(configuration: Configuration) -> list[tuple[str, Tenant]]:

@@ -19,7 +19,7 @@ from flytepath.engine.slices import ItemsSeen
 from flytepath.engine.state import ExecutionState
 from flytepath.engine.values import Blobs, Values, interface_of
 from flytepath.errors import ExecutionStateError
-from flytepath.model.events import Actor, ErrorRecord, JobAmbiguous, JobParked, JobPlanned, Usage
+from flytepath.model.events import Actor, Blob, ErrorRecord, JobAmbiguous, JobParked, JobPlanned, LogWritten, Usage
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import Literal
 from flytepath.model.messages import RunAttempt
@@ -182,7 +182,7 @@ class ExecutionJobs:
         elif isinstance(told, ItemsSeen):
             self._items_ended(job, told, actor)
         elif isinstance(told, Done):
-            self._end(job, actor)
+            self._end(job, told.log, actor)
         elif isinstance(told, Granted) and self._is_held:
             return
         else:
@@ -225,11 +225,13 @@ class ExecutionJobs:
             if index in attempts:
                 self._fail(f"{job.node}/{index}", attempts[index], error, usage)
 
-    def _end(self, job: Job, actor: Actor) -> None:
+    def _end(self, job: Job, printed: Blob | None, actor: Actor) -> None:
         """The job has ended, and with it the attempts it ran: in one append."""
         attempts = [(f"{job.node}/{index}", attempt) for index, attempt in job.items.items()]
         if not job.is_slice:
             attempts = [(job.node, job.attempt)]
+        if printed is not None:
+            self._journal.record(LogWritten(node=job.node, attempt=job.attempt, log=printed), actor)
         self._record(job, Done(), actor)
         self._ended.append(job.key)
         usage = self._usage(job)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from flytepath.engine.admission_requests import AdmissionDesk, PoolLeaseLostError, Request
 from flytepath.engine.backends import BackendInstance, BackendSource, BackendUnavailableError
+from flytepath.engine.job_logs import kept_log
 from flytepath.engine.job_plans import bad_handle, handle_of, plan_of
 from flytepath.engine.jobs import (
     Answer,
@@ -356,11 +357,10 @@ class JobDesk:
                     return _given_up(job, error)
                 await pauses.wait(error.retry_after or 0.0)
                 continue
-            bad = bad_handle(handle)
+            bad = _why_bad(handle, instance)
             if bad:
                 run.mistakes = MISTAKES
-                log.warning("plugin %s gave a handle that cannot be kept: %s", instance.plugin, bad)
-                return Unclear(f"the plugin gave a handle that cannot be kept: {bad}")
+                return Unclear(bad)
             return Taken(handle, adopted=job.phase is Phase.AMBIGUOUS)
 
     async def _find(self, run: _Run, instance: BackendInstance) -> Told:
@@ -377,8 +377,9 @@ class JobDesk:
                     return _given_up(job, error)
                 await pauses.wait(error.retry_after or 0.0)
                 continue
-            if isinstance(found, Found) and not bad_handle(found.handle):
-                return Taken(found.handle, adopted=True)
+            if isinstance(found, Found):
+                bad = _why_bad(found.handle, instance)
+                return Cancel(bad, error_of(job, ErrorClass.PROTOCOL, bad)) if bad else Taken(found.handle, True)
             if isinstance(found, NotFound):
                 left = visible_at - self._clock()
                 if left <= 0:
@@ -500,24 +501,32 @@ class JobDesk:
 
     async def _clean(self, run: _Run, instance: BackendInstance) -> Told:
         job, pauses = run.job, Pauses(self._services.patience)
+        calls, scope = self._services.calls(instance), job.plan.get("scope", "")
+        printed = await kept_log(calls, scope, handle_of(job), self._sink, self._services.patience)
         for tried in range(CLEANINGS):
             try:
-                await self._services.calls(instance).make(
-                    "cleanup", job.plan.get("scope", ""), instance.backend.cleanup, JobKey(job.key), handle_of(job)
-                )
+                await calls.make("cleanup", scope, instance.backend.cleanup, JobKey(job.key), handle_of(job))
                 break
             except BackendError as error:
                 if error.error_class not in PASSING or tried + 1 == CLEANINGS:
                     log.warning("job %s of %s leaves something behind: %s", job.key, instance.name, error)
                     break
                 await pauses.wait(error.retry_after or 0.0)
-        return Done()
+        return Done(printed)
 
 
 #: What a vendor says of a request it has certainly not taken.
 _SETTLED: Final = frozenset(
     {ErrorClass.USER, ErrorClass.INVALID, ErrorClass.AUTH, ErrorClass.CONFLICT, ErrorClass.QUOTA_EXCEEDED}
 )
+
+
+def _why_bad(handle: Any, instance: BackendInstance) -> str:
+    """What is wrong with a handle that a plugin gave; empty where it can be kept."""
+    bad = bad_handle(handle)
+    if not bad and instance.redactor and instance.redactor.json(dict(handle.data)) != dict(handle.data):
+        bad = "it holds the value of a secret"
+    return f"plugin {instance.plugin} gave a handle that cannot be kept: {bad}" if bad else ""
 
 
 def _given_up(job: Job, error: BackendError) -> Told:

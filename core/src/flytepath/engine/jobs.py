@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from flytepath.model.events import (
+    Blob,
     ErrorRecord,
     JobAmbiguous,
     JobCancelling,
@@ -305,7 +306,9 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Nothing is left to be done for it."""
+    """Nothing is left to be done for it; ``log`` is what it printed."""
+
+    log: Blob | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import logging
 import random
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Final
 
@@ -179,10 +179,21 @@ class Poller:
         future = watched.future
         if future is None or future.done():
             return
+        seen = self._told(seen)
         if facts_of(seen) == watched.known:
             self._put(watched)
         else:
             future.set_result(seen)
+
+    def _told(self, seen: Observation) -> Observation:
+        """What was seen, without any secret that the vendor may have written into it."""
+        redactor = self._calls.instance.redactor
+        if not redactor:
+            return seen
+        raw_state, reason = redactor.text(seen.raw_state), redactor.text(seen.reason)
+        if (raw_state, reason) == (seen.raw_state, seen.reason):
+            return seen
+        return replace(seen, raw_state=raw_state, reason=reason)
 
     def _failed(self, watched: Watched, error: BackendError) -> None:
         """Nothing was learned of it; look again, until that has been so for too long."""

@@ -81,29 +81,36 @@ class VendorCalls:
             try:
                 async with asyncio.timeout(self.instance.declaration.call_seconds) as deadline:
                     return await made(*args)
-            except BackendError as error:
-                if error.retry_after is not None:
-                    await self._hold_back(call, scope, error.retry_after)
-                raise
-            except TimeoutError as error:
-                seconds = self.instance.declaration.call_seconds
-                what = f"no answer within {seconds:g} s" if deadline.expired() else str(error) or "timed out"
-                raise BackendError(f"{call}: {what}", error_class=ErrorClass.TRANSIENT) from error
-            except SecretNotFoundError as error:
-                raise BackendError(
-                    f"{call}: {error.message}",
-                    error_class=ErrorClass.AUTH,
-                    accepted=False,
-                    place=error.place,
-                    hint=error.hint,
-                ) from error
-            except OSError as error:
-                raise BackendError(f"{call}: {error}", error_class=ErrorClass.TRANSIENT) from error
-            except Exception as error:
-                text = error.message if isinstance(error, FlytePathError) else f"{type(error).__name__}: {error}"
-                raise BackendError(
-                    f"{call}: plugin {self.instance.plugin} raised {text}", error_class=ErrorClass.PROTOCOL
-                ) from error
+            except Exception as error:  # noqa: BLE001 - it is raised as one of ours
+                raised = self._as_ours(call, error, is_late=deadline.expired())
+                told = self.instance.redactor.text(raised.message)
+                if raised.retry_after is not None:
+                    await self._hold_back(call, scope, raised.retry_after)
+                if told == raised.message:
+                    raise raised from (None if raised is error else error)
+                raised.message, raised.args = told, ()
+                raise raised.with_traceback(None) from None
+
+    def _as_ours(self, call: str, error: Exception, *, is_late: bool) -> BackendError:
+        """Whatever a plugin raises, as what follows is decided from."""
+        if isinstance(error, BackendError):
+            return error
+        if isinstance(error, TimeoutError):
+            seconds = self.instance.declaration.call_seconds
+            what = f"no answer within {seconds:g} s" if is_late else str(error) or "timed out"
+            return BackendError(f"{call}: {what}", error_class=ErrorClass.TRANSIENT)
+        if isinstance(error, SecretNotFoundError):
+            return BackendError(
+                f"{call}: {error.message}",
+                error_class=ErrorClass.AUTH,
+                accepted=False,
+                place=error.place,
+                hint=error.hint,
+            )
+        if isinstance(error, OSError):
+            return BackendError(f"{call}: {error}", error_class=ErrorClass.TRANSIENT)
+        text = error.message if isinstance(error, FlytePathError) else f"{type(error).__name__}: {error}"
+        return BackendError(f"{call}: plugin {self.instance.plugin} raised {text}", error_class=ErrorClass.PROTOCOL)
 
     def _buckets(self, call: str, scope: str) -> list[tuple[str, RateLimit]]:
         instance = self.instance
