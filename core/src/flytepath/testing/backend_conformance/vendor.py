@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Any, NoReturn
 
-from flytepath.plugin.backend import Backend, Handle, JobKey, Plan, PlanRequest
+from flytepath.plugin.backend import Backend, Handle, JobKey, PlanRequest
 from flytepath.plugin.secrets import SecretNotFoundError, SecretReference
 
 Json = Any
@@ -146,10 +146,6 @@ class BackendVendor:
     def is_untouched(self, foreign: str) -> bool:
         """Whether that job runs as it was made."""
         self._cannot("is_untouched", "tell whether a job of somebody else's is untouched")
-
-    def planned_elsewhere(self, plan: Plan) -> Plan:
-        """The plan with what a newer version of the plugin may have put into it; by default as it is."""
-        return plan
 
     def _cannot(self, name: str, what: str) -> NoReturn:
         raise CannotDo(f"{type(self).__name__}.{name} is not given: the kit cannot {what}")
