@@ -35,7 +35,7 @@ FLOW = """
     from pathlib import Path
     from typing import Annotated
 
-    from flytepath import Deck, Secret, current_context, dynamic, eager, map_task, task, workflow
+    from flytepath import Deck, Retry, Secret, current_context, dynamic, eager, map_task, task, workflow
 
     KEY = Secret("db", "password")
     TOKEN = Secret("api", "token", env_var="TOKEN")
@@ -91,7 +91,7 @@ FLOW = """
         return n
 
 
-    @task(secret_requests=ALL)
+    @task(secret_requests=ALL, retries=Retry(0, system=0))
     def dies(n: int) -> int:
         shout()
         print("the last words", current_context().secrets.db.password, flush=True)
@@ -155,6 +155,34 @@ FLOW = """
     @workflow
     def told_to_go(n: int = 1) -> int:
         return preempted(n=n)
+
+
+    def freeze_the_filter() -> None:
+        own = os.stat(1).st_ino
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                if b"redaction.py" in (entry / "cmdline").read_bytes():
+                    if any(link.stat().st_ino == own for link in (entry / "fd").iterdir()):
+                        os.kill(int(entry.name), signal.SIGSTOP)
+                        thaw = f"sleep 1; kill -CONT {entry.name}"
+                        subprocess.Popen(["sh", "-c", thaw], start_new_session=True, stdout=-3, stderr=-3)
+                        return
+            except OSError:
+                continue
+        raise AssertionError("there is no filter")
+
+
+    @task(secret_requests=[KEY], retries=Retry(0, system=0))
+    def slow_filter(n: int) -> int:
+        freeze_the_filter()
+        print("the last words", current_context().secrets.db.password, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return n
+
+
+    @workflow
+    def frozen(n: int = 1) -> int:
+        return slow_filter(n=n)
 
 
     client: dict[str, str] = {}
@@ -394,6 +422,13 @@ def test_runs_that_end_badly_leave_no_value_behind(machine: Machine, name: str) 
         assert "the last words [secret db.password]" in machine.logs(of(done))
         assert "Fatal Python error: Aborted" in machine.logs(of(done))
     nothing_is_left(machine)
+
+
+def test_the_last_words_of_a_killed_worker_are_waited_for(machine: Machine) -> None:
+    done = machine.flytepath("run", "flow.py", "frozen")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "the last words [secret db.password]" in machine.logs(of(done))
+    assert "the last words [secret db.password]" in machine.shown(of(done)).rpartition("Error in")[2]
 
 
 def test_an_attempt_that_is_preempted_reports_no_value(machine: Machine) -> None:

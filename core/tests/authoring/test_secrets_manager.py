@@ -106,3 +106,82 @@ def test_variables_that_tasks_ask_for(secrets: SecretsManager, monkeypatch: pyte
     with handed_over(requests, ExecutionContext(node_path="load")):
         assert os.environ["DB_PASSWORD"] == "swordfish"
     assert "DB_PASSWORD" not in os.environ
+
+
+def test_variables_without_a_name_have_flytekit_s(secrets: SecretsManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLYTEPATH_SECRET_DB_PASSWORD", "swordfish")
+    with handed_over([Secret("db", "password", None, Secret.MountType.ENV_VAR)], ExecutionContext()):
+        assert os.environ[secrets.get_secrets_env_var("db", "password")] == "swordfish"
+    assert "_FSEC_DB_PASSWORD" not in os.environ
+
+
+def test_files_are_there_while_the_body_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_FSEC_DB_V1_PASSWORD", "swordfish")
+    monkeypatch.setenv("_FSEC_TOKEN", "  as it is\n")
+    context = ExecutionContext(working_directory=tmp_path / "own")
+    requests = [Secret("db", "password", "v1", Secret.MountType.FILE), Secret(key="token", mount_requirement=2)]  # type: ignore[arg-type]
+    with handed_over(requests, context):
+        file, token = (Path(context.secrets.get_secrets_file(*name)) for name in (("db", "password"), (None, "token")))
+        assert file.is_relative_to(tmp_path / "own") and file.is_relative_to(os.environ["FLYTEPATH_SECRETS_MOUNTED"])
+        assert (file.read_text(), token.read_text()) == ("swordfish", "  as it is\n")
+        assert {path.stat().st_mode & 0o777 for path in (file, token)} == {0o600}
+        assert context.secrets.get_secrets_file("db", "other") == str(tmp_path / "mounted" / "db" / "other")
+    assert not list((tmp_path / "own").iterdir())
+
+
+@pytest.fixture(autouse=True)
+def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLYTE_SECRETS_DEFAULT_DIR", str(tmp_path / "mounted"))
+
+
+def test_files_are_removed_when_the_body_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_FSEC_DB_PASSWORD", "swordfish")
+    context = ExecutionContext(working_directory=tmp_path / "own")
+    with (
+        pytest.raises(ZeroDivisionError),
+        handed_over([Secret("db", "password", None, Secret.MountType.FILE)], context),
+    ):
+        _ = 1 / 0
+    assert not list((tmp_path / "own").iterdir())
+
+
+@pytest.mark.parametrize("name", ["..", "a/b"])
+def test_a_name_that_cannot_be_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(SecretsManager().get_secrets_env_var("db", name), "swordfish")
+    context = ExecutionContext(working_directory=tmp_path / "own")
+    with (
+        pytest.raises(InputError, match="as a file"),
+        handed_over([Secret("db", name, None, Secret.MountType.FILE)], context),
+    ):
+        raise AssertionError("the body ran")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_all_that_is_asked_for_must_be_there_before_the_body_runs() -> None:
+    context = ExecutionContext(node_path="load")
+    with pytest.raises(SecretNotFoundError) as caught, handed_over([Secret("db", "nowhere")], context):
+        raise AssertionError("the body ran")
+    assert (caught.value.place or "").startswith("load(secret_requests)")
+
+
+def test_the_provider_that_the_task_names_is_the_one_that_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_FSEC_DB_PASSWORD", "a variable")
+    (tmp_path / "mounted" / "db").mkdir(parents=True)
+    (tmp_path / "mounted" / "db" / "password").write_text("a file")
+    context = ExecutionContext()
+    with handed_over([Secret("db", "password", env_var="HERE", scheme="file")], context):
+        assert context.secrets.get("db", "password") == context.secrets.db.password == os.environ["HERE"] == "a file"
+        assert context.secrets.get("db", "password", scheme="env") == "a variable"
+    assert ExecutionContext().secrets.get("db", "password") == "a variable"
+
+
+def test_what_is_no_text_is_told_without_it(tmp_path: Path) -> None:
+    (tmp_path / "mounted" / "db").mkdir(parents=True)
+    (tmp_path / "mounted" / "db" / "key").write_bytes(b"\xffcanary")
+    with pytest.raises(InputError, match="not text") as caught:
+        SecretsManager().get("db", "key")
+    assert caught.value.__cause__ is None and caught.value.__context__ is None
+    assert "canary" not in repr(caught.value) + str(caught.value)
+    assert SecretsManager().get("db", "key", encode_mode="rb") == b"\xffcanary"

@@ -19,6 +19,11 @@ from flytepath.model.secret import Secret
         {"group": "a", "env_var": "1x"},
         {"group": "a", "env_var": "A-B"},
         {"group": "a", "env_var": ""},
+        {"group": "a", "scheme": ""},
+        {"group": "a", "scheme": "Vault"},
+        {"group": "a", "scheme": "9"},
+        {"group": "a", "scheme": "a b"},
+        {"group": "a", "scheme": 1},
         {"group": "a", "env_var": "TOKEN", "mount_requirement": Secret.MountType.FILE},
     ],
 )
@@ -32,3 +37,6 @@ def test_a_request_keeps_its_json() -> None:
     secret = Secret("db", "password", "v2", Secret.MountType.ENV_VAR, "DB_PASSWORD")
     assert Secret.from_json(secret.to_json()) == secret
     assert Secret.from_json(Secret(key="token").to_json()) == Secret(key="token")
+    named = Secret("db", "password", scheme="keyring")
+    assert Secret.from_json(named.to_json()) == named
+    assert named.to_json() == {"group": "db", "key": "password", "scheme": "keyring"}

@@ -62,8 +62,10 @@ def is_written(path: Path) -> bool:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:
+        return False  # this file system has no locks
     finally:
         os.close(descriptor)
     return False

@@ -12,6 +12,7 @@ import socket
 import sys
 from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 #: A shorter value is left alone: it stands in every text by chance.
@@ -278,9 +279,11 @@ class _Program:
 
         if self._file >= 0:
             os.close(self._file)
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        # Held until this process ends: so the engine knows whether there is more to come from a worker that has died.
-        fcntl.flock(self._file, fcntl.LOCK_SH)
+            self._file = -1
+        with suppress(OSError):  # what cannot be kept is lost, and the task goes on
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            # Held until this process ends: so the engine knows whether more is to come from a worker that has died.
+            fcntl.flock(self._file, fcntl.LOCK_SH)
 
     def _finish(self) -> None:
         """Write all that stands in the pipe now, and what was held back."""
