@@ -87,7 +87,7 @@ FLOW = """
             raise KeyError(everything)
         except KeyError as error:
             error.add_note(everything)
-            raise RuntimeError(f"cannot log in with {everything}", everything) from error
+            raise RuntimeError(f"cannot log in with {everything}", dict(os.environ)) from error
         return n
 
 
