@@ -252,6 +252,41 @@ def test_an_output_that_the_job_did_not_give_is_the_jobs_fault(vendor: FakeVendo
     assert (error.error_class, "'rows'" in error.message) == (ErrorClass.USER, True)
 
 
+def test_an_item_without_its_output_spoils_only_its_own_answer(vendor: FakeVendor) -> None:
+    async def act(backend: VendorBackend) -> Any:
+        own = {"3": {"outputs": {}}}
+        asked = request(job={"seconds": 0, "outputs": {"rows": 1}}, own=own, outputs=ROWS, items=(1, 3))
+        return await backend.collect_items(await backend.submit(backend.plan(asked)), [1, 3], MemoryBlobs())
+
+    outputs = play(vendor, act)
+    assert outputs[1]["rows"].data == 1
+    assert outputs[3].error_class is ErrorClass.USER
+
+
+@pytest.mark.parametrize("owner", [None, "no json", "[1]", '["P P", "d", "e", "n"]'])
+def test_what_bears_half_a_stamp_is_not_listed_as_ours(vendor: FakeVendor, owner: str | None) -> None:
+    tags = {"flytepath-installation": "here", "flytepath-key": "k", "flytepath-digest": "d"}
+    vendor.make_foreign("theirs", tags=tags if owner is None else {**tags, "flytepath-owner": owner})
+
+    async def act(backend: VendorBackend) -> list[str]:
+        handle = await backend.submit(backend.plan(request()))
+        assert (await backend.list_owned("here")).jobs[0].handle == handle
+        return [job.key.value for job in (await backend.list_owned("here")).jobs]
+
+    assert play(vendor, act) == [request().key.value]
+
+
+def test_of_two_jobs_of_one_key_the_one_that_runs_is_cancelled(vendor: FakeVendor) -> None:
+    async def act(backend: VendorBackend) -> None:
+        first = await backend.submit(backend.plan(request()))
+        vendor.finish(first.data["id"])
+        second = await backend.submit(backend.plan(request()))
+        assert isinstance(await backend.cancel(request().key, None, "over"), Terminal)
+        assert vendor.state(second.data["id"]) == "CANCELED"
+
+    play(vendor, act)
+
+
 def test_inputs_that_are_no_values_are_refused_when_the_job_is_planned(vendor: FakeVendor) -> None:
     large = Literal.make(INTEGER, None, ref=BlobRef("memory://x", "sha256:0", 9))
 

@@ -19,6 +19,7 @@ from flytepath.plugin import (
     BackendError,
     BlobAccess,
     ErrorClass,
+    FlytePathError,
     Found,
     Gone,
     Handle,
@@ -46,6 +47,7 @@ from flytepath.testing.reference_mapping import (
     check_stamp,
     error_of,
     handle_of,
+    has_ended,
     items_of,
     literals_of,
     name_of,
@@ -168,15 +170,20 @@ class VendorBackend(Backend):
 
     async def list_owned(self, scope: str, cursor: str | None = None) -> OwnedPage:
         page = await self._call("GET", "", view="full", cursor=cursor, **{"tag.flytepath-installation": scope})
-        return OwnedPage(tuple(self._owned(job) for job in page["jobs"]), page["cursor"])
+        owned = (self._owned(job) for job in page["jobs"])
+        return OwnedPage(tuple(job for job in owned if job is not None), page["cursor"])
 
-    def _owned(self, job: Mapping[str, Json]) -> OwnedJob:
+    def _owned(self, job: Mapping[str, Json]) -> OwnedJob | None:
+        """The job, if its stamp is whole; what bears only a part of one was not stamped by us."""
         tags = job["tags"]
-        project, domain, execution, node_path = json.loads(tags["flytepath-owner"])
-        owner = Owner(tags["flytepath-installation"], Tenant(project, domain), execution, node_path)
+        try:
+            project, domain, execution, node_path = json.loads(tags["flytepath-owner"])
+            owner = Owner(tags["flytepath-installation"], Tenant(project, domain), execution, node_path)
+            key, digest = JobKey(tags["flytepath-key"]), tags["flytepath-digest"]
+        except (KeyError, TypeError, ValueError, FlytePathError):
+            return None
         handle = handle_of(job["id"], job["spec"].get("map", ()))
-        observation = self._observed(job, handle)
-        return OwnedJob(handle, JobKey(tags["flytepath-key"]), owner, tags["flytepath-digest"], observation)
+        return OwnedJob(handle, key, owner, digest, self._observed(job, handle))
 
     async def logs(self, handle: Handle, cursor: str | None = None) -> LogChunk:
         piece = await self._call("GET", f"/{handle.data['id']}/logs", cursor=cursor)
@@ -202,7 +209,7 @@ class VendorBackend(Backend):
         return Terminal(seen) if seen.phase is not None and seen.phase.is_terminal else InProgress(seen.raw_state)
 
     async def _job(self, key: JobKey, handle: Handle | None) -> Json | None:
-        """The job of a handle; without one the job of a key, or else whatever bears its name."""
+        """The job of a handle; without one that of a key, first one that runs, or else whatever bears its name."""
         if handle is not None:
             try:
                 return await self._call("GET", f"/{handle.data['id']}")
@@ -213,7 +220,7 @@ class VendorBackend(Backend):
         for search in ({"tag.flytepath-key": key.value}, {"name": name_of(key)}):
             page = await self._call("GET", "", view="full", **search)
             if page["jobs"]:
-                return page["jobs"][0]
+                return min(page["jobs"], key=has_ended)
         return None
 
     async def collect(self, handle: Handle, sink: BlobAccess) -> Mapping[str, Literal]:
@@ -228,8 +235,13 @@ class VendorBackend(Backend):
         asked = ",".join(str(positions[index]) for index in items)
         job = await self._call("GET", f"/{handle.data['id']}")
         result = await self._call("GET", f"/{handle.data['id']}/result", positions=asked)
-        returns, found = job["spec"]["returns"], result["items"]
-        return {index: literals_of(returns, found[str(positions[index])]) for index in items}
+        found: dict[int, Mapping[str, Literal] | BackendError] = {}
+        for index in items:
+            try:
+                found[index] = literals_of(job["spec"]["returns"], result["items"][str(positions[index])])
+            except BackendError as error:  # it is this item's alone
+                found[index] = error
+        return found
 
     async def cleanup(self, key: JobKey, handle: Handle | None) -> None:
         job = await self._job(key, handle)

@@ -96,6 +96,12 @@ def handle_of(id: str, items: Sequence[int]) -> Handle:
     return Handle({"id": id, "map": list(items)} if items else {"id": id})
 
 
+def has_ended(job: Mapping[str, Json]) -> bool:
+    """Whether nothing follows."""
+    state = STATES.get(job["state"])
+    return state is not None and state[0].is_terminal
+
+
 def items_of(job: Mapping[str, Json], indices: Sequence[int]) -> ItemPhases:
     """The vendor counts positions from 0, core the indices of the map."""
     by_phase: dict[Phase, tuple[int, ...]] = {}
