@@ -32,6 +32,8 @@ Steps = Generator[Any, Any, Any]
 OnCheck = Callable[[str, str, str, BoundaryReport], None]
 
 _PYTHON = "python"
+#: The backend that is the workers of this machine.
+LOCAL = "local"
 _task_types: dict[type[Any], TaskType] = {}
 _plain_type = TaskType()
 
@@ -58,6 +60,23 @@ def task_type_of(task: Task) -> TaskType:
         manager = current()
         known = _task_types[kind] = manager.resolve(manager.task_type_for(kind).declaration.task_type)()
     return known
+
+
+def runs_as_job(task: Task) -> bool:
+    """Whether a direct call of the task has to go to its backend: nothing in this process can do its work.
+
+    A task type whose ``local_fidelity`` is ``full`` or ``emulated`` does it here.
+    """
+    if task.task_config is None or task.has_own_execute:
+        return False
+    from flytepath.plugin.manager import current
+
+    if current().task_type_for(type(task.task_config)).declaration.default_backend == LOCAL:
+        return False
+    kind = task_type_of(task)
+    # Where neither the type nor the task says what is to be done, the words of the type's author say too much.
+    has_nothing_to_run = task.body in ("none", "sql") and type(kind).execute is TaskType.execute
+    return kind.local_fidelity == "unsupported" or has_nothing_to_run
 
 
 def check_config(task: Task) -> None:
@@ -105,9 +124,14 @@ def call_here(task: Task, inputs: dict[str, Any]) -> Any:
 
 
 def _run_here(task: Task, inputs: dict[str, Any]) -> Any:
-    task_type, context = _prepared(task)
     try:
-        outputs = call_attempt(task, task_type, context, inputs, _ignore)
+        if runs_as_job(task):
+            from flytepath.authoring.remote_calls import call_remotely
+
+            outputs: Any = call_remotely(task, inputs)
+        else:
+            task_type, context = _prepared(task)
+            outputs = call_attempt(task, task_type, context, inputs, _ignore)
     except Exception as error:
         error.add_note(f"in task {task.name}")
         raise
@@ -131,6 +155,8 @@ async def call_async(task: Task, inputs: dict[str, Any]) -> Any:
 
 
 async def _run_async(task: Task, inputs: dict[str, Any]) -> Any:
+    if runs_as_job(task):
+        return _run_here(task, inputs)  # which refuses it: a body that is a coroutine runs in a worker
     task_type, context = _prepared(task)
     try:
         steps = _steps(task, task_type, context, inputs, _ignore)

@@ -72,13 +72,15 @@ class MapTask(Entity):
         return {name: self.bound[name] if name in self.bound else given[name] for name in self.inputs}
 
     def run_here(self, inputs: dict[str, Any]) -> Any:
-        """Run the items one after the other in this process."""
+        """Run the items one after the other in this process, or all together as jobs where they run on a backend."""
         if self.stand_in is not None:
             return self.answered(inputs)
         own = {key: self.checked_input(key, value) for key, value in inputs.items()}
         size = self.size(own)
         target = self.target if self.overrides is None else self.overrides.entity(self.target)
         fixed = {name: own[name] for name in self.bound}
+        if _runs_as_jobs(target):
+            return self._run_jobs(target, [{**fixed, **{n: own[n][i] for n in self.mapped}} for i in range(size)])
         outputs: dict[str, list[Any]] = {name: [] for name in self.outputs}
         failures: list[tuple[int, Exception]] = []
         for index in range(size):
@@ -86,10 +88,7 @@ class MapTask(Entity):
             try:
                 returned = target.run_here({**fixed, **item})
             except Exception as error:
-                error.add_note(f"for item {index} of {self.name}")
-                with suppress(AttributeError):  # some exceptions take no attributes
-                    inside = getattr(error, "flytepath_node", "") if target.holds_nodes else ""
-                    error.flytepath_node = f"{index}/{inside}" if inside else str(index)  # type: ignore[attr-defined]
+                self._note(error, index)
                 failures.append((index, error))
                 if len(failures) > size - self.needed(size):
                     if size == self.needed(size):
@@ -101,6 +100,30 @@ class MapTask(Entity):
             for name, value in target.named(returned).items():
                 outputs[name].append(value)
         return self.returned(outputs)
+
+    def _run_jobs(self, target: Entity, items: list[dict[str, Any]]) -> Any:
+        """Run the items at the backend of their task; what fails because others did is not what went wrong."""
+        from flytepath.authoring.remote_calls import map_remotely
+
+        size, needed = len(items), self.needed(len(items))
+        found = map_remotely(target, items, path=self.name, concurrency=self.concurrency, needed=needed)  # type: ignore[arg-type]
+        failures = [(index, error) for index, error in enumerate(found) if isinstance(error, Exception)]
+        own = [(index, error) for index, error in failures if getattr(error, "code", "") != "FP-STOPPED"] or failures
+        for index, error in own:
+            self._note(error, index)
+        if size - len(failures) < needed:
+            if size == needed:
+                raise own[0][1]
+            raise self.failed(size, own) from own[-1][1]
+        values = [{} if isinstance(item, Exception) else item for item in found]
+        return self.returned({name: [item.get(name) for item in values] for name in self.outputs})
+
+    def _note(self, error: Exception, index: int) -> None:
+        """Say which item an error comes from."""
+        error.add_note(f"for item {index} of {self.name}")
+        with suppress(AttributeError):  # some exceptions take no attributes
+            inside = getattr(error, "flytepath_node", "") if self.target.holds_nodes else ""
+            error.flytepath_node = f"{index}/{inside}" if inside else str(index)  # type: ignore[attr-defined]
 
     def needed(self, size: int) -> int:
         """How many of ``size`` items must succeed."""
@@ -138,6 +161,17 @@ class MapTask(Entity):
         return f"<map of {self.target.name}>"
 
 
+def _runs_as_jobs(target: Entity) -> bool:
+    from flytepath.authoring.task import Task
+
+    if not isinstance(target, Task) or target.stand_in is not None or target.task_config is None:
+        return False
+    from flytepath.authoring.call import runs_as_job
+
+    # Items whose outputs may be there already are looked up one by one.
+    return target.settings.caching is None and runs_as_job(target)
+
+
 def map_task(
     target: Any,
     concurrency: int | None = None,
@@ -152,7 +186,8 @@ def map_task(
     Args:
         target: a task, workflow, launch plan or another map; ``functools.partial(target, x=1)`` gives every item the
             same ``x``, a value or a promise.
-        concurrency: how many items run at once in a durable run; no limit of its own by default.
+        concurrency: how many items run at once in a durable run, and of tasks that run on a backend also in a direct
+            call; no limit of its own by default.
         min_successes, min_success_ratio: how many items must succeed; where not all must, outputs are lists of
             optional values, ``None`` for an item that failed.
         metadata: settings of the item's task, in place of its own.

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from flytepath.authoring.call import task_type_name, task_type_of
+from flytepath.authoring.call import task_type_name
 from flytepath.authoring.overrides import NodeOverrides
+from flytepath.authoring.remote_tasks import checked_backend, payload_of, retry_policy
 from flytepath.authoring.settings import Caching, TaskSettings
 from flytepath.authoring.task import Task
 from flytepath.compiler.literals import interface_of
 from flytepath.errors import NestedTaskError
 from flytepath.model.identity import Tenant
-from flytepath.model.task import Body, CacheSpec, Overrides, RetryPolicy, TaskSpec
+from flytepath.model.task import Body, CacheSpec, Overrides, TaskSpec
 from flytepath.plugin.transformer import BlobSink
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
     Raises:
         NestedTaskError: a worker could not find it.
         PluginDeniedError: it needs a plugin that the policy does not enable for ``tenant``.
+        PluginNotFoundError, RendererMissingError, RemoteBodyError: no backend can run it.
     """
     _check_boundary_plugins(task, tenant)
-    plugin, backend = _allowed_plugin(task, tenant)
+    kind, backend = checked_backend(task, tenant)
     settings = task.settings
     return TaskSpec(
         name=task.name,
@@ -36,8 +38,8 @@ def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
         backend=backend,
         interface=interface_of(task, sink),
         body=Body(kind=task.body, entry=entry_of(task)),
-        payload=_payload(task),
-        retry=_retry(settings),
+        payload=payload_of(task),
+        retry=retry_policy(settings),
         timeout_seconds=settings.timeout_seconds,
         queue_timeout_seconds=settings.queue_timeout_seconds,
         cache=_cache(settings.caching),
@@ -56,7 +58,7 @@ def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
         pools=dict(settings.pools),
         detach=settings.detach,
         idempotent=settings.idempotent,
-        plugin=plugin,
+        plugin="" if kind is None else f"{kind.distribution} {kind.version}",
         documentation=_documentation(task),
     )
 
@@ -81,7 +83,7 @@ def compile_overrides(task: Task, overrides: NodeOverrides) -> Overrides:
             case "timeout_seconds" | "queue_timeout_seconds":
                 given[field] = getattr(settings, field) or 0.0
             case "retry":
-                given["retry"] = _retry(settings)
+                given["retry"] = retry_policy(settings)
             case "variables":
                 given["variables"] = dict(settings.process_variables)
             case "labels" | "annotations" | "pools":
@@ -89,28 +91,8 @@ def compile_overrides(task: Task, overrides: NodeOverrides) -> Overrides:
             case _:
                 given[field] = getattr(settings, field)
     if overrides.task_config is not None:
-        given["payload"] = _payload(changed)  # type: ignore[arg-type]
+        given["payload"] = payload_of(changed)  # type: ignore[arg-type]
     return Overrides(**given)
-
-
-def _payload(task: Task) -> Any:
-    if task.task_config is None or task.has_own_execute:
-        return None
-    return task_type_of(task).compile(task.declaration())
-
-
-def _retry(settings: TaskSettings) -> RetryPolicy:
-    retry = settings.retry
-    if retry is None:
-        return RetryPolicy(retries=settings.retries)
-    return RetryPolicy(
-        retries=settings.retries,
-        system=retry.system,
-        backoff_seconds=retry.backoff_seconds,
-        backoff_factor=retry.factor,
-        backoff_limit_seconds=retry.limit_seconds,
-        jitter=retry.jitter,
-    )
 
 
 def _cache(caching: Caching | None) -> CacheSpec:
@@ -141,18 +123,6 @@ def _documentation(task: Task) -> str:
     if isinstance(declared, str):
         return (declared or task.__doc__ or "").strip()
     return declared.short_description or (task.__doc__ or "").strip()
-
-
-def _allowed_plugin(task: Task, tenant: Tenant) -> tuple[str, str]:
-    """The distribution that runs the task, empty for core's own, and the backend it runs on."""
-    if task.task_config is None or task.has_own_execute:
-        return "", "local"
-    from flytepath.plugin.manager import current
-
-    manager = current()
-    claim = manager.task_type_for(type(task.task_config))
-    manager.check_enabled(claim, tenant)
-    return f"{claim.distribution} {claim.version}", claim.declaration.default_backend
 
 
 def _check_boundary_plugins(task: Task, tenant: Tenant) -> None:

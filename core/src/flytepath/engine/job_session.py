@@ -123,6 +123,11 @@ class JobSession:
         """How it ended, ``None`` before."""
         return self._ended
 
+    @property
+    def items(self) -> Mapping[int, Mapping[str, Literal] | ErrorRecord]:
+        """For a slice, the outputs or the error of each of its items that has ended so far."""
+        return self._items
+
     async def run(self) -> JobOutcome:
         """Run the job to its end.
 

@@ -1,0 +1,219 @@
+"""Tasks that run as jobs of a backend: which backend it is, whether it can run them, and what it is told of them.
+
+The same questions are asked when a workflow is compiled and when a task is called directly, so that what can never run
+is refused with the same words in both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from flytepath.authoring.call import LOCAL, task_type_name, task_type_of
+from flytepath.errors import AttemptTimeoutError, CompileError, PluginNotFoundError, TaskFailedError
+from flytepath.model.task import Body, Interface, RetryPolicy, TaskSpec
+
+if TYPE_CHECKING:
+    from flytepath.authoring.settings import TaskSettings
+    from flytepath.authoring.task import Task
+    from flytepath.model.events import ErrorRecord
+    from flytepath.model.identity import Tenant
+    from flytepath.plugin.manager import Claim, PluginManager
+
+#: Bodies that Python code has to run; a backend's own service runs the others.
+_RUN_BY_WORKERS: Final = frozenset({"function", "notebook", "shell"})
+
+
+class RendererMissingError(CompileError):
+    """Nothing says how a task of this type becomes a job of its backend."""
+
+    code = "FP-RENDERER-MISSING"
+
+
+class RemoteBodyError(CompileError):
+    """The task needs a worker beside its body, and its backend runs no workers."""
+
+    code = "FP-REMOTE-BODY"
+
+
+class RemoteTaskError(TaskFailedError):
+    """The job of a task failed, or cannot be run from here; ``code`` is that of the failure.
+
+    Example:
+        >>> error = RemoteTaskError("train on spark: exit code 1", place="train", code="FP-JOB-FAILED")
+        >>> error.code
+        'FP-JOB-FAILED'
+    """
+
+    code = "FP-REMOTE-TASK"
+
+    def __init__(self, message: str, *, code: str = "", **facts: str | None) -> None:
+        super().__init__(message, **facts)
+        if code:
+            vars(self)["code"] = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        facts = {name: getattr(self, name) for name in ("place", "expected", "actual", "hint", "code")}
+        return (_rebuilt_error, (type(self), self.message, facts))
+
+
+def _rebuilt_error(kind: type[RemoteTaskError], message: str, facts: dict[str, Any]) -> RemoteTaskError:
+    return kind(message, **facts)
+
+
+class RemoteTimeoutError(RemoteTaskError, AttemptTimeoutError):
+    """A job, or its wait for a turn, took longer than its task allows."""
+
+    code = "FP-REMOTE-TIMEOUT"
+
+
+def error_from(record: ErrorRecord) -> RemoteTaskError:
+    """What the caller of a task sees of a failure."""
+    kind = RemoteTimeoutError if record.kind == "timeout" else RemoteTaskError
+    return kind(
+        record.message,
+        place=record.place,
+        expected=record.expected,
+        actual=record.actual,
+        hint=record.hint,
+        code=record.code,
+    )
+
+
+def checked_backend(task: Task, tenant: Tenant | None) -> tuple[Claim | None, str]:
+    """Who brings the task's type, ``None`` for core's own, and the backend that runs it.
+
+    Args:
+        task: any task.
+        tenant: whose policy counts; ``None`` for everyone's.
+
+    Raises:
+        PluginNotFoundError: nobody brings the backend; the hint says what to install or enable.
+        PluginDeniedError: a plugin it needs is not enabled for ``tenant``.
+        PluginQuarantinedError, PluginConflictError: who brings it is broken, or not alone.
+        RendererMissingError: nobody says how a task of this type becomes a job there.
+        RemoteBodyError: it needs a worker there.
+    """
+    if task.task_config is None or task.has_own_execute:
+        return None, LOCAL
+    from flytepath.plugin.manager import current
+
+    manager = current()
+    kind = manager.task_type_for(type(task.task_config))
+    manager.check_enabled(kind, tenant)
+    name: str = kind.declaration.default_backend
+    if name == LOCAL:
+        return kind, LOCAL
+    backend = _backend(manager, task, kind)
+    manager.check_enabled(backend, tenant)
+    _check_renderer(manager, task, kind, backend, tenant)
+    _check_body(manager, task, name)
+    return kind, name
+
+
+def _backend(manager: PluginManager, task: Task, kind: Claim) -> Claim:
+    name = kind.declaration.default_backend
+    try:
+        return manager.backend(name)
+    except PluginNotFoundError as error:
+        usual = f"flyte-plugin-{name}"
+        denied = [r for r in manager.plugins if r.state == "denied" and (r.name == name or r.distribution == usual)]
+        hint = f"install the plugin that brings it (by its usual name: pip install {usual})"
+        if denied:
+            hint = f"plugin {denied[0].name!r} ({denied[0].distribution}) is installed, not enabled: {denied[0].hint}"
+        raise PluginNotFoundError(
+            f"task {task.name} runs on backend {name!r}, which no enabled plugin brings",
+            place=task.name,
+            expected=error.expected,
+            actual=f"{name}, where {_named(kind)} puts tasks of type {kind.declaration.name!r}",
+            hint=hint,
+        ) from error
+
+
+def _check_renderer(manager: PluginManager, task: Task, kind: Claim, backend: Claim, tenant: Tenant | None) -> None:
+    """A plugin's backend reads the payloads of its own task types; for those of others somebody must render them."""
+    task_type, name = kind.declaration.name, backend.declaration.name
+    try:
+        renderer = manager.renderer(task_type, name)
+    except PluginNotFoundError as error:
+        if (kind.plugin, kind.distribution) == (backend.plugin, backend.distribution):
+            return
+        raise RendererMissingError(
+            f"nothing says how a task of type {task_type!r} becomes a job of backend {name!r}",
+            place=task.name,
+            expected=f"an enabled plugin with a renderer for the pair ({task_type}, {name})",
+            actual=f"the type is brought by {_named(kind)}, the backend by {_named(backend)}",
+            hint="install the plugin that joins the two, or ask the authors of either for a renderer",
+        ) from error
+    manager.check_enabled(renderer, tenant)
+
+
+def _check_body(manager: PluginManager, task: Task, backend: str) -> None:
+    if task.body in _RUN_BY_WORKERS:
+        raise RemoteBodyError(
+            f"task {task.name} has a {task.body} body, and backend {backend!r} has nobody to run it",
+            place=task.name,
+            expected="a task without a Python body, whose work the backend's service does",
+            actual=f"a {task.body} body on backend {backend!r}",
+            hint="take the task_config away to run it on this machine; backends that start workers come with plugins",
+        )
+    for side, codecs in (("input", task.input_codecs), ("output", task.output_codecs)):
+        for name, codec in codecs.items():
+            for marker in codec.markers:
+                if manager.boundary_check_for(type(marker)) is not None:
+                    raise RemoteBodyError(
+                        f"{side} {name!r} of {task.name} asks for a check that nobody makes on backend {backend!r}",
+                        place=f"{task.name}({name})",
+                        actual=type(marker).__name__,
+                        hint="check the value in a task of its own, before or after this one",
+                    )
+
+
+def _named(claim: Claim) -> str:
+    return f"plugin {claim.plugin!r} ({claim.distribution} {claim.version})"
+
+
+def payload_of(task: Task) -> Any:
+    """What the task's type makes of its declaration."""
+    if task.task_config is None or task.has_own_execute:
+        return None
+    return task_type_of(task).compile(task.declaration())
+
+
+def retry_policy(settings: TaskSettings) -> RetryPolicy:
+    """How often, and how far apart, a failed attempt is tried again."""
+    retry = settings.retry
+    if retry is None:
+        return RetryPolicy(retries=settings.retries)
+    return RetryPolicy(
+        retries=settings.retries,
+        system=retry.system,
+        backoff_seconds=retry.backoff_seconds,
+        backoff_factor=retry.factor,
+        backoff_limit_seconds=retry.limit_seconds,
+        jitter=retry.jitter,
+    )
+
+
+def job_spec(task: Task, backend: str) -> TaskSpec:
+    """What a job is planned from in a direct call: the spec without what only a compiled workflow needs."""
+    settings = task.settings
+    return TaskSpec(
+        name=task.name,
+        task_type=task_type_name(task),
+        backend=backend,
+        interface=Interface(),
+        body=Body(kind=task.body),
+        payload=payload_of(task),
+        retry=retry_policy(settings),
+        timeout_seconds=settings.timeout_seconds,
+        queue_timeout_seconds=settings.queue_timeout_seconds,
+        interruptible=settings.interruptible,
+        requests=settings.requests,
+        limits=settings.limits,
+        secrets=tuple(secret.to_json() for secret in settings.secrets),
+        labels=dict(settings.labels),
+        annotations=dict(settings.annotations),
+        pools=dict(settings.pools),
+        detach=settings.detach,
+        idempotent=settings.idempotent,
+    )
