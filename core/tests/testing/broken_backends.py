@@ -99,6 +99,12 @@ class HashOrdered(AddsToSpec):
         return list({"a", "b", "c", "d", "e", "f"})
 
 
+@breaks("test_plan_is_plain_and_says_what_was_asked")
+class CannotPlan(MemoryBackend):
+    def spec(self, request: Any) -> Any:
+        return request.payload["no such field"]
+
+
 @breaks("test_plan_leaves_the_request_alone")
 class ChangesThePayload(MemoryBackend):
     def spec(self, request: Any) -> Any:
@@ -185,6 +191,12 @@ class RemembersItself(MemoryBackend):
     def looked_at(self, ids: list[str]) -> dict[str, Any]:
         answers = super().looked_at(ids)
         return {id: answer if id in self.known else self.gone() for id, answer in answers.items()}
+
+
+@breaks("test_find_shows_what_was_submitted_and_nothing_else")
+class NeverReturns(MemoryBackend):
+    async def find(self, plan: Plan) -> Any:
+        await asyncio.Event().wait()
 
 
 @breaks("test_find_shows_what_was_submitted_and_nothing_else")
@@ -647,6 +659,7 @@ class TakesTen(MemoryBackend):
 @breaks(
     "test_a_crash_at_every_step_ends_with_one_job_and_the_right_end",
     "test_processes_that_all_die_get_there_in_the_end",
+    "test_a_crash_while_the_new_job_is_hidden_makes_no_second_one",
     "test_an_answer_that_was_lost_leads_to_one_job",
 )
 class SubmitsAndForgets(SubmitsBlindly):

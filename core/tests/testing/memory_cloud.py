@@ -438,7 +438,12 @@ class MemoryConformance(BackendConformance):
     """The kit over the memory cloud; a mutant is set by ``backend_class``."""
 
     declaration = BackendDeclaration(
-        name="memory", backend="memory_cloud:MemoryBackend", idempotency="B", array_limit=100
+        name="memory",
+        backend="memory_cloud:MemoryBackend",
+        idempotency="B",
+        array_limit=100,
+        visibility_seconds=0.1,
+        call_seconds=2.0,
     )
     patience_seconds = 5.0
     backend_class: type[MemoryBackend] = MemoryBackend

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import json
 import logging
 import traceback
@@ -147,9 +146,7 @@ def _forms(secret: bytes) -> set[str]:
 
 
 def _text(item: Any) -> str:
-    plain = dataclasses.asdict(item) if dataclasses.is_dataclass(item) and not isinstance(item, type) else ""
-    trace = _trace(item) if isinstance(item, BaseException) else ""
-    return f"{item!r} {item} {plain!r} {trace}"
+    return f"{item!r} {item} {_trace(item) if isinstance(item, BaseException) else ''}"
 
 
 def _trace(error: BaseException) -> str:

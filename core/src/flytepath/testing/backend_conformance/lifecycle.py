@@ -98,6 +98,17 @@ class LifeChecks(Stage):
             )
 
     @scenario
+    async def test_a_crash_while_the_new_job_is_hidden_makes_no_second_one(self, scene: Scene) -> None:
+        """As long as a new job may be invisible, "not found" is not believed."""
+        self._needs_search(scene)
+        if not scene.declaration.visibility_seconds:
+            self.skip("the backend declares that new jobs are found at once (visibility_seconds is 0)")
+        await scene.vendor_does(scene.vendor.hide_new_jobs, scene.declaration.visibility_seconds / 2)
+        life = Life(scene, scene.request(Course.ENDS))
+        outcome = await life.lived(die_before=3) or await life.lived()
+        await life.settled(outcome, "succeeded", "the process died while the new job was not visible yet")
+
+    @scenario
     async def test_a_lost_answer_and_a_cancellation_leave_nothing_running(self, scene: Scene) -> None:
         """Where only the key is known, cancelling finds the job and ends it."""
         self._needs_search(scene)
@@ -203,7 +214,7 @@ class LifeChecks(Stage):
     async def test_somebody_elses_job_of_our_name_is_a_conflict_and_untouched(self, scene: Scene) -> None:
         """The job fails, or runs beside the other; what bears the name is left alone."""
         request = scene.request(Course.ENDS)
-        foreign = await scene.vendor_does(scene.vendor.make_foreign, scene.backend.plan(request).external_name)
+        foreign = await scene.vendor_does(scene.vendor.make_foreign, scene.planned(request).external_name)
         life = Life(scene, request)
         outcome = await life.lived()
         made = await scene.vendor_does(scene.vendor.count, request.key)

@@ -34,7 +34,7 @@ class PlanChecks(Stage):
 
         async def act(scene: Scene) -> None:
             for request in sample_requests(scene):
-                _, seen = observed(lambda request=request: scene.backend.plan(request))  # type: ignore[misc]
+                _, seen = observed(lambda request=request: scene.planned(request))  # type: ignore[misc]
                 if seen:
                     refuse(
                         f"plan() is not pure: it uses {seen[0].what}",
@@ -65,7 +65,7 @@ class PlanChecks(Stage):
         """What plan is given is the same afterwards."""
         for request in sample_requests(scene):
             before = fingerprint(request)
-            scene.backend.plan(request)
+            scene.planned(request)
             if fingerprint(request) != before:
                 refuse(
                     "plan() changes the request",
@@ -77,7 +77,7 @@ class PlanChecks(Stage):
     async def test_plan_is_plain_and_says_what_was_asked(self, scene: Scene) -> None:
         """The spec is plain JSON; key, owner and items are those of the request; the digest follows the content."""
         request = scene.request(Course.RUNS, key=scene.key("said"))
-        plan = scene.backend.plan(request)
+        plan = scene.planned(request)
         problem = not_plain(plan.spec)
         if problem:
             refuse(
@@ -96,7 +96,7 @@ class PlanChecks(Stage):
                     actual=repr(getattr(plan, field)),
                     hint=f"pass it on: Plan({field}=request.{field}, ...)",
                 )
-        other = scene.backend.plan(scene.request(Course.ENDS, key=scene.key("said")))
+        other = scene.planned(scene.request(Course.ENDS, key=scene.key("said")))
         if not plan.digest or (other.spec != plan.spec) != (other.digest != plan.digest):
             refuse(
                 "the digest of a plan does not follow its spec",
@@ -119,7 +119,7 @@ class PlanChecks(Stage):
         known: dict[str, JobKey] = {}
         for key, task in itertools.product(_near_equal_keys(), _odd_tasks()):
             request = dataclasses.replace(scene.request(key=key), task=task)
-            name = scene.backend.plan(request).external_name
+            name = scene.planned(request).external_name
             if not 0 < len(name) <= limit or not named.fullmatch(name):
                 refuse(
                     f"the vendor does not take the name {name!r}",
@@ -155,10 +155,12 @@ class PlanChecks(Stage):
 
 def plan_as_json(plan: Plan) -> Any:
     """A plan as plain data, for comparison."""
-    return _plain(dataclasses.asdict(plan))
+    return _plain(plan)
 
 
 def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
+import inspect
 import itertools
 import json
 import os
@@ -111,7 +112,25 @@ class Scene:
 
     def plan(self, course: Course = Course.RUNS, **more: Any) -> Plan:
         """The plan of a sample job."""
-        plan = self.backend.plan(self.request(course, **more))
+        return self.planned(self.request(course, **more))
+
+    def planned(self, request: PlanRequest) -> Plan:
+        """The plan of a request; an error of another class than the contract's is a finding."""
+        try:
+            plan = self.backend.plan(request)
+        except BackendError:
+            raise
+        except Exception as error:  # noqa: BLE001 - any other error is the finding
+            refuse(
+                f"plan() raises {type(error).__name__}",
+                place=self.place("plan"),
+                expected="a Plan, or BackendError with error_class invalid",
+                actual=f"{type(error).__name__}: {error}",
+                hint="plan() takes every payload that the task type's compile() gives",
+                cause=error,
+            )
+        if not isinstance(plan, Plan):
+            refuse("plan() gives no Plan", place=self.place("plan"), actual=repr(plan), hint="return Plan(...)")
         self.told.append(plan)
         return plan
 
@@ -180,12 +199,22 @@ class Scene:
 
     async def call(self, name: str, call: Awaitable[T]) -> T:
         """What a call of the backend returns; an error of another class than the contract's is a finding."""
+        seconds = self.declaration.call_seconds
         try:
-            result = await call
+            async with asyncio.timeout(seconds) as limit:
+                result = await call
         except (BackendError, SecretNotFoundError) as error:
             self.told.append(error)
             raise
         except Exception as error:  # noqa: BLE001 - any other error is the finding
+            if isinstance(error, TimeoutError) and limit.expired():
+                refuse(
+                    f"{name}() does not return",
+                    place=self.place(name),
+                    expected=f"an answer or an error within {seconds:g} s (call_seconds of the declaration)",
+                    hint="give every call of the vendor's client a time limit, and raise BackendError when it is over",
+                    cause=error,
+                )
             refuse(
                 f"{name}() raises {type(error).__name__}",
                 place=self.place(name),
@@ -200,8 +229,12 @@ class Scene:
     # --- waiting and asking the vendor ---
 
     async def vendor_does(self, what: Callable[..., T], *arguments: Any) -> T:
-        """Let the vendor do something, in a thread."""
-        return await asyncio.to_thread(what, *arguments)
+        """Let the vendor do something, in a thread; adapters of emulators may also have coroutines."""
+        done = await asyncio.to_thread(what, *arguments)
+        if inspect.isawaitable(done):
+            awaited: T = await done
+            return awaited
+        return done
 
     async def until(self, what: str, look: Callable[[], Awaitable[T | None]], hint: str) -> T:
         """What ``look`` gives once it gives something; a finding where it never does."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import ClassVar
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import ClassVar, Final
 
 from flytepath.plugin.backend import BackendError, ErrorClass
 from flytepath.plugin.declarations import BackendDeclaration
@@ -15,6 +15,9 @@ from flytepath.testing.findings import refuse
 
 #: Errors after which core tries again, charged to nobody.
 PASSING: frozenset[ErrorClass] = frozenset({ErrorClass.TRANSIENT, ErrorClass.THROTTLED, ErrorClass.UNAVAILABLE})
+
+#: One check takes no longer than so many times the patience.
+_PATIENCES: Final = 20
 
 
 class Stage:
@@ -59,17 +62,20 @@ class Stage:
 
     async def _played(self, act: Callable[[Scene], Awaitable[None]], vendor: BackendVendor) -> None:
         scene = Scene(vendor, self.declared, self.patience_seconds)
+        limit_seconds = self.patience_seconds * _PATIENCES
+        failed = True
         try:
-            async with asyncio.timeout(self.patience_seconds * 4) as limit:
+            async with asyncio.timeout(limit_seconds) as limit:
                 await act(scene)
+            failed = False
         except TimeoutError as error:
             if not limit.expired():
                 raise
             refuse(
                 "the check did not come to an end",
                 place=scene.place(""),
-                actual=f"a call that did not return within {self.patience_seconds * 4:g} s",
-                hint="give every call of the vendor's client a time limit, and raise BackendError when it is over",
+                actual=f"it was not over within {limit_seconds:g} s",
+                hint="let sample jobs end sooner, or raise patience_seconds",
                 cause=error,
             )
         except BackendError as error:
@@ -81,7 +87,9 @@ class Stage:
                 cause=error,
             )
         finally:
-            await scene.close()
+            # After a finding, a backend that cannot be closed either must not take its place.
+            with suppress(Exception) if failed else nullcontext():
+                await scene.close()
 
     @contextmanager
     def _skipping(self) -> Iterator[None]:

@@ -25,6 +25,8 @@ class SubmitChecks(Stage):
         self._needs_identity(scene)
         plan = scene.plan()
         first = await scene.submit(plan)
+        if scene.declaration.idempotency == "A":
+            await self._at_once(scene)
         again = [await scene.submit(plan), await scene.submit(plan, scene.another_backend())]
         await one_job(scene, plan, "submit() was called three times with one key")
         for handle in again:
@@ -256,6 +258,18 @@ class SubmitChecks(Stage):
     def _needs_identity(self, scene: Scene) -> None:
         if scene.declaration.idempotency == "C":
             self.skip("the backend declares idempotency C: its vendor neither dedupes nor finds jobs by a key")
+
+    async def _at_once(self, scene: Scene) -> None:
+        """An engine that was taken for dead may submit at the same time as the one that follows it."""
+        plan = scene.plan()
+        calls = [scene.submit(plan), scene.submit(plan, scene.another_backend())]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        failed = [answer for answer in answers if isinstance(answer, BaseException)]
+        if len(failed) == len(answers):
+            raise failed[0]
+        await one_job(scene, plan, "submit() was called twice at the same time with one key")
+        [handle, *_] = [answer for answer in answers if isinstance(answer, Handle)]
+        await scene.cancelled(plan.key, handle)
 
     async def _searches(self, scene: Scene, plan: Plan) -> bool:
         """Whether ``find`` can tell; a vendor that dedupes by a key need not be able to search by it."""
