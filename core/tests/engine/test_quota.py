@@ -247,6 +247,27 @@ def test_pools_that_are_never_free_together_do_not_starve_who_needs_both() -> No
     assert desk.book.held("p") == desk.book.held("q") == 1
 
 
+def test_nothing_of_a_fast_pool_is_kept_while_a_slow_one_is_waited_for() -> None:
+    desk = Desk(PoolRule("fast", 1), PoolRule("slow", 1))
+    slow = desk.ask(B, slow=1)
+    fast = desk.ask(A, fast=1)
+    assert desk.grants() == [*fast, *slow] or desk.book.held("slow") == 1
+    (both,) = desk.ask(C, fast=1, slow=1)
+    desk.ask(A, 2000, fast=1)
+    desk.ask(B, 10, slow=1)
+    now, idle = 0.0, 0
+    for number in range(1, 1500):
+        now = float(number)
+        if number % 300 == 0 and slow:
+            slow = [key for key in desk.release(*slow, now=now) if key[0] == "b"]
+        fast = [key for key in desk.release(*fast, now=now) if key[0] == "a"]
+        idle += not fast
+        if both in desk.book.leases:
+            break
+    assert both in desk.book.leases
+    assert idle <= 1
+
+
 def test_nothing_is_kept_for_one_whose_other_pool_is_closed() -> None:
     desk = Desk(PoolRule("p", 1), PoolRule("q", 0))
     running = desk.ask(A, p=1)

@@ -17,6 +17,7 @@ from flytepath.engine.reuse import Reuses
 from flytepath.engine.scheduler import Scheduler
 from flytepath.engine.slots import Slots
 from flytepath.engine.state import ExecutionState, ExecutionStatus
+from flytepath.model.identity import Tenant
 from flytepath.model.messages import RunAttempt
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -274,3 +275,82 @@ def test_what_was_asleep_goes_on_beside_others_and_pays_back_later() -> None:
     assert (slots.free, slots.take()) == (0, False)
     slots.give()
     assert slots.free == 1
+
+
+class Ticks:
+    """A clock that is moved by hand."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def served(slots: Slots, clock: Ticks, wanted: dict[str, list[Any]], seconds: int) -> str:
+    """Whose turn it is while every second the longest holder gives its slot back."""
+    order, holding = [], list(wanted)[:0]
+    turns: list[Any] = []
+    takers = {}
+    for name, (tenant, count) in wanted.items():
+        takers[name] = SharedTaker(slots, slots.join(tenant), count, turns, name)
+    for taker in takers.values():
+        slots.want(taker, taker.share)
+    slots.give()
+    for _ in range(seconds):
+        clock.now += 1.0
+        holding += turns
+        turns.clear()
+        taker = holding.pop(0)
+        order.append(taker.name)
+        slots.give(taker.share)
+    return "".join(order)
+
+
+class SharedTaker(Taker):
+    """One of an execution of a tenant."""
+
+    def __init__(self, slots: Slots, share: Any, wanted: int, turns: list[Any], name: str) -> None:
+        super().__init__(slots, wanted, turns)
+        self.share, self.name = share, name
+
+    def offer(self) -> bool:
+        if not self.wanted:
+            return False
+        self.wanted -= 1
+        self.turns.append(self)
+        if self.wanted:
+            self.slots.want(self, self.share)
+        return True
+
+
+def test_tenants_share_slots_by_weight_and_executions_of_one_take_turns() -> None:
+    clock = Ticks()
+    slots = Slots(1, weight=lambda tenant: 3.0 if tenant.project == "heavy" else 1.0, clock=clock)
+    assert slots.take()
+    light, heavy = Tenant("light"), Tenant("heavy")
+    # Three executions against one: they share what their tenant has.
+    order = served(slots, clock, {"a": [light, 90], "b": [light, 90], "c": [light, 90], "H": [heavy, 90]}, 80)
+    assert abs(order.count("H") - 60) <= 3
+    for name in "abc":
+        assert 5 <= order.count(name) <= 8
+
+
+def test_a_tenant_that_comes_later_gets_its_share_and_no_more() -> None:
+    clock = Ticks()
+    slots = Slots(1, clock=clock)
+    assert slots.take()
+    first = served(slots, clock, {"a": [Tenant("a"), 50]}, 40)
+    assert first == "a" * 40
+    turns: list[Any] = []
+    late = SharedTaker(slots, slots.join(Tenant("b")), 50, turns, "b")
+    slots.want(late, late.share)
+    share = slots.join(Tenant("a"))
+    holders = [share]
+    order = ""
+    for _ in range(10):
+        clock.now += 1.0
+        slots.give(holders.pop())
+        holders.append(late.share if turns else share)
+        order += "b" if turns else "a"
+        turns.clear()
+    assert 4 <= order.count("b") <= 6

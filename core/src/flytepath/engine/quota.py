@@ -71,6 +71,7 @@ class Book:
         leases: all that is held.
         waiters: all who wait, or the first few of each line.
         more: fetches further waiters of a line; called only when those that are known are used up.
+        passes_across: how often an ask of several pools is passed over.
 
     Example:
         >>> book = Book([PoolRule("db", 1)])
@@ -95,6 +96,7 @@ class Book:
         leases: Iterable[Lease] = (),
         waiters: Iterable[Waiter] = (),
         more: More | None = None,
+        passes_across: int = PASSES_ACROSS,
     ) -> None:
         states = states or {}
         self._accounts = dict(accounts or {})
@@ -103,6 +105,7 @@ class Book:
         self._waiters: dict[str, Waiter] = {}
         self._lines: dict[Line, LineOfAsks] = {}
         self._more = more
+        self._passes_across = passes_across
         self._insistent: dict[str, Waiter] = {}
         self._dirty_pools: set[str] = set()
         self._dirty_accounts: set[tuple[str, Tenant]] = set()
@@ -213,6 +216,18 @@ class Book:
         self._unstand(waiter)
         return True
 
+    def insist(self, ask: Ask, now: float) -> Lease:
+        """Count an ask as held, even above the limit: what it is for goes on whatever there is.
+
+        Nothing is granted until what is held fits again.
+        """
+        now = self._tick(now)
+        self.withdraw(ask.key)
+        lease = self._leases[ask.key] = Lease(ask, now)
+        for each in ask.tokens:
+            self._count(lease, each, now)
+        return lease
+
     def release(self, key: str, now: float) -> bool:
         """Give back what is held and settle what it has cost; whether it was held."""
         lease = self._leases.pop(key, None)
@@ -225,6 +240,7 @@ class Book:
             if pool is None:
                 continue
             seat = pool.seats[tenant]
+            pool.moved_at = now
             seconds = seat.settle(key, now)
             pool.count(tenant, -each.tokens)
             pool.state.mean_seconds = running_mean(pool.state.mean_seconds, seconds)
@@ -340,7 +356,7 @@ class Book:
         pool = self._pools[ask.pool]
         self._seat(pool, lease.ask.tenant).hold(lease.ask.key, lease.granted_at, ask.tokens, now)
         pool.count(lease.ask.tenant, ask.tokens)
-        pool.granted_at = max(pool.granted_at, lease.granted_at)
+        pool.moved_at = max(pool.moved_at, lease.granted_at)
 
     def _stand(self, waiter: Waiter, *, is_known: bool) -> None:
         """Put a waiter into its line, and the line into the seats of its pools."""
@@ -356,7 +372,7 @@ class Book:
 
     def _note(self, waiter: Waiter) -> None:
         self._waiters[waiter.ask.key] = waiter
-        if waiter.passed >= _patience(waiter.ask):
+        if waiter.passed >= self._patience(waiter.ask):
             self._insistent[waiter.ask.key] = waiter
 
     def _unstand(self, waiter: Waiter) -> None:
@@ -487,7 +503,7 @@ class Book:
             for passed in list(pool.passed_over.values()):
                 passed.passed += 1
                 self._dirty_passed.add(passed.ask.key)
-                if passed.passed >= _patience(passed.ask):
+                if passed.passed >= self._patience(passed.ask):
                     self._insistent[passed.ask.key] = passed
         return lease
 
@@ -501,8 +517,18 @@ class Book:
             if self._lack(waiter.ask) is None:
                 granted.append(self._grant(waiter, now, is_in_order=False))
             elif self._may_insist(waiter.ask, now):
-                for pool in self._pools_of(waiter.ask):
-                    pool.kept_for = pool.kept_for or waiter
+                self._keep(waiter)
+
+    def _keep(self, waiter: Waiter) -> None:
+        """Keep what comes free: of the slowest pool first, and of a faster one only once there is enough of that.
+
+        So nothing of a fast pool lies idle for as long as a slow one takes.
+        """
+        for pool in sorted(self._pools_of(waiter.ask), key=lambda pool: -pool.expected / max(1, pool.rule.limit)):
+            pool.kept_for = pool.kept_for or waiter
+            wanted = next(each.tokens for each in waiter.ask.tokens if each.pool == pool.rule.name)
+            if pool.lack(waiter.ask, wanted) is not None:
+                break
 
     def _may_insist(self, ask: Ask, now: float) -> bool:
         """Whether what an ask lacks will come free before long, so that the rest may be kept for it until then."""
@@ -513,11 +539,10 @@ class Book:
                 continue
             if lack[0] != "full" or each.tokens > pool.rule.limit:
                 return False
-            if len(ask.tokens) > 1 and now - pool.granted_at > PATIENT_MEANS * pool.expected:
+            if len(ask.tokens) > 1 and now - pool.moved_at > PATIENT_MEANS * pool.expected:
                 return False
         return True
 
-
-def _patience(ask: Ask) -> int:
-    """How often it is passed over."""
-    return PASSES if len(ask.tokens) == 1 else PASSES_ACROSS
+    def _patience(self, ask: Ask) -> int:
+        """How often it is passed over."""
+        return PASSES if len(ask.tokens) == 1 else self._passes_across

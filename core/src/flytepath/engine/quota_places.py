@@ -209,7 +209,7 @@ class Pool:
     """
 
     __slots__ = (
-        *("_heap", "_serial", "granted_at", "held", "held_of", "kept_for"),
+        *("_heap", "_serial", "held", "held_of", "kept_for", "moved_at"),
         *("parked", "passed_over", "rule", "seats", "state"),
     )
 
@@ -218,8 +218,8 @@ class Pool:
         self.state = state
         self.held = 0
         self.held_of: dict[str, int] = {}
-        #: When something was granted last, as far as its lease is known.
-        self.granted_at = float("-inf")
+        #: When something was granted or released last, as far as that is known.
+        self.moved_at = float("-inf")
         self.seats: dict[Tenant, Seat] = {}
         #: Who has been passed over so often that what comes free is kept for it.
         self.kept_for: Waiter | None = None

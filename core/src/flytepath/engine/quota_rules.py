@@ -22,7 +22,7 @@ LATEST_COUNTS: Final = 0.2
 PASSES: Final = 8
 #: The same for an ask of several pools that are never free together.
 PASSES_ACROSS: Final = 64
-#: Tokens are not kept for an ask of several pools while one that it lacks has granted nothing for so many mean jobs.
+#: Tokens are not kept for an ask of several pools where one that it lacks has not moved for so many mean jobs.
 PATIENT_MEANS: Final = 4
 
 
