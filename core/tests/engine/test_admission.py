@@ -19,7 +19,7 @@ from flytepath.engine.admission import (
 )
 from flytepath.engine.pools import PoolRules, PoolUnknownError
 from flytepath.engine.quota_rules import PoolAskError
-from flytepath.errors import SequenceConflictError, StoreUnavailableError, UsageError
+from flytepath.errors import ExecutionStateError, SequenceConflictError, StoreUnavailableError, UsageError
 from flytepath.model.identity import Tenant
 from flytepath.plugin.backend import PoolAsk
 from flytepath.plugin.declarations import RateLimit
@@ -212,6 +212,57 @@ def test_one_that_takes_over_goes_on_with_a_lease_and_its_forerunner_is_fenced(t
         assert held(two) == []
 
     running(tmp_path, url, story)
+
+
+def test_one_that_takes_over_and_is_cancelled_leaves_a_running_job_its_tokens(tmp_path: Path) -> None:
+    async def story(desks: Desks) -> None:
+        one, two = desks.open("e1"), desks.open("e2")
+        await one.granted(wants("a", "licence", epoch=1))
+        await one.firm("a")
+        for turns in range(12):
+            task = asyncio.create_task(two.granted(wants("a", "licence", epoch=2)))
+            for _ in range(turns):
+                await asyncio.sleep(0.001)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await two.close()
+        assert held(one) == ["a"]
+
+    running(tmp_path, None, story)
+
+
+def test_what_was_released_before_a_desk_closed_is_released(tmp_path: Path) -> None:
+    async def story(desks: Desks) -> None:
+        one, two = desks.open("e1"), desks.open("e2")
+        await one.granted(wants("a"))
+        await one.firm("a")
+        releasing = asyncio.create_task(one.release("a", 1))
+        await asyncio.sleep(0)
+        await one.close()
+        await releasing
+        assert held(two) == []
+        with pytest.raises(ExecutionStateError, match="this engine has ended"):
+            await one.granted(wants("b"))
+
+    running(tmp_path, None, story)
+
+
+def test_a_lowered_limit_is_noticed_also_where_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FLYTEPATH_CONFIG", raising=False)
+    file = tmp_path / "flytepath.toml"
+    file.write_text("[pools.db]\nlimit = 9\n")
+
+    async def story(desks: Desks) -> None:
+        desk = desks.open("e1", PoolRules.here(tmp_path, tmp_path / "home"))
+        await desk.granted(wants("a"))
+        file.write_text("[pools.db]\nlimit = 1\n")
+        await until(lambda: desk.rules.revision == 1)
+        task = await waiting(desk, wants("b"))
+        await desk.release("a", 1)
+        await task
+
+    running(tmp_path, None, story)
 
 
 def test_a_lease_that_was_taken_away_cannot_become_firm(tmp_path: Path, url: str | None) -> None:
@@ -511,8 +562,8 @@ def test_nobody_calls_before_the_time_that_a_service_asked_for(tmp_path: Path, u
     async def story(desks: Desks) -> None:
         one, two = desks.open("e1"), desks.open("e2")
         await one.may_call("vendor", limit)
+        began = time.monotonic()  # before: what is asked for counts from when it is heard
         await two.hold_back("vendor", 0.4)
-        began = time.monotonic()
         await asyncio.gather(one.may_call("vendor", limit), one.may_call("other", limit))
         assert time.monotonic() - began >= 0.39
         await one.hold_back("vendor", 0.0)

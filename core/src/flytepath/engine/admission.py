@@ -129,6 +129,8 @@ class Admission:
         self._open()
         wait = self._waits[request.key] = _Wait(request, asyncio.get_running_loop().create_future())
         self._put(row_of(request))
+        if len(self._waits) == 1:
+            self._look_now.set()  # and often, from now on
         try:
             await wait.future
         except BaseException:
@@ -227,21 +229,27 @@ class Admission:
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
-        changes = [entry.change for entry in self._queue if not isinstance(entry.change, Ask)]
-        for entry in self._queue:
-            if entry.future is not None:
-                entry.future.cancel()
+        left = [entry for entry in self._queue if not isinstance(entry.change, Ask)]
         for wait in list(self._waits.values()):
             wait.future.cancel()
         self._queue.clear()
         self._waits.clear()
         self._held.clear()
-        if self._loop is not None:  # else nobody ever asked
-            with suppress(StoreError):  # it runs out by itself
-                if changes:
-                    await asyncio.wrap_future(self._tables.change(changes, self._decide))
-                await asyncio.wrap_future(self._tables.leave(self._decide))
+        if self._loop is None:  # nobody ever asked
+            return
+        try:
+            if left:
+                changes = [entry.change for entry in left]
+                outcome = await asyncio.wrap_future(self._tables.change(changes, self._decide))
+                for entry, answer in zip(left, outcome.answers, strict=True):
+                    if entry.future is not None and not entry.future.done():
+                        entry.future.set_result(answer)
+            await asyncio.wrap_future(self._tables.leave(self._decide))
             self._poke_others()
+        except StoreError as error:  # what is ours runs out by itself
+            for entry in left:
+                if entry.future is not None and not entry.future.done():
+                    entry.future.set_exception(error)
 
     # --- writing ---
 
@@ -353,29 +361,37 @@ class Admission:
         reviewed = surveyed = 0.0
         stirred = False
         while True:
+            pause = LOOK_SECONDS if self._waits and not self._is_away else REVIEW_SECONDS
             with suppress(TimeoutError):
-                async with asyncio.timeout(AWAY_SECONDS if self._is_away else LOOK_SECONDS):
+                async with asyncio.timeout(pause):
                     await self._look_now.wait()
             self._look_now.clear()
-            if not self._waits:
-                self._book = None
-                continue
             try:
-                stirred = await self._hear() or stirred
                 now = time.monotonic()
-                if now - reviewed > REVIEW_SECONDS:
-                    reviewed = now
-                    if await asyncio.to_thread(self._needs_review, stirred):
-                        stirred, self._review = False, True
-                        self._write_soon()
+                is_due = now - reviewed > REVIEW_SECONDS
+                reviewed = now if is_due else reviewed
+                if is_due and await asyncio.to_thread(self.rules.refresh):
+                    stirred = True
+                if not self._waits:
+                    self._book = None
+                    continue
+                # Others decide by the rules they know, which may be older than ours, or know fewer pools.
+                stirred = await self._hear() or stirred
+                if is_due and (stirred or await asyncio.to_thread(self._tables.someone_is_gone)):
+                    stirred, self._review = False, True
+                    self._write_soon()
                 if self._is_explaining and now > surveyed:
-                    began = time.monotonic()
-                    self._book = await asyncio.to_thread(self._survey)
-                    self._is_explaining = False
-                    now = time.monotonic()
-                    surveyed = now + max(LOOK_SECONDS, (now - began) / SURVEY_SHARE)
+                    surveyed = now + await self._explain()
             except StoreError as error:
                 self._says_away(error)
+
+    async def _explain(self) -> float:
+        """Find out why everybody waits; in how many seconds to look again."""
+        began = time.monotonic()
+        self._is_explaining = False
+        self._book = await asyncio.to_thread(self._survey)
+        took = time.monotonic() - began
+        return took + max(LOOK_SECONDS, took / SURVEY_SHARE)
 
     async def _hear(self) -> bool:
         seen = self._seen
@@ -393,10 +409,6 @@ class Admission:
         if self._seen == seen:
             self._seen = turn
         return turn != seen
-
-    def _needs_review(self, stirred: bool) -> bool:
-        # Others decide by the rules they know, which may be older than ours, or know fewer pools.
-        return self.rules.refresh() or stirred or self._tables.someone_is_gone()
 
     def _survey(self) -> tuple[Book, float]:
         seen = survey(self._store.database, self._tables.now)
@@ -449,6 +461,8 @@ class Admission:
             try:
                 return await asyncio.wrap_future(submit())
             except StoreError as error:
+                if self._is_closed:
+                    raise
                 self._says_away(error)
                 await asyncio.sleep(AWAY_SECONDS)
 
@@ -457,5 +471,7 @@ class Admission:
             try:
                 return await asyncio.to_thread(query)
             except StoreError as error:
+                if self._is_closed:
+                    raise
                 self._says_away(error)
                 await asyncio.sleep(AWAY_SECONDS)

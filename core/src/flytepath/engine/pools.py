@@ -141,6 +141,8 @@ class PoolRules:
             PoolUnknownError: nobody declared it.
         """
         found = self.find(pool)
+        if found is None and self.refresh():
+            found = self.find(pool)
         if found is not None:
             return found
         known = self.names
