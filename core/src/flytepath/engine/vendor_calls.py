@@ -15,7 +15,7 @@ from flytepath.engine.backends import BackendInstance
 from flytepath.errors import FlytePathError
 from flytepath.plugin.backend import BackendError, ErrorClass
 from flytepath.plugin.declarations import RateLimit
-from flytepath.plugin.secrets import SecretNotFoundError
+from flytepath.plugin.secrets import SecretNotFoundError, SecretProviderError
 
 T = TypeVar("T")
 
@@ -99,10 +99,11 @@ class VendorCalls:
             seconds = self.instance.declaration.call_seconds
             what = f"no answer within {seconds:g} s" if is_late else str(error) or "timed out"
             return BackendError(f"{call}: {what}", error_class=ErrorClass.TRANSIENT)
-        if isinstance(error, SecretNotFoundError):
+        if isinstance(error, SecretNotFoundError | SecretProviderError):
+            is_missing = isinstance(error, SecretNotFoundError)
             return BackendError(
                 f"{call}: {error.message}",
-                error_class=ErrorClass.AUTH,
+                error_class=ErrorClass.AUTH if is_missing else ErrorClass.UNAVAILABLE,
                 accepted=False,
                 place=error.place,
                 hint=error.hint,
