@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import click
 
 from flytepath.cli.display import show_error, show_seconds
+from flytepath.cli.job_progress import JobNotes, Look
 from flytepath.model.events import (
     AbortRequested,
     AttemptFailed,
@@ -147,16 +148,17 @@ class Maps:
         return path
 
 
-def progress_of(tasks: Mapping[str, str], done: Collection[str] = ()) -> Progress:
+def progress_of(tasks: Mapping[str, str], done: Collection[str] = (), look: Look | None = None) -> Progress:
     """The progress that suits standard error: live in a terminal, plain lines otherwise.
 
     Args:
         tasks: the full name of what each node runs, or its own, by the node's path. Nodes that come up in the run
             join them.
         done: nodes that have succeeded before, in a run that is resumed.
+        look: tells why remote jobs wait.
     """
     names = {path: task.rpartition(".")[2] for path, task in tasks.items()}
-    return LiveProgress(names, done) if sys.stderr.isatty() else PlainProgress(names, done)
+    return LiveProgress(names, done, look) if sys.stderr.isatty() else PlainProgress(names, done)
 
 
 def caught_up(progress: Progress, events: Iterable[Event]) -> None:
@@ -211,6 +213,7 @@ class PlainProgress:
         self._started: dict[str, float] = {}
         self._buffer = LineBuffer()
         self._maps = Maps()
+        self._jobs = JobNotes()
 
     def __enter__(self) -> PlainProgress:
         if self._done:
@@ -248,6 +251,10 @@ class PlainProgress:
 
     def _line(self, event: Event) -> str:
         payload = event.payload
+        told = self._jobs.tell(event)
+        if told is not None:
+            node, said = told
+            return f"{f'{node} {self._name(node)}'.strip()}: {said}" if said and not self._maps.around(node) else ""
         path = self._maps.count(event)
         if path:
             return self._item_line(event, path)
@@ -340,7 +347,7 @@ class LiveProgress:
         "skipped": "[dim]–[/]",
     }
 
-    def __init__(self, names: dict[str, str], done: Collection[str] = ()) -> None:
+    def __init__(self, names: dict[str, str], done: Collection[str] = (), look: Look | None = None) -> None:
         from rich.console import Console
         from rich.live import Live
 
@@ -349,6 +356,7 @@ class LiveProgress:
         self._note = dict.fromkeys(names, "")
         self._buffer = LineBuffer()
         self._maps = Maps()
+        self._jobs = JobNotes(look)
         self._whole = ""
         self._started: dict[str, float] = {}
         self._ended: dict[str, float] = {}
@@ -382,6 +390,12 @@ class LiveProgress:
         self._whole = said if not isinstance(payload, ExecutionContinued) and said else self._whole
         if isinstance(payload, ExecutionContinued):
             self._whole = ""
+        told = self._jobs.tell(event)
+        if told is not None:
+            path, note = told
+            if note and path not in self._maps.counts and not self._maps.around(path):
+                self._set(path, "running", note)
+            return
         if path := self._maps.count(event):
             self._set(path, "running", str(self._maps.counts[path]))
             return
@@ -436,7 +450,8 @@ class LiveProgress:
         for node in self._shown():
             started = self._started.get(node)
             spent = "" if started is None else show_seconds(max(0.0, self._ended.get(node, time.time()) - started))
-            note = escape(self._note[node].splitlines()[0][:120]) if self._note[node] else ""
+            said = self._jobs.waits(node) or self._note[node]
+            note = escape(said.splitlines()[0][:120]) if said else ""
             table.add_row(self._MARKS[self._status[node]], node, self._names[node], spent, f"[dim]{note}[/]")
         table.add_row("", "", f"[bold]{done} of {len(self._status)} nodes[/]", "", escape(self._whole))
         return table

@@ -432,6 +432,20 @@ class Commands(Queries, ABC):
         command = answer(state, posted, name, value, approve)
         self._store.post(execution, {**command, "principal": scope.principal})
 
+    def adopt(self, scope: Scope, execution: str, job: str, handle: Mapping[str, Any] | None) -> None:
+        """Say which job at its vendor an ambiguous one is, or with ``None`` that there is none.
+
+        Whoever drives the execution goes on from there, or will when it is resumed.
+
+        Raises:
+            ExecutionStateError: the execution or the job has ended, or the job is not ambiguous.
+        """
+        from flytepath.client.jobs import check_ambiguous
+
+        check_ambiguous(self._live(execution).jobs, job)
+        body = {"type": "adopt", "job": job, "handle": None if handle is None else dict(handle)}
+        self._store.post(execution, {**body, "principal": scope.principal})
+
     def gate_type(self, scope: Scope, execution: str, name: str) -> LiteralType | None:
         """The type of the value that a gate waits for; ``None`` for an approval.
 

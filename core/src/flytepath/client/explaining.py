@@ -10,6 +10,7 @@ from typing import Final
 
 from flytepath.client.explanations import Explanation, Fact, Surroundings, fact_of
 from flytepath.client.history import Attempt, Attempts, created_of
+from flytepath.client.job_explaining import JobFacts
 from flytepath.client.viewing import find_node, items_view, listed
 from flytepath.client.wording import NAMED, first_line, ordinal, some, span
 from flytepath.engine.expansion import upstream_of
@@ -43,6 +44,7 @@ class Explainer:
         self._state = state
         self._around = around
         self._attempts = Attempts(events)
+        self._jobs = JobFacts(state, events, around)
         self._last: dict[tuple[str, str], Event] = {}
         for event in events:
             payload = event.payload
@@ -174,6 +176,8 @@ class Explainer:
             names = some([child.path for child in unfinished])
             causes = [self._node(child) for child in _liveliest(unfinished)[:NAMED]]
             return self._made(node, f"it waits for {names} below it" if names else "it is about to end", facts, causes)
+        if node.is_remote:
+            return self._running_remotely(node, tried)
         attempt = f" in attempt {node.attempt}" if node.attempt > 1 else ""
         facts = list(tried)
         if node.task is not None and node.task.timeout_seconds:
@@ -186,6 +190,15 @@ class Explainer:
         causes = [self._node(call) for call in calls if not call.status.is_final][:NAMED]
         return self._made(node, f"it runs{attempt}{self._took(node)}", facts, causes)
 
+    def _running_remotely(self, node: NodeState, tried: Sequence[Fact]) -> Explanation:
+        """What is done for the job of a node; it goes on at its vendor also where nobody drives the execution."""
+        told, facts, command = self._jobs.explain(node.path)
+        undriven = self._undriven()
+        if undriven:
+            command = self._resume()
+            told = f"{told}, as far as was seen when its engine ended"
+        return self._made(node, told, [*tried, *facts, *undriven], command=command)
+
     def _running_map(self, node: NodeState) -> Explanation:
         items = node.frame.items if node.frame is not None else None
         if items is None:
@@ -195,7 +208,7 @@ class Explainer:
         parts = [f"{n} {what}" for what in ("running", "retrying", "failed", "waiting") if (n := getattr(counts, what))]
         limit = node.spec.map.concurrency if node.spec.map is not None else None
         facts = [Fact(text=f"at most {limit} items run at a time")] if limit else []
-        facts += self._undriven()
+        facts += [*self._jobs.of_map(node.path), *self._undriven()]
         slow = sorted(items.under_way(), key=lambda item: item.started_at or float("inf"))
         blocked = [item for item in slow if item.status is not NodeStatus.READY] or slow
         causes = [self._node(item) for item in blocked[:NAMED_ITEMS]]

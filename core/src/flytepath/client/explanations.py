@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from flytepath.client.views import WaitView
 from flytepath.engine.state import NodeState
 from flytepath.model.events import Event
 from flytepath.model.task import Record
@@ -51,6 +52,10 @@ class Explanation(Record):
     past: bool = False
 
 
+def _nobody_knows(_key: str) -> WaitView | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the log does not say.
@@ -60,12 +65,14 @@ class Surroundings:
         is_driven: whether an engine owns the execution.
         computing: where the outputs that a ready node needs are being computed, if somewhere else.
         past: the execution has gone on since.
+        waits: why a remote job, or what runs on this machine, waits for tokens of a pool, by its key.
     """
 
     now: float
     is_driven: bool
     computing: Callable[[NodeState], str | None]
     past: bool = False
+    waits: Callable[[str], WaitView | None] = _nobody_knows
 
 
 def fact_of(text: str, event: Event | None) -> Fact:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 from typing import Literal as Choice
-from typing import Protocol
 
 from flytepath.bundle import Bundle
 from flytepath.client.views import ExecutionSummary, ExecutionView, Registered, Scope
@@ -95,6 +95,9 @@ class Client(Protocol):
 
     def gate_type(self, scope: Scope, execution: str, name: str) -> LiteralType | None:
         """The type of the value that a gate waits for; ``None`` where it waits for an approval."""
+
+    def adopt(self, scope: Scope, execution: str, job: str, handle: Mapping[str, Any] | None) -> None:
+        """Say which job at its vendor an ambiguous one is, or with ``None`` that there is none."""
 
     def abort(self, scope: Scope, execution: str, reason: str) -> None:
         """Ask for an execution to end; whoever drives it kills what runs. One that nobody drives ends at once."""

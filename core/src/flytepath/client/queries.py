@@ -12,7 +12,9 @@ from flytepath.client.diffing import ExecutionDiff, Side, diff
 from flytepath.client.explaining import Explainer
 from flytepath.client.explanations import Explanation, Surroundings
 from flytepath.client.history import Follower, created_of, seq_at
+from flytepath.client.job_viewing import JobViews, Waits
 from flytepath.client.logs import LogReader
+from flytepath.client.standings import Standings
 from flytepath.client.viewing import execution_view, find_node, node_detail
 from flytepath.client.views import ExecutionSummary, ExecutionView, NodeDetail, Scope
 from flytepath.engine.fold import fold
@@ -27,6 +29,7 @@ from flytepath.model.identity import Tenant
 from flytepath.model.literal import Literal
 from flytepath.store.blobs import BlobFolder
 from flytepath.store.events import Store
+from flytepath.store.jobs import live_jobs
 from flytepath.store.listing import listed, near_ids, paused_among
 from flytepath.store.shared_outputs import outputs_in
 
@@ -90,7 +93,9 @@ class Queries:
                 limit=max(limit, _PAGE) if derived else limit,
                 cursor=cursor,
             )
-            paused = paused_among(self._store.database, [each.row.id for each in page if each.row.state == "running"])
+            live = [each.row.id for each in page if each.row.state == "running"]
+            paused = paused_among(self._store.database, live)
+            jobs = live_jobs(self._store.database, live)
             for each in page:
                 row, created = each.row, each.created
                 running = row.state == "running"
@@ -110,6 +115,7 @@ class Queries:
                     recovers=created.get("recovers") or "",
                     relaunches=created.get("relaunches") or "",
                     cursor=row.cursor,
+                    jobs=jobs.get(row.id, {}),
                 )
                 if not derived or (summary.paused if status == "paused" else summary.interrupted):
                     found.append(summary)
@@ -141,6 +147,7 @@ class Queries:
             lambda digests: self._kept(execution, digests),
             interrupted=interrupted,
             past=past,
+            jobs=JobViews(state, self._waits(past=past)),
         )
 
     def node(
@@ -173,7 +180,8 @@ class Queries:
             except (FlytePathError, LookupError):
                 return {}  # what it was made of was erased
 
-        return node_detail(execution, state, events, path, named, given, limit=limit, after=after, past=past)
+        jobs = JobViews(state, self._waits(past=past))
+        return node_detail(execution, state, events, path, named, given, limit=limit, after=after, past=past, jobs=jobs)
 
     def events(self, scope: Scope, execution: str, after: int = 0) -> list[Event]:
         """The log, from the event after number ``after`` on."""
@@ -200,8 +208,13 @@ class Queries:
             is_driven=past or not self._is_unowned(execution),
             computing=lambda node: self._computing(execution, state, node),
             past=past,
+            waits=self._waits(past=past),
         )
         return Explainer(execution, state, events, around).explain(node)
+
+    def standings(self) -> Standings:
+        """Why remote jobs wait for tokens of shared pools, as of the moment this is first asked."""
+        return Standings(self._store.database, self.home)
 
     def diff(self, scope: Scope, a: str, b: str) -> ExecutionDiff:
         """What differs between two executions.
@@ -226,6 +239,10 @@ class Queries:
         return reader
 
     # --- reading ---
+
+    def _waits(self, *, past: bool) -> Waits:
+        """Why jobs wait for tokens of pools: of the past nobody knows."""
+        return (lambda key: None) if past else self.standings().of
 
     def _at(self, execution: str, at: str | None) -> tuple[ExecutionState, list[Event], bool]:
         """The state at a moment, the events up to it, and whether there are later ones."""

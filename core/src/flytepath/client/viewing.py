@@ -8,6 +8,7 @@ from typing import Final
 
 from flytepath.client.gates import gates_of
 from flytepath.client.history import Attempt, Attempts, created_of
+from flytepath.client.job_viewing import JobViews
 from flytepath.client.views import (
     AttemptView,
     DeckView,
@@ -50,9 +51,11 @@ def execution_view(
     *,
     interrupted: bool,
     past: bool = False,
+    jobs: JobViews | None = None,
 ) -> ExecutionView:
     """An execution in a state, which ``events`` led to."""
     created = created_of(state)
+    jobs = jobs or JobViews(state)
     return ExecutionView(
         id=execution,
         project=created.project,
@@ -65,7 +68,7 @@ def execution_view(
         ended_at=state.ended_at,
         inputs=named(created.inputs),
         outputs=named(state.outputs),
-        nodes=tuple(node_view(node) for node in listed(state)),
+        nodes=tuple(node_view(node, jobs) for node in listed(state)),
         decks=_decks(events),
         checks=tuple(e.payload for e in events if isinstance(e.payload, BoundaryChecked)),
         logs=tuple(e.payload for e in events if isinstance(e.payload, LogWritten)),
@@ -97,6 +100,7 @@ def node_detail(
     limit: int,
     after: int = 0,
     past: bool = False,
+    jobs: JobViews | None = None,
 ) -> NodeDetail:
     """The node at ``path``; of a map the items from number ``after`` on, at most ``limit`` of them.
 
@@ -108,22 +112,24 @@ def node_detail(
         given: what a node is given, where no event says so: an item of a map.
         limit, after: which items.
         past: the execution has gone on since.
+        jobs: its remote jobs.
 
     Raises:
         NotFoundError, ExecutionStateError: as :func:`find_node`.
     """
     node = find_node(state, path)
+    jobs = jobs or JobViews(state)
     items = node.frame.items if node.frame is not None else None
     last = 0 if items is None else min(items.size, after + limit)
     if items is not None:
-        below = tuple(item_view(state, path, items, index) for index in range(after, last))
+        below = tuple(item_view(state, path, items, index, jobs) for index in range(after, last))
     else:
         children = node.frame.children if node.frame is not None else ()
-        below = tuple(node_view(state.nodes[child]) for child in children)
+        below = tuple(node_view(state.nodes[child], jobs) for child in children)
     attempts = Attempts(events)
     return NodeDetail(
         execution=execution,
-        node=node_view(node),
+        node=node_view(node, jobs),
         inputs=named(node.inputs) if node.inputs or node.spec.map is not None else given(node),
         outputs=named(node.outputs),
         attempts=tuple(attempt_view(attempt) for attempt in attempts.of(path)),
@@ -137,9 +143,10 @@ def node_detail(
     )
 
 
-def node_view(node: NodeState) -> NodeView:
-    """One node."""
+def node_view(node: NodeState, jobs: JobViews | None = None) -> NodeView:
+    """One node, and the remote jobs that run it."""
     items = node.frame.items if node.frame is not None else None
+    parked = jobs.parked(node.path) if jobs is not None else ""
     return NodeView(
         path=node.path,
         task=node.name,
@@ -149,20 +156,27 @@ def node_view(node: NodeState) -> NodeView:
         ended_at=node.ended_at,
         outputs=node.outputs,
         error=node.error,
-        reason=node.reason,
+        reason=node.reason or parked,
         kind=node.kind,
         parent=node.parent,
         cached=bool(node.cached),
         recovered=node.recovered,
-        items=None if items is None else items_view(items, ended=node.status.is_final),
+        items=None if items is None else _items_at(node, items, jobs),
+        jobs=() if jobs is None or node.status.is_final else jobs.of(node.path),
     )
 
 
-def item_view(state: ExecutionState, path: str, items: Items, index: int) -> NodeView:
+def _items_at(node: NodeState, items: Items, jobs: JobViews | None) -> ItemsView:
+    counts = items_view(items, ended=node.status.is_final)
+    phases = {} if jobs is None or node.status.is_final else jobs.phases(node.path)
+    return counts.model_copy(update={"phases": phases}) if phases else counts
+
+
+def item_view(state: ExecutionState, path: str, items: Items, index: int, jobs: JobViews | None = None) -> NodeView:
     """One item of the map at ``path``; one that has not begun waits."""
     node = state.find(f"{path}/{index}")
     if node is not None:
-        return node_view(node)
+        return node_view(node, jobs)
     parent = state.nodes[path]
     return NodeView(
         path=f"{path}/{index}",

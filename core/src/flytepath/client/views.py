@@ -36,7 +36,7 @@ class Scope:
 class ItemsView(Record):
     """The items of a map in numbers: ``waiting`` are those that have not begun, or wait for a slot or an answer.
 
-    ``failures`` are the first that failed, as ``(index, message)``.
+    ``failures`` are the first that failed, as ``(index, message)``. ``phases`` counts those that remote jobs run.
     """
 
     total: int
@@ -47,6 +47,49 @@ class ItemsView(Record):
     waiting: int = 0
     skipped: int = 0
     failures: tuple[tuple[int, str], ...] = ()
+    phases: dict[str, int] = {}
+
+
+class WaitView(Record):
+    """Why something waits for its turn in a shared pool: who or what is in the way, and its place in its line."""
+
+    pool: str
+    reason: str
+    blocker: str = ""
+    position: int = 0
+    since: float | None = None
+
+
+class JobView(Record):
+    """A remote job, as people see it.
+
+    Attributes:
+        node: the node it runs, or for a slice the map.
+        phase: where it is; ``raw_state`` is the vendor's own word, ``reason`` what was said last.
+        external_name: what the vendor calls it.
+        since: when it was last heard of (seconds since the epoch, UTC).
+        items: of a slice, how many of its items are in which phase.
+        cancelling: why it is to end.
+        parked: why nothing can be done for it.
+        waits: why it waits for its turn.
+        doing: what is being done for it, in a sentence.
+    """
+
+    key: str
+    node: str
+    backend: str
+    phase: str
+    raw_state: str = ""
+    reason: str = ""
+    external_name: str = ""
+    since: float
+    submission: int = 0
+    items: dict[str, int] = {}
+    links: tuple[tuple[str, str], ...] = ()
+    cancelling: str = ""
+    parked: str = ""
+    waits: WaitView | None = None
+    doing: str
 
 
 class NodeView(Record):
@@ -54,7 +97,8 @@ class NodeView(Record):
 
     ``kind`` is task, dynamic, eager, graph, map, branch or gate; ``parent`` the node it lies below; ``cached`` says
     that its outputs were found, not computed, and ``recovered`` names the execution they were taken over from. A map
-    has ``items``, which are no nodes of their own in a list.
+    has ``items``, which are no nodes of their own in a list. ``jobs`` are the remote jobs that run it now: one, or of a
+    map its first few slices.
     """
 
     path: str
@@ -71,6 +115,7 @@ class NodeView(Record):
     cached: bool = False
     recovered: str = ""
     items: ItemsView | None = None
+    jobs: tuple[JobView, ...] = ()
 
 
 class AttemptView(Record):
@@ -181,7 +226,9 @@ class NodeDetail(Record):
 
 
 class ExecutionSummary(Record):
-    """A line of a list of executions. ``cursor`` is where the list goes on after it."""
+    """A line of a list of executions. ``cursor`` is where the list goes on after it, ``jobs`` counts live remote jobs
+    by phase.
+    """
 
     id: str
     project: str
@@ -198,6 +245,7 @@ class ExecutionSummary(Record):
     recovers: str = ""
     relaunches: str = ""
     cursor: str = ""
+    jobs: dict[str, int] = {}
 
 
 class SilentListener:

@@ -14,7 +14,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, bindparam, delete, func, select, text, update
+from sqlalchemy import bindparam, delete, func, select, text, update
 
 from flytepath.model.events import (
     Event,
@@ -36,7 +36,9 @@ from flytepath.store.dialect import Statement
 from flytepath.store.schema import EVENTS, EXECUTIONS, JOBS, QUOTA_HOLDERS, QUOTA_LEASES, QUOTA_WAITERS
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Connection
+
+    from flytepath.store.database import Database
 
 #: How many rows are read and written at a time when all are.
 _CHUNK: Final = 500
@@ -230,6 +232,7 @@ def listed(
     backend: str | None = None,
     phase: str | None = None,
     execution: str | None = None,
+    node: str | None = None,
     ended: bool = False,
     limit: int = 50,
 ) -> list[JobRow]:
@@ -237,13 +240,13 @@ def listed(
 
     Args:
         connection: where they are kept.
-        project, domain, backend, phase, execution: list only these.
+        project, domain, backend, phase, execution, node: list only these.
         ended: list those that have ended too.
         limit: the most rows.
     """
     query = select(JOBS).order_by(JOBS.c.is_live.desc(), JOBS.c.planned_at.desc(), JOBS.c.key).limit(limit)
-    wanted = {"project": project, "domain": domain, "backend": backend, "phase": phase, "execution": execution}
-    for name, value in wanted.items():
+    of_whom = {"project": project, "domain": domain, "execution": execution, "node": node}
+    for name, value in {**of_whom, "backend": backend, "phase": phase}.items():
         if value is not None:
             query = query.where(JOBS.c[name] == value)
     if not ended:
@@ -253,20 +256,17 @@ def listed(
 
 def beginning(connection: Connection, start: str, limit: int = 10) -> list[JobRow]:
     """Jobs whose key begins so."""
-    begins = JOBS.c.key.startswith(start, autoescape=True)
-    return _rows(connection, begins, limit)
+    query = select(JOBS).where(JOBS.c.key.startswith(start, autoescape=True)).order_by(JOBS.c.key).limit(limit)
+    return [_row(row) for row in connection.execute(query).mappings()]
 
 
-def of_node(connection: Connection, execution: str, node: str, limit: int = 1000) -> list[JobRow]:
-    """The jobs of a node, or for an item, of its map; live ones first, then the newest first."""
-    around = node.rpartition("/")[0]
-    nodes = [node, around] if around else [node]
-    return _rows(connection, and_(JOBS.c.execution == execution, JOBS.c.node.in_(nodes)), limit)
-
-
-def _rows(connection: Connection, condition: ColumnElement[bool], limit: int) -> list[JobRow]:
-    query = select(JOBS).where(condition).order_by(JOBS.c.is_live.desc(), JOBS.c.planned_at.desc(), JOBS.c.key)
-    return [_row(row) for row in connection.execute(query.limit(limit)).mappings()]
+def by_keys(connection: Connection, keys: Sequence[str]) -> list[JobRow]:
+    """The jobs of these keys that are recorded, in their order."""
+    found: dict[str, JobRow] = {}
+    for some in _chunks(keys):
+        rows = connection.execute(select(JOBS).where(JOBS.c.key.in_(some))).mappings()
+        found.update((row["key"], _row(row)) for row in rows)
+    return [found[key] for key in keys if key in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,15 +308,19 @@ def backends(connection: Connection) -> list[str]:
     return list(connection.execute(select(JOBS.c.backend).distinct().order_by(JOBS.c.backend)).scalars())
 
 
-def live_counts(connection: Connection, executions: Sequence[str]) -> dict[str, dict[str, int]]:
+def live_jobs(database: Database, executions: Sequence[str]) -> dict[str, dict[str, int]]:
     """How many live jobs executions have, by phase."""
-    found: dict[str, dict[str, int]] = {}
-    for some in _chunks(executions):
-        query = select(JOBS.c.execution, JOBS.c.phase, func.count()).where(JOBS.c.execution.in_(some))
-        live = query.where(JOBS.c.is_live == 1).group_by(JOBS.c.execution, JOBS.c.phase)
-        for execution, phase, count in connection.execute(live):
-            found.setdefault(execution, {})[phase] = count
-    return found
+
+    def query(connection: Connection) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        for some in _chunks(executions):
+            counted = select(JOBS.c.execution, JOBS.c.phase, func.count()).where(JOBS.c.execution.in_(some))
+            live = counted.where(JOBS.c.is_live == 1).group_by(JOBS.c.execution, JOBS.c.phase)
+            for execution, phase, count in connection.execute(live):
+                found.setdefault(execution, {})[phase] = count
+        return found
+
+    return database.read(query) if executions else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def follow(
     from flytepath.errors import StoreError
 
     try:
-        progress = progress_of(tasks, done)
+        progress = progress_of(tasks, done, lambda: client.standings().of)
         events = client.events(scope, execution)
         caught_up(progress, events if again else events[:1])
         with progress:

@@ -39,6 +39,7 @@ def list_executions(
     from flytepath.cli.inputs import pairs
     from flytepath.client import LocalClient, Scope
     from flytepath.client.history import moment
+    from flytepath.client.job_viewing import counted
     from flytepath.errors import UsageError
     from flytepath.model.identity import DEFAULT_DOMAIN, DEFAULT_PROJECT, Tenant
 
@@ -65,6 +66,7 @@ def list_executions(
         return
     for row in rows:
         state = show_status(row.status, paused=row.paused, interrupted=row.interrupted)
-        click.echo(f"{row.id}  {state:11}  {show_time(row.created_at)}  {row.project}/{row.domain}  {row.workflow}")
+        line = f"{row.id}  {state:11}  {show_time(row.created_at)}  {row.project}/{row.domain}  {row.workflow}"
+        click.echo(f"{line}  jobs: {counted(row.jobs)}" if row.jobs else line)
     if len(rows) == limit:
         click.echo(f"older ones: --cursor '{rows[-1].cursor}'", err=True)

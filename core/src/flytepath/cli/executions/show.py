@@ -98,6 +98,7 @@ def _show_execution(view: ExecutionView) -> None:
             click.echo(f"    {node.path}/{index}: {message.strip().splitlines()[0] if message.strip() else 'failed'}")
         if node.items is not None and node.items.failed > len(node.items.failures):
             click.echo(f"    and {node.items.failed - len(node.items.failures):,} more that failed")
+        _show_jobs(node, "    ")
     for gate in view.gates:
         click.echo(f"waits     {_waits(gate, view.id)}")
     for check in view.checks:
@@ -136,6 +137,7 @@ def _show_node(detail: NodeDetail) -> None:
         click.echo(f"attempt   {attempt.number} {attempt.outcome}{spent}{why}")
     if node.items is not None:
         click.echo(f"items     {show_items(node.items)}")
+    _show_jobs(node, "")
     for below in detail.below:
         click.echo(f"  {_node_line(below)}")
     if detail.more:
@@ -151,6 +153,19 @@ def _show_node(detail: NodeDetail) -> None:
     _show_values("outputs", detail.outputs)
     if node.error is not None:
         click.echo(f"error     {show_error(node.error)}")
+
+
+def _show_jobs(node: NodeView, indent: str) -> None:
+    """The remote jobs that run a node: of a map the first few slices, and all in numbers."""
+    if node.items is not None and node.items.phases:
+        from flytepath.client.job_viewing import counted
+
+        click.echo(f"{indent}{'jobs':9} {counted(node.items.phases)}")
+    for job in node.jobs:
+        items = f", {sum(job.items.values()):,} items" if job.items else ""
+        click.echo(f"{indent}{'job':9} {job.key[7:19]} {job.doing}{items}, since {show_time(job.since)}")
+        for title, url in job.links:
+            click.echo(f"{indent}{'':9} {title}: {url}")
 
 
 def _as_tree(nodes: Sequence[NodeView]) -> Iterator[NodeView]:

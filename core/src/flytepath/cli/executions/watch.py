@@ -47,7 +47,8 @@ def watch(execution: str, as_json: bool) -> None:
                 before = list(follower.advance())
                 nodes = follower.state.nodes
                 done = [path for path, node in nodes.items() if node.status == "succeeded"]
-                progress = progress_of({path: node.name for path, node in nodes.items()}, done)
+                names = {path: node.name for path, node in nodes.items()}
+                progress = progress_of(names, done, lambda: client.standings().of)
                 for event in before:
                     progress.learn(event)
                 with progress:
