@@ -443,9 +443,9 @@ class MemoryConformance(BackendConformance):
         idempotency="B",
         array_limit=100,
         visibility_seconds=0.1,
-        call_seconds=2.0,
+        call_seconds=10.0,
     )
-    patience_seconds = 5.0
+    patience_seconds = 10.0
     backend_class: type[MemoryBackend] = MemoryBackend
     vendor_class: type[MemoryVendor] = MemoryVendor
 

@@ -83,6 +83,7 @@ def test_the_kit_asks_what_can_be_asked_of_each_class(kit: type[MemoryConformanc
 class BrokenConformance(MemoryConformance):
     """The kit over one broken backend; found by its name also in another process."""
 
+    declaration = replace(MemoryConformance.declaration, call_seconds=1.0)
     patience_seconds = 0.4
     scattered_errors = 50
 
