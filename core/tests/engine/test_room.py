@@ -41,7 +41,7 @@ def test_an_attempt_that_requests_nothing_is_not_held_up() -> None:
     desk = Desk(Machine(1, GI))
     assert desk.ask("all", cpu=1, memory=GI)
     assert desk.ask("nothing")
-    assert desk.room.environment("nothing") == {}
+    assert desk.room.gpus("nothing") == ()
 
 
 def test_what_runs_at_once_fits_into_each_resource() -> None:
@@ -74,13 +74,13 @@ def test_gpus_are_handed_out_by_number_and_to_one_at_a_time() -> None:
     assert desk.ask("a", gpus=2)
     assert desk.ask("b", gpus=1)
     assert not desk.ask("c", gpus=2)
-    assert desk.room.environment("a") == {"CUDA_VISIBLE_DEVICES": "0,3"}
-    assert desk.room.environment("b") == {"CUDA_VISIBLE_DEVICES": "5"}
+    assert desk.room.gpus("a") == ("0", "3")
+    assert desk.room.gpus("b") == ("5",)
     desk.room.release("b")
     assert desk.ready == []
     desk.room.release("a")
     assert desk.ready == ["c"]
-    assert desk.room.environment("c") == {"CUDA_VISIBLE_DEVICES": "0,3"}
+    assert desk.room.gpus("c") == ("0", "3")
 
 
 def test_tenants_share_the_machine_by_weight() -> None:
@@ -197,8 +197,7 @@ def test_nothing_is_exceeded_or_lost_whoever_comes_and_goes(steps: list[tuple[in
         used = [sum(each[index] for each in has.values()) for index in range(3)]
         assert used[0] <= 2
         assert used[1] <= GI
-        devices = [desk.room.environment(each).get("CUDA_VISIBLE_DEVICES", "") for each in has]
-        taken = [name for text in devices for name in text.split(",") if name]
+        taken = [name for each in has for name in desk.room.gpus(each)]
         assert len(taken) == len(set(taken)) == used[2]
     for key in [*has, *waits]:
         desk.room.release(key)

@@ -43,8 +43,8 @@ class Room:
 
     Example:
         >>> room = Room(Machine(cpu=2, memory=2**30, gpus=("0", "1")))
-        >>> room.ask("a", Tenant(), LocalAsk(cpu=2, gpus=1), print), room.environment("a")
-        (True, {'CUDA_VISIBLE_DEVICES': '0'})
+        >>> room.ask("a", Tenant(), LocalAsk(cpu=2, gpus=1), print), room.gpus("a")
+        (True, ('0',))
         >>> room.ask("b", Tenant(), LocalAsk(cpu=1), lambda: print("b runs"))
         False
         >>> room.release("a")
@@ -87,10 +87,10 @@ class Room:
         seeker.ready = ready
         return seeker.is_granted
 
-    def environment(self, key: str) -> dict[str, str]:
-        """The variables an attempt must run with: which GPUs are its own. One that asked for none is shown them all."""
+    def gpus(self, key: str) -> tuple[str, ...]:
+        """The devices of its own, for ``CUDA_VISIBLE_DEVICES``; one that asked for none is shown them all."""
         seeker = self._seekers.get(key)
-        return {"CUDA_VISIBLE_DEVICES": ",".join(seeker.devices)} if seeker is not None and seeker.devices else {}
+        return () if seeker is None else seeker.devices
 
     def release(self, key: str) -> None:
         """The attempt has ended, or is not wanted any more; nothing happens where it had nothing."""
@@ -188,9 +188,9 @@ class RoomOfExecution:
         """Why it waits."""
         return self._room.standing(self._key(path))
 
-    def environment(self, path: str) -> dict[str, str]:
-        """The variables its attempt must run with."""
-        return self._room.environment(self._key(path)) if path in self._asks else {}
+    def gpus(self, path: str) -> tuple[str, ...]:
+        """The devices its attempt may use; none where it asked for none, and is shown them all."""
+        return self._room.gpus(self._key(path)) if path in self._asks else ()
 
     def ended(self, path: str) -> None:
         """Its attempt has ended, or will not be."""
