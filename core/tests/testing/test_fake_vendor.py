@@ -190,12 +190,15 @@ def test_one_job_more_than_may_live_is_refused_and_counted() -> None:
     with FakeVendor(speed=0, live_limit=2) as vendor:
         customer = Customer(vendor.url)
         first = customer.submit("a", seconds=5)
-        customer.submit("b", seconds=None)
+        customer.submit("b", seconds=9)
         refusal = customer.refused("POST", "", {"name": "c", "spec": {}})
         assert (refusal.status, refusal.code, vendor.refused("TooManyJobs")) == (429, "TooManyJobs", 1)
         vendor.tick(5)
-        customer.submit("c", seconds=None)
+        customer.submit("c", seconds=1)
         assert (customer.state(first), vendor.account().most_live) == ("FINISHED", 2)
+        vendor.tick(60)
+        customer.submit("d")
+        assert vendor.account().most_live == 2
 
 
 def test_calls_beyond_the_rate_are_told_how_long_to_wait() -> None:

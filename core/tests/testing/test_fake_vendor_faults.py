@@ -104,6 +104,20 @@ def test_refused_connections_are_taken_again_at_the_same_address(vendor: FakeVen
     assert call("GET", f"/{id}")["state"] == "ACTIVE"
 
 
+def test_a_kept_connection_that_was_cut_meanwhile_is_replaced_for_what_may_be_asked_twice(
+    vendor: FakeVendor, call: Call
+) -> None:
+    id = call("POST", "", job())["id"]
+    with vendor.refusing_connections():
+        pass
+    assert call("GET", f"/{id}")["state"] == "ACTIVE"
+    with vendor.refusing_connections():
+        pass
+    with pytest.raises(Unreachable) as caught:
+        call("POST", f"/{id}/cancel")
+    assert caught.value.sent is True
+
+
 def test_a_job_may_be_done_in_the_answer_to_its_submission(vendor: FakeVendor, call: Call) -> None:
     vendor.faults.add("at once")
     assert call("POST", "", job())["state"] == "FINISHED"

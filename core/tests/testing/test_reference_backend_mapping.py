@@ -93,6 +93,23 @@ def test_every_state_of_the_vendor_is_in_the_table() -> None:
     assert all(STATES[state][0].is_terminal == (state in ENDED) for state in STATES)
 
 
+@pytest.mark.parametrize(
+    ("end", "error_class"),
+    [("fail", ErrorClass.USER), ("evict", ErrorClass.PREEMPTED), ("lose_node", ErrorClass.LOST), ("finish", None)],
+)
+def test_every_end_says_who_is_to_blame(vendor: FakeVendor, end: str, error_class: ErrorClass | None) -> None:
+    async def act(backend: VendorBackend) -> Observation:
+        handle = await backend.submit(backend.plan(request()))
+        getattr(vendor, end)(handle.data["id"])
+        seen = (await backend.poll([handle]))[handle]
+        assert isinstance(seen, Observation)
+        return seen
+
+    seen = play(vendor, act)
+    assert seen.error_class is error_class
+    assert bool(seen.reason) == (error_class is not None)
+
+
 def test_the_declared_name_limit_is_the_one_that_is_kept() -> None:
     [declared] = flytepath_backends()
     assert declared.name_limit == NAME_LIMIT
@@ -184,6 +201,23 @@ def test_a_job_that_ends_while_it_is_cancelled_is_told_as_it_ended(vendor: FakeV
     assert last.observation.phase is Phase.SUCCEEDED
 
 
+@pytest.mark.parametrize("end", ["finish", "vanish"])
+def test_a_job_that_ends_between_the_look_and_the_cancellation_is_asked_for_again(vendor: FakeVendor, end: str) -> None:
+    async def act(backend: VendorBackend) -> Any:
+        handle = await backend.submit(backend.plan(request()))
+        slow = vendor.faults.add("slow", "cancel", seconds=0.5)
+        cancelling = asyncio.ensure_future(backend.cancel(request().key, handle, "over"))
+        async with asyncio.timeout(20):
+            while not slow.happened:
+                await asyncio.sleep(0.005)
+        getattr(vendor, end)(handle.data["id"])
+        return await cancelling, await backend.cancel(request().key, handle, "over")
+
+    first, last = play(vendor, act)
+    assert isinstance(first, InProgress)
+    assert isinstance(last, Terminal if end == "finish" else Gone)
+
+
 def test_a_vanished_job_is_gone(vendor: FakeVendor) -> None:
     async def act(backend: VendorBackend) -> None:
         handle = await backend.submit(backend.plan(request()))
@@ -241,6 +275,7 @@ def test_positions_become_indices_of_the_map_in_phases_reasons_and_outputs(vendo
     assert seen.items.error_classes == {5: ErrorClass.PREEMPTED}
     assert "needed elsewhere" in seen.items.reasons[5]
     assert {index: value["rows"].data for index, value in outputs.items()} == {2: 20}
+    assert [entry.target.partition("?")[2] for entry in vendor.journal if entry.call == "result"] == ["positions=0"]
 
 
 def test_an_output_that_the_job_did_not_give_is_the_jobs_fault(vendor: FakeVendor) -> None:
