@@ -121,7 +121,7 @@ class Truth:
     Args:
         now: seconds; the same clock for all engines.
         pools, accounts: what was remembered.
-        leases: all leases of these pools.
+        leases: all leases of these pools; where nobody waits, only those that are released.
         released: keys among them that are held no longer, to be settled.
         waiters: of those who waited before, the first few of each line that wants something of these pools.
         new: those who come now, in the order of their arrival.

@@ -277,7 +277,8 @@ class Turn:
         accounts: list[AccountRow] = []
         for pool in sorted(concerned):
             values = {"pool": pool}
-            leases += [lease_of(row) for row in LEASES_OF.every(self._connection, values)]
+            if waiters or new:  # else nothing is given away: what was freed is settled, whatever else is held
+                leases += [lease_of(row) for row in LEASES_OF.every(self._connection, values)]
             accounts += [AccountRow(*row) for row in ACCOUNTS_OF.every(self._connection, values)]
             pools.update((row[0], PoolRow(*row)) for row in POOL.every(self._connection, values))
         truth = Truth(self.now, pools, accounts, leases, list(self._freed), waiters, new, self._more)
