@@ -1,4 +1,4 @@
-"""``flytepath jobs``, and what the other commands say of remote jobs: against a vendor, with a plugin that is installed."""
+"""``flytepath jobs``, and what other commands say of remote jobs: against a vendor, with a plugin that is installed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from flytepath.testing.fake_vendor import TOKEN, FakeVendor, FaultKind
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "plugin"))
 
-from conftest import CommandLine
 from fake_distributions import Distributions
+
+from conftest import CommandLine
 
 MANIFEST = """
     @hookimpl
@@ -164,3 +165,205 @@ def test_a_job_is_listed_shown_and_explained_while_it_runs_and_after_its_end(rem
     assert [each["phase"] for each in remote.jobs("--phase", "succeeded")] == ["succeeded"]
     assert remote.cli.json("jobs", "show", short)["job"]["doing"] == "it has ended as succeeded"
     assert remote.cli.json("executions", "show", "x1")["nodes"][0]["jobs"] == []
+
+
+def test_a_job_that_waits_says_for_what_and_behind_whom(remote: Remote) -> None:
+    remote.configure('[pools."vendor/main"]\nlimit = 1\n')
+    run = remote.begin("two")
+    remote.in_phase("running")
+    found = remote.in_phase("waiting_quota")
+    assert [job["phase"] for job in found if job["waits"] is None] == ["running"]
+    (waiting,) = [job for job in found if job["waits"] is not None]
+    assert waiting["waits"]["pool"] == "vendor/main"
+    assert waiting["waits"]["position"] == 1
+    reason = waiting["waits"]["reason"]
+    assert reason
+    node = waiting["node"]
+    for text in (
+        remote.cli.run("jobs", "list").stdout,
+        remote.cli.run("jobs", "show", waiting["key"]).stdout,
+        remote.cli.run("executions", "show", "x1").stdout,
+        remote.cli.run("executions", "explain", "x1", node).stdout,
+    ):
+        assert f"pool vendor/main, in place 1: {reason}" in text
+    nodes = {each["path"]: each for each in remote.cli.json("executions", "show", "x1")["nodes"]}
+    assert nodes[node]["jobs"][0]["waits"]["reason"] == reason
+    assert remote.cli.json("jobs", "show", "x1", node)["holds"] == {}
+    remote.finish()
+    remote.in_phase("running")
+    remote.finish()
+    assert run.wait(timeout=60) == 0, run.stderr.read() if run.stderr else ""
+
+
+def test_what_waits_for_a_plugin_is_parked_and_goes_on_when_it_is_there(remote: Remote, until: Until) -> None:
+    (remote.cli.folder / "flytepath.toml").write_text("")
+    run = remote.begin("wf")
+
+    def reason() -> str:
+        done = remote.cli.run("executions", "show", "x1", "--json", status=None)
+        if done.returncode:
+            return ""
+        return str(json.loads(done.stdout)["nodes"][0]["reason"])
+
+    said = until(reason, "the node says why it is parked")
+    assert "backend 'vendor' cannot be used" in said
+    assert f"it is parked: {said}" in remote.cli.run("executions", "explain", "x1", "n0").stdout
+    remote.configure()
+    remote.in_phase("running")
+    remote.finish()
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 0, told
+    assert "is parked: backend 'vendor' cannot be used" in told
+    assert "is no longer parked" in told
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_person_says_what_became_of_a_job_when_nobody_can_know(remote: Remote, until: Until, is_there: bool) -> None:
+    remote.install(idempotency="C")
+    kind = FaultKind.RESET_AFTER if is_there else FaultKind.RESET_BEFORE
+    remote.vendor.faults.add(kind, "submit", times=1)
+    run = remote.begin("wf")
+    (job,) = until(lambda: [each for each in remote.in_phase("ambiguous") if "adopt" in each["reason"]], "it asks")
+    short = job["key"][7:19]
+    text = remote.cli.run("executions", "explain", "x1", "n0").stdout
+    assert "it is parked: nobody can know whether the vendor has this job" in text
+    assert f"flytepath jobs adopt {short}" in text
+    assert "its submission was cut off" in text
+
+    error = remote.cli.error("jobs", "adopt", short, "--handle", "{no", status=2)
+    assert "no JSON" in error
+    assert "a handle is a JSON object" in remote.cli.error("jobs", "adopt", short, "--handle", "[1]", status=2)
+    assert "either which job" in remote.cli.error("jobs", "adopt", short, status=2)
+    assert "either which job" in remote.cli.error("jobs", "adopt", short, "--handle", "{}", "--not-there", status=2)
+
+    if is_there:
+        handle = json.dumps({"id": remote.vendor.jobs()[0].id})
+        done = remote.cli.run("jobs", "adopt", short, "--handle", handle)
+        assert f"job {short} of execution x1 is {handle}" in done.stdout
+    else:
+        assert remote.cli.json("jobs", "adopt", short, "--not-there")["posted"] is True
+    remote.in_phase("running")
+    error = remote.cli.error("jobs", "adopt", short, "--not-there", status=2)
+    assert "nobody has to say what became of it" in error
+    remote.finish()
+    assert run.wait(timeout=60) == 0, run.stderr.read() if run.stderr else ""
+    assert len(remote.vendor.jobs()) == 1
+    assert not remote.vendor.violations
+    error = remote.cli.error("jobs", "adopt", short, "--not-there", status=2)
+    assert "has ended as succeeded" in error
+
+
+def test_slices_of_a_map_are_counted_by_phase(remote: Remote) -> None:
+    remote.install(array=3)
+    run = remote.begin("fan", "--xs", "[1,2,3,4,5]")
+    found = remote.in_phase("running", 2)
+    assert sorted(job["node"] for job in found) == ["n0", "n0"]
+    (node, *_) = remote.cli.json("executions", "show", "x1")["nodes"]
+    assert sum(node["items"]["phases"].values()) == 5
+    assert sorted(sum(job["items"].values()) for job in node["jobs"]) == [2, 3]
+    text = remote.cli.run("executions", "show", "x1").stdout
+    assert "jobs      " in text and "3 items" in text
+    assert "its jobs: " in remote.cli.run("executions", "explain", "x1", "n0").stdout
+    by_items = {len(remote.cli.json("jobs", "show", job["key"])["plan"]["items"]): job["key"] for job in found}
+    assert remote.cli.json("jobs", "show", "x1", "n0/0")["key"] == by_items[3]
+    assert remote.cli.json("jobs", "show", "x1", "n0/4")["key"] == by_items[2]
+    remote.finish()
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 0, told
+    assert "of 3 items asks for 1 of vendor/main" in told
+
+
+def test_jobs_that_nobody_owns_are_listed_and_ended_only_when_asked_to(remote: Remote) -> None:
+    with open_store(remote.cli.home) as store:
+        installation = store.installation()
+    tags = {
+        "flytepath-installation": installation,
+        "flytepath-key": "sha256:" + "ab" * 32,
+        "flytepath-owner": json.dumps(["shop", "development", "gone", "n7"]),
+        "flytepath-digest": "sha256:0",
+    }
+    ours = remote.vendor.make_foreign("left", tags=tags)
+    theirs = remote.vendor.make_foreign("theirs", tags={**tags, "flytepath-installation": "another"})
+    remote.begin("wf")
+    remote.in_phase("running")
+    dry = remote.cli.run("jobs", "reap")
+    assert "abababababab  vendor  ACTIVE  gone n7 of shop/development: there is no such execution" in dry.stdout
+    assert "nothing was touched" in dry.stderr
+    assert remote.vendor.state(ours) == "ACTIVE"
+    report = remote.cli.json("jobs", "reap", "--backend", "vendor", "--yes")
+    assert [(each["key"], each["outcome"]) for each in report["orphans"]] == [(tags["flytepath-key"], "cancelled")]
+    assert remote.vendor.state(ours) == "CANCELED"
+    assert remote.vendor.state(theirs) == "ACTIVE"
+    assert remote.in_phase("running")
+    assert "no vendor shows a job that nobody owns" in remote.cli.run("jobs", "reap").stderr
+
+
+def test_a_vendor_that_is_away_is_named(remote: Remote) -> None:
+    remote.cli.run("jobs", "list")
+    with remote.vendor.refusing_connections():
+        done = remote.cli.run("jobs", "reap", status=1)
+    assert "backend vendor could not be looked through" in done.stderr
+    assert "cannot be used" in remote.cli.error("jobs", "reap", "--backend", "nobody", status=1)
+
+
+def test_a_job_whose_engine_was_killed_is_still_shown(remote: Remote) -> None:
+    run = remote.begin("wf")
+    (job,) = remote.in_phase("running")
+    run.send_signal(signal.SIGKILL)
+    run.wait(timeout=60)
+    assert [each["key"] for each in remote.jobs()] == [job["key"]]
+    text = remote.cli.run("executions", "explain", "x1", "n0").stdout
+    assert "it runs on vendor" in text and "as far as was seen when its engine ended" in text
+    assert "flytepath executions resume x1" in text
+    assert "no vendor shows" in remote.cli.run("jobs", "reap", "--yes").stderr
+    remote.finish()
+    done = remote.cli.run("executions", "resume", "x1")
+    assert "o0 = 3" in done.stdout
+    assert len(remote.vendor.jobs()) == 1
+
+
+# --- which job is meant ------------------------------------------------------------------------------------------
+
+
+def recorded(home: Path, *keys: str) -> None:
+    """An execution with jobs of these keys."""
+    ada = Actor(kind="user", name="ada")
+    created = ExecutionCreated(
+        project="shop", domain="development", workflow="w", workflow_version="v1", spec="sha256:0", bundle=""
+    )
+    plan = {"name": "j", "digest": "", "scope": "", "items": [], "owner": ["i", "shop", "development", "x1", "n0"]}
+    planned = [
+        JobPlanned(key=key, node="n0", attempt=1, backend="vendor", settings="", plan={**plan, "secrets": []})
+        for key in keys
+    ]
+    events = [
+        Event(execution="x1", seq=seq, at=float(seq), actor=ada, payload=payload)
+        for seq, payload in enumerate([created, *planned], 1)
+    ]
+    with open_store(home) as store:
+        store.create("x1", events)
+
+
+def test_a_job_is_found_by_the_beginning_of_its_key_or_by_its_node(cli: CommandLine) -> None:
+    one, two = "sha256:" + "ab" * 32, "sha256:" + "abcd" * 16
+    recorded(cli.home, one, two)
+    assert cli.json("jobs", "show", "abab")["key"] == one
+    assert cli.json("jobs", "show", two[:12])["key"] == two
+    shown = cli.json("jobs", "show", "x1", "n0")
+    assert (shown["key"], shown["others"]) == (two, [one])
+    assert "several jobs have keys that begin so" in cli.error("jobs", "show", "ab", status=2)
+    assert "no job has a key that begins so" in cli.error("jobs", "show", "x1", status=2)
+    assert "no job has a key that begins so" in cli.error("jobs", "show", "%", status=2)
+    assert "has had no remote job" in cli.error("jobs", "show", "x1", "n1", status=2)
+    assert "no execution" in cli.error("jobs", "show", "x2", "n0", status=2)
+    assert json.loads(cli.run("jobs", "show", "zz", "--json", status=2).stdout)["error"]["code"]
+
+
+def test_jobs_are_listed_by_what_they_are(cli: CommandLine) -> None:
+    assert "no live jobs" in cli.run("jobs", "list").stderr
+    recorded(cli.home, "sha256:" + "ab" * 32)
+    assert len(cli.json("jobs", "list", "-p", "shop", "-d", "development", "--backend", "vendor")) == 1
+    assert len(cli.json("jobs", "list", "--execution", "x1", "--phase", "planned")) == 1
+    for other in (["-p", "other"], ["--backend", "other"], ["--phase", "running"], ["--execution", "x2"]):
+        assert cli.json("jobs", "list", *other) == []
+    assert "Invalid value" in cli.run("jobs", "list", "--phase", "dead", status=2).stderr
