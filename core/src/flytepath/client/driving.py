@@ -6,9 +6,10 @@ import asyncio
 import signal
 import threading
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 
-from flytepath.config.settings import JobSettings, load_configuration
+from flytepath.config.settings import Configuration, JobSettings, LocalSettings, load_configuration
 from flytepath.engine.admission import Admission
 from flytepath.engine.backends import Backends
 from flytepath.engine.engine import Engine
@@ -16,16 +17,19 @@ from flytepath.engine.environments import Environments
 from flytepath.engine.execution_jobs import Remote
 from flytepath.engine.job_desk import JobServices
 from flytepath.engine.job_planning import Planner
+from flytepath.engine.local_machine import Machine
 from flytepath.engine.ownership import this_engine
 from flytepath.engine.pools import PoolRules
 from flytepath.engine.ports import AttemptPool, Listener
 from flytepath.engine.reaper import Reaper
 from flytepath.engine.reuse import Outputs
+from flytepath.engine.room import Room
 from flytepath.engine.secrets.resolving import resolve_secret
 from flytepath.engine.state import ExecutionState
 from flytepath.engine.vendor_calls import Patience
 from flytepath.engine.worker_pool import WorkerPool
 from flytepath.model.identity import Tenant
+from flytepath.model.resources import Resources
 from flytepath.store.blobs import BlobFolder
 from flytepath.store.events import Store
 from flytepath.store.shared_outputs import outputs_in
@@ -45,28 +49,40 @@ def local_engine(home: Path, store: Store, slots: int, pool: AttemptPool | None 
         return outputs_in(home, store.database, tenant.project, tenant.domain)
 
     name = this_engine()
+    configuration = load_configuration(home_folder=home)
+    local = LocalSettings.model_validate(configuration.get("local", default={}))
+
+    @cache
+    def room() -> Room:
+        memory = Resources(mem=local.memory).mem_bytes
+        return Room(Machine.detect(local.cpu, memory, local.gpu), dict(local.weights))
+
     return Engine(
         home,
         store,
         pool or worker_pool(home, slots),
         slots=slots,
+        room=room,
+        weights=local.weights,
         outputs_of=outputs_of,
         name=name,
-        remote=remote_of(home, store, name),
+        remote=remote_of(home, store, name, configuration),
     )
 
 
-def remote_of(home: Path, store: Store, engine: str) -> Remote:
+def remote_of(home: Path, store: Store, engine: str, configuration: Configuration | None = None) -> Remote:
     """What an engine needs to run remote jobs and to share what there is little of.
 
     Args:
         home: where the configuration of this person lies.
         store: keeps who holds what.
         engine: its name.
+        configuration: of this moment, where it is known.
     """
     rules = PoolRules.here(home=home)
     backends = Backends(resolve_secret)
-    settings = JobSettings.model_validate(load_configuration(home_folder=home).get("jobs", default={}))
+    configuration = configuration or load_configuration(home_folder=home)
+    settings = JobSettings.model_validate(configuration.get("jobs", default={}))
     services = JobServices(backends, Admission(store, engine, rules), Patience(outage=settings.outage))
     reaper = Reaper(store, services, grace_seconds=settings.grace, sweep_seconds=settings.sweep)
     return Remote(services, Planner(backends, rules, store.installation), rules, reaper.run)

@@ -138,11 +138,12 @@ class PoolSettings(_Section):
 
 
 class LocalSettings(_Section):
-    """The ``[local]`` table: what this machine gives to tasks, where that is not all it has."""
+    """The ``[local]`` table: what this machine gives to tasks, where that is not all it has, and shares of tenants."""
 
     cpu: float | None = Field(default=None, gt=0)
     memory: str | None = None
     gpu: int | None = Field(default=None, ge=0)
+    weights: dict[TenantKey, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
 
 
 class JobSettings(_Section):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,10 @@ from flytepath.engine.histories import Begun, Histories
 from flytepath.engine.ownership import LEASE_SECONDS, is_dead, this_engine
 from flytepath.engine.places import Places
 from flytepath.engine.ports import AttemptPool, Listener, Posted, Silent, by_execution
+from flytepath.engine.quota_rules import PoolRule
 from flytepath.engine.recovery import Former
 from flytepath.engine.reuse import Outputs, Reuses
+from flytepath.engine.room import Room
 from flytepath.engine.scheduler import Scheduler
 from flytepath.engine.slots import Slots
 from flytepath.engine.state import ExecutionState, ExecutionStatus
@@ -79,6 +81,8 @@ class Engine:
         store: the event store.
         pool: runs the attempts; closed with the engine.
         slots: how many attempts run at once.
+        room: gives the cores, memory and GPUs for attempts; without it nobody asks for any.
+        weights: of tenants, where they share the slots, by ``project`` or ``project/domain``.
         outputs_of: the shared outputs of a tenant, for caching.
         name: who holds the leases; one of this process's own by default.
         remote: runs remote jobs; closed with the engine.
@@ -93,6 +97,8 @@ class Engine:
         pool: AttemptPool,
         *,
         slots: int,
+        room: Callable[[], Room] | None = None,
+        weights: Mapping[str, float] | None = None,
         outputs_of: Callable[[Tenant], Outputs | None],
         name: str | None = None,
         remote: Remote | None = None,
@@ -102,7 +108,8 @@ class Engine:
         self._home = home
         self._store = store
         self._pool = pool
-        self._slots = Slots(slots)
+        self._slots = Slots(slots, weight=PoolRule("local/slots", slots, weights).weight if weights else None)
+        self._room = room
         self._outputs_of = outputs_of
         self._histories = Histories(store)
         self._outputs: dict[Tenant, Outputs | None] = {}
@@ -224,6 +231,7 @@ class Engine:
             blobs,
             self._pool,
             slots=self._slots,
+            room=self._room,
             places=places,
             reuses=Reuses(self._outputs[tenant], blobs, execution, holder=self.name, overwrite=created.overwrite_cache),
             listener=listener,

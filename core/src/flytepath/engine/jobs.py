@@ -216,6 +216,8 @@ def next_step(job: Job, idempotency: str = "B") -> Step:
     if job.cancelling is not None and job.outputs is None:
         if job.is_waiting or job.detached:
             return Step.END
+        if job.phase is Phase.AMBIGUOUS and idempotency == "A":
+            return Step.SUBMIT  # the vendor cannot search: only its answer to the same key tells what to cancel
         return Step.CANCEL
     match job.phase:
         case Phase.PLANNED | Phase.WAITING_QUOTA:

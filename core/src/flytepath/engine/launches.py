@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from flytepath.engine.local_machine import LocalAsk
 from flytepath.engine.output import LogTail, kept_text
 from flytepath.engine.ports import AttemptPool, AttemptResult, Listener, Silent
-from flytepath.engine.slots import Slots
+from flytepath.engine.room import RoomOfExecution
+from flytepath.engine.slots import Share, Slots
 from flytepath.engine.values import Blobs
 from flytepath.model.events import Blob
 from flytepath.model.messages import BoundaryResult, CallRequested, DeckReport, GraphProduced, RunAttempt
+from flytepath.model.resources import Resources
+from flytepath.model.task import TaskSpec
 
 #: Attempts are started ahead for about this long.
 AHEAD_SECONDS: Final = 0.1
@@ -61,6 +65,8 @@ class Launches:
         report: told what becomes of them.
         wake: called when a slot has come free for an attempt that is not recorded yet.
         listener: shown what they print.
+        share: the tenant's share of the slots.
+        room: gives the cores, memory and GPUs of the machine when somebody first asks for some; without it nobody does.
     """
 
     def __init__(
@@ -74,7 +80,13 @@ class Launches:
         report: Report,
         wake: Callable[[], None],
         listener: Listener,
+        share: Share | None = None,
+        room: Callable[[], RoomOfExecution] | None = None,
     ) -> None:
+        self._share = share
+        self._room_of = room
+        self._room: RoomOfExecution | None = None
+        self._asks: dict[Resources, LocalAsk] = {}
         self._pool = pool
         self._slots = slots
         self._blobs = blobs
@@ -98,6 +110,31 @@ class Launches:
         self._seconds: dict[str, float] = {}
         self.fault: BaseException | None = None
 
+    # --- room on the machine ---
+
+    def has_room(self, path: str, task: TaskSpec) -> bool:
+        """Whether a node has the cores, memory and GPUs its task requests; if not, it waits, and we are woken."""
+        if self._room_of is None:
+            return True
+        ask = self._asks.get(task.requests)
+        if ask is None:
+            ask = self._asks[task.requests] = LocalAsk.of(task.requests)
+        if not ask:
+            return True
+        if self._room is None:
+            self._room = self._room_of()
+        return self._room.has(path, ask)
+
+    def is_waiting_for_room(self, path: str) -> bool:
+        """Whether a node waits for room on the machine."""
+        return self._room is not None and self._room.is_waiting(path)
+
+    def sweep(self, is_gone: Callable[[str], bool]) -> None:
+        """Give back the room of nodes that will not begin."""
+        if self._room is not None:
+            queued = {request.node for request in self._queue}
+            self._room.sweep(lambda path: path not in self._running and path not in queued and is_gone(path))
+
     # --- slots ---
 
     def reserve(self, task: str) -> bool:
@@ -106,21 +143,21 @@ class Launches:
             self._granted -= 1
             self._reserved += 1
             return True
-        if self._slots.take():
+        if self._slots.take(self._share):
             self._reserved += 1
             return True
         if len(self._queue) + self._ahead < self._far(task):
             self._ahead += 1
             return True
         self._hungry = True
-        self._slots.want(self)
+        self._slots.want(self, self._share)
         return False
 
     def settle(self) -> None:
         """Give back slots that were granted for attempts which are not there any more."""
         while self._granted:
             self._granted -= 1
-            self._slots.give()
+            self._slots.give(self._share)
 
     def _far(self, task: str) -> int:
         """How many attempts may wait for a slot, before one of ``task``; none while its pace is unknown."""
@@ -139,7 +176,7 @@ class Launches:
         if self._queue:
             self._start(self._queue.popleft())
             if self._queue or self._hungry:
-                self._slots.want(self)
+                self._slots.want(self, self._share)
             return True
         if not self._hungry:
             return False
@@ -159,13 +196,15 @@ class Launches:
             if self._queue:
                 self._start(self._queue.popleft())
             else:
-                self._slots.give()
-        while self._queue and self._slots.take():
+                self._slots.give(self._share)
+        while self._queue and self._slots.take(self._share):
             self._start(self._queue.popleft())
         if self._queue:
-            self._slots.want(self)
+            self._slots.want(self, self._share)
 
     def _start(self, request: RunAttempt) -> None:
+        if self._room is not None and (gpus := self._room.gpus(request.node)):
+            request = request.model_copy(update={"gpus": gpus})
         task = self._running[request.node] = asyncio.create_task(self._attempt(request))
         task.add_done_callback(lambda task: self._never_began(request, task))
 
@@ -185,6 +224,8 @@ class Launches:
         for request in self._queue:
             if request.node == path:
                 self._queue.remove(request)
+                if self._room is not None:
+                    self._room.ended(path)
                 self._report(path, request.attempt, Killed())
                 return
         task = self._running.get(path)
@@ -196,13 +237,17 @@ class Launches:
         """The attempt waits for what it called and leaves its slot to that."""
         if path in self._running and path not in self._asleep:
             self._asleep.add(path)
-            self._slots.give()
+            if self._room is not None:
+                self._room.sleeps(path)
+            self._slots.give(self._share)
 
     def wakes(self, path: str) -> None:
         """What it waited for has come."""
         if path in self._asleep:
             self._asleep.discard(path)
-            self._slots.insist()
+            if self._room is not None:
+                self._room.wakes(path)
+            self._slots.insist(self._share)
 
     @property
     def is_idle(self) -> bool:
@@ -254,10 +299,12 @@ class Launches:
         if seconds is not None:
             self._seconds[task] = 0.9 * self._seconds.get(task, seconds) + 0.1 * seconds
         del self._running[node]
+        if self._room is not None:
+            self._room.ended(node)
         if node in self._asleep:
             self._asleep.discard(node)
         else:
-            self._slots.give()
+            self._slots.give(self._share)
 
     async def _located(self, bundle: str) -> str:
         if bundle not in self._code:
@@ -308,7 +355,9 @@ class Launches:
         self.settle()
         while self._reserved:
             self._reserved -= 1
-            self._slots.give()
+            self._slots.give(self._share)
+        if self._room is not None:
+            self._room.close()
         for tail in self._tails.values():
             tail.close()
 

@@ -40,6 +40,7 @@ from flytepath.engine.places import Places
 from flytepath.engine.ports import AttemptPool, Listener, Log, Posted
 from flytepath.engine.recovery import Former
 from flytepath.engine.reuse import Found, Reuses
+from flytepath.engine.room import Room, RoomOfExecution
 from flytepath.engine.slots import Slots
 from flytepath.engine.snapshots import SnapshotKeeper
 from flytepath.engine.starting import Starting
@@ -55,6 +56,7 @@ from flytepath.model.events import (
     DeckWritten,
     LogWritten,
 )
+from flytepath.model.identity import Tenant
 from flytepath.model.literal import Literal
 from flytepath.model.messages import (
     AttemptSucceeded,
@@ -85,6 +87,7 @@ class Scheduler:
         blobs: the blobs of its tenant.
         pool: local workers.
         slots: how many attempts run at once, shared with other executions of this process.
+        room: gives the cores, memory and GPUs of this machine, shared in the same way; without it nobody asks for any.
         places: the folders of its attempts.
         reuses: earlier outputs by cache key.
         listener: told of events and printed text.
@@ -104,6 +107,7 @@ class Scheduler:
         pool: AttemptPool,
         *,
         slots: Slots,
+        room: Callable[[], Room] | None = None,
         places: Places,
         reuses: Reuses,
         listener: Listener,
@@ -127,6 +131,8 @@ class Scheduler:
         self._calls = CallDesk(execution, state, log, blobs, pool)
         self._snapshots = SnapshotKeeper(execution, state, log)
         self._wake = asyncio.Event()
+        created = state.created
+        tenant = Tenant() if created is None else Tenant(created.project, created.domain)
         self._launches = Launches(
             pool,
             slots,
@@ -136,6 +142,8 @@ class Scheduler:
             report=self._report,
             wake=self._wake.set,
             listener=listener,
+            share=slots.join(tenant),
+            room=None if room is None else lambda: RoomOfExecution(room(), execution, tenant, self._wake.set),
         )
         self._tokens = Tokens(execution, state, remote, self._has_tokens)
         self._starting = Starting(
@@ -191,6 +199,7 @@ class Scheduler:
                 self._jobs.begin([request for request in started if request.task.backend != LOCAL])
                 self._jobs.carry_on()
                 self._tokens.sweep()
+                self._launches.sweep(self._tokens.is_gone)
                 if self._draining and self._is_drained():
                     break
                 if not self._state.status.is_final:

@@ -99,7 +99,7 @@ class Starting:
             return True
         # Nobody may have what it gives: it needs a slot, and without one its inputs need not be put together.
         is_new = self._former is None and (path in self._resolved or not self._reuses.applies_to(node))
-        if is_new and not self._has_tokens(node):
+        if is_new and not (self._has_tokens(node) and self._fits(node)):
             return True
         if is_new and not self._has_room(node):
             return False
@@ -109,7 +109,7 @@ class Starting:
         if not is_new:
             if self._is_known(node, inputs) or self._is_looked_up(node, inputs):
                 return True
-            if not self._has_tokens(node):
+            if not (self._has_tokens(node) and self._fits(node)):
                 self._resolved.add(path)
                 return True
             if not self._has_room(node):
@@ -133,6 +133,10 @@ class Starting:
         except FlytePathError as error:
             self._journal.do(Refuse(node.path, record_of(error, f"{node.name} at {node.path}")))
             return False
+
+    def _fits(self, node: NodeState) -> bool:
+        """Whether the node has what its task requests of the machine; if not, it waits, and others may go first."""
+        return node.is_remote or node.task is None or self._launches.has_room(node.path, node.task)
 
     def _has_room(self, node: NodeState) -> bool:
         return node.is_remote or self._launches.reserve(node.name)
@@ -165,7 +169,10 @@ class Starting:
         return (
             path
             for path in paths
-            if path not in self._lookups and not self._tokens.is_waiting(path) and self._state.why_stopped(path) is None
+            if path not in self._lookups
+            and not self._tokens.is_waiting(path)
+            and not self._launches.is_waiting_for_room(path)
+            and self._state.why_stopped(path) is None
         )
 
     def _has_to_wait(self, node: NodeState) -> bool:

@@ -99,15 +99,16 @@ class Tokens:
     def sweep(self) -> None:
         """Give back what attempts held that have ended, or that will not begin; called when that is durable."""
         for path in list(self._held):
-            is_over = path not in self._state.running if path in self._started else self._is_gone(path)
+            is_over = path not in self._state.running if path in self._started else self.is_gone(path)
             if is_over:
                 self._started.discard(path)
                 self._give_back(self._held.pop(path))
         for path in list(self._waiting):
-            if self._is_gone(path) or self._state.paused is not None:
+            if self.is_gone(path) or self._state.paused is not None:
                 self._waiting.pop(path).cancel()
 
-    def _is_gone(self, path: str) -> bool:
+    def is_gone(self, path: str) -> bool:
+        """Whether a node will not begin, or not now."""
         node = self._state.nodes.get(path)
         if node is None or node.status.is_final or self._state.paused is not None:
             return True

@@ -75,7 +75,7 @@ class WorkerPool:
             python = await self._python(request.task)
         except FlytePathError as error:
             return _refused(error, request, kind=getattr(error, "kind", "user"))
-        setting = WorkerSetting(request.project, request.domain, request.code_path, python)
+        setting = WorkerSetting(request.project, request.domain, request.code_path, python, request.gpus)
         worker = self._taken(setting)
         if worker is not None:
             result = await self._run_on(worker, request, on_report)
@@ -145,7 +145,8 @@ class WorkerPool:
         return worker
 
     def _give_back(self, worker: WorkerProcess) -> None:
-        if worker.is_usable:
+        # An idle worker could still hold memory of its GPUs, which are others' by now.
+        if worker.is_usable and not worker.setting.gpus:
             self._idle[worker] = None
         else:
             self._let_go(worker)

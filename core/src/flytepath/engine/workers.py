@@ -72,6 +72,7 @@ class WorkerSetting:
     domain: str
     code_path: str
     python: str = sys.executable
+    gpus: tuple[str, ...] = ()
 
 
 class _Process(asyncio.SubprocessProtocol):
@@ -137,6 +138,8 @@ class WorkerProcess:
         output = self._output.open("ab", buffering=0)
         command = [self.setting.python, "-P", "-m", "flytepath.worker", "--messages", str(theirs.fileno())]
         environment = {**os.environ, TERMINATION_VARIABLE: f"{self._terminate_seconds:g}"}
+        if self.setting.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(self.setting.gpus)
         try:
             # The connection comes first: from the process's first moment on, there is somebody who ends it.
             transport, _ = await self._loop.create_unix_connection(

@@ -76,6 +76,8 @@ class RunAttempt(AttemptFacts):
     """Run this: all there is to know of an attempt, as a pool takes it. ``code_path`` is where its code bundle lies."""
 
     type: Literal["run_attempt"] = "run_attempt"
+    #: The devices it may use, where it asked for some.
+    gpus: tuple[str, ...] = ()
     task: TaskSpec
     project: str = ""
     domain: str = ""

@@ -211,6 +211,7 @@ __all__ = [
     "TaskTypeDeclaration",
     "TaskWrapper",
     "TaskWrapperDeclaration",
+    "Tenant",
     "Terminal",
     "TransformerDeclaration",
     "TypeTransformer",

@@ -16,7 +16,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flytepath.testing.backend_conformance import BackendConformance, BackendVendor, Course
     from flytepath.testing.blobs import MemoryBlobs
+    from flytepath.testing.blocking import run_unblocked, watch_loop
+    from flytepath.testing.fake_vendor import FakeVendor, FaultKind
     from flytepath.testing.findings import ConformanceError
     from flytepath.testing.plugin_conformance import PluginConformance
     from flytepath.testing.task_context import MemoryTaskContext
@@ -24,7 +27,14 @@ if TYPE_CHECKING:
     from flytepath.testing.transformer_conformance import TransformerConformance
 
 _HOME_OF = {
+    "BackendConformance": "flytepath.testing.backend_conformance",
+    "BackendVendor": "flytepath.testing.backend_conformance",
+    "Course": "flytepath.testing.backend_conformance",
+    "run_unblocked": "flytepath.testing.blocking",
+    "watch_loop": "flytepath.testing.blocking",
     "ConformanceError": "flytepath.testing.findings",
+    "FakeVendor": "flytepath.testing.fake_vendor",
+    "FaultKind": "flytepath.testing.fake_vendor",
     "MemoryBlobs": "flytepath.testing.blobs",
     "MemoryTaskContext": "flytepath.testing.task_context",
     "PluginConformance": "flytepath.testing.plugin_conformance",
@@ -33,12 +43,19 @@ _HOME_OF = {
 }
 
 __all__ = [
+    "BackendConformance",
+    "BackendVendor",
     "ConformanceError",
+    "Course",
+    "FakeVendor",
+    "FaultKind",
     "MemoryBlobs",
     "MemoryTaskContext",
     "PluginConformance",
     "TaskTypeConformance",
     "TransformerConformance",
+    "run_unblocked",
+    "watch_loop",
 ]
 
 
