@@ -89,11 +89,11 @@ def test_the_bound_on_waiting_is_reached_by_equal_jobs_and_never_passed() -> Non
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("seed", range(100, 120))
+@pytest.mark.parametrize("seed", range(100, 108))
 def test_fifty_tenants_get_their_shares_for_long(seed: int) -> None:
     chance = Random(seed)
     service = Service(*crowd(chance), chance, life=chance.choice([2.0, 10.0, 50.0]))
-    record = service.run(until=20 * WINDOW)
+    record = service.run(until=10 * WINDOW)
     check_record(service, record)
     assert least_index(service, record, WINDOW) >= 0.99
 
@@ -137,7 +137,7 @@ def test_whatever_arrives_nothing_is_lost_idle_or_late(**schedule: object) -> No
 
 
 @pytest.mark.proof
-@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
 @given(**schedules)
 def test_whatever_arrives_in_many_ways_nothing_is_lost_idle_or_late(**schedule: object) -> None:
     check_any(**schedule)  # type: ignore[arg-type]

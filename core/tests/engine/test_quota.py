@@ -9,10 +9,12 @@ from flytepath.engine.quota import (
     Account,
     Ask,
     Book,
+    Lease,
     PoolAsk,
     PoolAskError,
     PoolRule,
     PoolState,
+    Waiter,
 )
 from flytepath.errors import ConfigError
 from flytepath.model.identity import Tenant
@@ -415,3 +417,50 @@ def test_tenants_that_come_start_at_the_time_the_pool_has_reached() -> None:
     book.ask(Ask.of("a", A, [PoolAsk("p")]), 1, 0.0)
     assert [lease.ask.key for lease in book.grants(0.0)] == ["b"]
     assert book.account("p", B).vtime == 900.0
+
+
+def test_what_ran_on_while_nobody_waited_is_not_held_against_whoever_asks_again() -> None:
+    desk = Desk(PoolRule("p", 4))
+    lent = desk.ask(A, 4)
+    assert desk.grants() == lent
+    desk.ask(B, 20, now=4000.0)
+    desk.ask(A, 20, now=4000.0)
+    order = desk.tenants(desk.release(*lent, now=4000.0))
+    assert "a" in order
+
+
+def test_a_job_that_has_just_begun_counts_with_what_it_is_expected_to_take() -> None:
+    accounts = {("p", A): Account(0.0, mean_seconds=100.0), ("p", B): Account(20.0, mean_seconds=1.0)}
+    book = Book(
+        [PoolRule("p", 2)],
+        accounts=accounts,
+        leases=[Lease(Ask.of("a1", A, [PoolAsk("p")]), granted_at=9.0)],
+        waiters=[Waiter(Ask.of("a2", A, [PoolAsk("p")]), 1), Waiter(Ask.of("b1", B, [PoolAsk("p")]), 2)],
+    )
+    assert [lease.ask.key for lease in book.grants(10.0)] == ["b1"]
+
+
+def test_an_ask_of_several_pools_waits_for_its_turn_in_each_of_them() -> None:
+    book = Book(
+        [PoolRule("p", 1), PoolRule("q", 1)],
+        accounts={("q", C): Account(100.0, mean_seconds=1.0), ("q", B): Account(0.0, mean_seconds=1.0)},
+        waiters=[
+            Waiter(Ask.of("both", C, [PoolAsk("p"), PoolAsk("q")]), 1),
+            Waiter(Ask.of("one", B, [PoolAsk("q")]), 2),
+        ],
+    )
+    assert [lease.ask.key for lease in book.grants(0.0)] == ["one"]
+    book.release("one", 1.0)
+    assert [lease.ask.key for lease in book.grants(1.0)] == ["both"]
+
+
+def test_a_book_made_of_its_parts_forgets_what_a_cap_has_held_back_too() -> None:
+    book = Book(
+        [PoolRule("p", 3, caps={"a": 1})],
+        states={"p": PoolState(vtime=100.0, mean_seconds=1.0)},
+        accounts={("p", A): Account(0.0, mean_seconds=1.0), ("p", B): Account(100.0, mean_seconds=1.0)},
+        leases=[Lease(Ask.of("a1", A, [PoolAsk("p")]), granted_at=0.0)],
+        waiters=[Waiter(Ask.of("a2", A, [PoolAsk("p")]), 1), Waiter(Ask.of("b1", B, [PoolAsk("p")]), 2)],
+    )
+    assert [lease.ask.key for lease in book.grants(0.0)] == ["b1"]
+    assert book.changes().accounts["p", A].vtime == 99.0

@@ -354,3 +354,23 @@ def test_a_tenant_that_comes_later_gets_its_share_and_no_more() -> None:
         order += "b" if turns else "a"
         turns.clear()
     assert 4 <= order.count("b") <= 6
+
+
+def test_a_tenant_that_was_away_while_others_shared_has_earned_nothing() -> None:
+    clock = Ticks()
+    slots = Slots(1, clock=clock)
+    away = slots.join(Tenant("away"))
+    assert slots.take()
+    served(slots, clock, {"a": [Tenant("a"), 60], "b": [Tenant("b"), 60]}, 100)
+    turns: list[Any] = []
+    back = SharedTaker(slots, away, 60, turns, "c")
+    slots.want(back, away)
+    order = ""
+    holder = slots.join(Tenant("b"))
+    for _ in range(12):
+        clock.now += 1.0
+        slots.give(holder)
+        order += "c" if turns else "."
+        holder = away if turns else slots.join(Tenant("a"))
+        turns.clear()
+    assert order.count("c") <= 6
