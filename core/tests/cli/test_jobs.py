@@ -367,3 +367,39 @@ def test_jobs_are_listed_by_what_they_are(cli: CommandLine) -> None:
     for other in (["-p", "other"], ["--backend", "other"], ["--phase", "running"], ["--execution", "x2"]):
         assert cli.json("jobs", "list", *other) == []
     assert "Invalid value" in cli.run("jobs", "list", "--phase", "dead", status=2).stderr
+
+
+SLEEPERS = """
+    import pathlib, time
+    from flytepath import task, workflow
+
+    @task(pools={"licences": 1})
+    def work(x: int) -> int:
+        while not pathlib.Path("open").exists():
+            time.sleep(0.02)
+        return x
+
+    @workflow
+    def both(x: int = 1) -> tuple[int, int]:
+        return work(x=x), work(x=x)
+"""
+
+
+def test_a_task_on_this_machine_says_which_pool_it_waits_for(cli: CommandLine, until: Until) -> None:
+    cli.write("flytepath.toml", "[pools.licences]\nlimit = 1\n")
+    cli.write("flow.py", SLEEPERS)
+    run = cli.start("run", "--name", "x1", "flow.py", "both")
+    try:
+
+        def waiting() -> list[dict[str, Any]]:
+            done = cli.run("executions", "show", "x1", "--json", status=None)
+            nodes = json.loads(done.stdout)["nodes"] if done.returncode == 0 else []
+            return [node for node in nodes if "waits for pool licences, in place 1" in node["reason"]]
+
+        (node,) = until(waiting, "one waits for the other")
+        text = cli.run("executions", "explain", "x1", node["path"]).stdout
+        assert "it is ready, and waits for pool licences, in place 1: all 1 of 'licences' is held" in text
+    finally:
+        cli.write("open", "")
+        run.communicate(timeout=60)
+    assert run.returncode == 0

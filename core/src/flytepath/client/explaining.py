@@ -11,6 +11,7 @@ from typing import Final
 from flytepath.client.explanations import Explanation, Fact, Surroundings, fact_of
 from flytepath.client.history import Attempt, Attempts, created_of
 from flytepath.client.job_explaining import JobFacts
+from flytepath.client.job_viewing import wait_words
 from flytepath.client.viewing import find_node, items_view, listed
 from flytepath.client.wording import NAMED, first_line, ordinal, some, span
 from flytepath.engine.expansion import upstream_of
@@ -264,6 +265,9 @@ class Explainer:
         elsewhere = self._around.computing(node)
         if elsewhere is not None:
             return self._made(node, f"its outputs are being computed by {elsewhere}", facts)
+        wait = self._around.waits_at(node.path)
+        if wait is not None:
+            return self._made(node, f"it is ready, and waits for {wait_words(wait)}", facts)
         if not state.running:
             return self._made(node, "it is ready, and about to start", facts)
         running = some(list(state.running))

@@ -65,7 +65,8 @@ class Surroundings:
         is_driven: whether an engine owns the execution.
         computing: where the outputs that a ready node needs are being computed, if somewhere else.
         past: the execution has gone on since.
-        waits: why a remote job, or what runs on this machine, waits for tokens of a pool, by its key.
+        waits: why a remote job waits for tokens of a pool, by its key.
+        waits_at: why the next attempt of a node does that runs on this machine, by its path.
     """
 
     now: float
@@ -73,6 +74,7 @@ class Surroundings:
     computing: Callable[[NodeState], str | None]
     past: bool = False
     waits: Callable[[str], WaitView | None] = _nobody_knows
+    waits_at: Callable[[str], WaitView | None] = _nobody_knows
 
 
 def fact_of(text: str, event: Event | None) -> Fact:

@@ -8,7 +8,7 @@ from typing import Final
 
 from flytepath.client.views import JobView, WaitView
 from flytepath.engine.jobs import Job
-from flytepath.engine.state import ExecutionState
+from flytepath.engine.state import ExecutionState, NodeState, NodeStatus
 from flytepath.plugin.backend import Phase
 
 #: How many slices of a map are shown with it.
@@ -28,11 +28,13 @@ class JobViews:
     Args:
         state: where the execution is.
         waits: why jobs wait; without it, nobody can say.
+        waits_at: why the next attempt of a node waits that runs on this machine, by its path.
     """
 
-    def __init__(self, state: ExecutionState, waits: Waits = _waits_unknown) -> None:
+    def __init__(self, state: ExecutionState, waits: Waits = _waits_unknown, waits_at: Waits = _waits_unknown) -> None:
         self._state = state
         self._waits = waits
+        self._waits_at = waits_at
         self._slices: dict[str, list[Job]] = {}
         self._phases: dict[str, Counter[str]] = {}
         for job in state.jobs.values():
@@ -54,9 +56,13 @@ class JobViews:
         counts: Mapping[str, int] = self._phases.get(path, {})
         return {phase.value: counts[phase.value] for phase in Phase if counts.get(phase.value)}
 
-    def parked(self, path: str) -> str:
-        """Why a node cannot become a job yet, if so."""
-        return self._state.parked.get(path, "")
+    def held_up(self, node: NodeState) -> str:
+        """Why a node cannot begin: what it would run on cannot be used, or its pools are short."""
+        parked = self._state.parked.get(node.path, "")
+        if parked or node.is_remote or node.status is not NodeStatus.READY:
+            return parked
+        wait = self._waits_at(node.path)
+        return f"waits for {wait_words(wait)}" if wait is not None else ""
 
 
 def item_phases(job: Job) -> Mapping[str, int]:

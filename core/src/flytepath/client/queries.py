@@ -147,7 +147,7 @@ class Queries:
             lambda digests: self._kept(execution, digests),
             interrupted=interrupted,
             past=past,
-            jobs=JobViews(state, self._waits(past=past)),
+            jobs=JobViews(state, *self._waits(execution, past=past)),
         )
 
     def node(
@@ -180,7 +180,7 @@ class Queries:
             except (FlytePathError, LookupError):
                 return {}  # what it was made of was erased
 
-        jobs = JobViews(state, self._waits(past=past))
+        jobs = JobViews(state, *self._waits(execution, past=past))
         return node_detail(execution, state, events, path, named, given, limit=limit, after=after, past=past, jobs=jobs)
 
     def events(self, scope: Scope, execution: str, after: int = 0) -> list[Event]:
@@ -203,12 +203,14 @@ class Queries:
             NotFoundError, UsageError, ExecutionStateError: as :meth:`node`.
         """
         state, events, past = self._at(execution, at)
+        waits, waits_at = self._waits(execution, past=past)
         around = Surroundings(
             now=events[-1].at if past else time.time(),
             is_driven=past or not self._is_unowned(execution),
             computing=lambda node: self._computing(execution, state, node),
             past=past,
-            waits=self._waits(past=past),
+            waits=waits,
+            waits_at=waits_at,
         )
         return Explainer(execution, state, events, around).explain(node)
 
@@ -240,9 +242,12 @@ class Queries:
 
     # --- reading ---
 
-    def _waits(self, *, past: bool) -> Waits:
-        """Why jobs wait for tokens of pools: of the past nobody knows."""
-        return (lambda key: None) if past else self.standings().of
+    def _waits(self, execution: str, *, past: bool) -> tuple[Waits, Waits]:
+        """Why jobs wait, by key, and why nodes do that run on this machine, by path: of the past nobody knows."""
+        if past:
+            return (lambda key: None), (lambda path: None)
+        standings = self.standings()
+        return standings.of, lambda path: standings.of_attempt(execution, path)
 
     def _at(self, execution: str, at: str | None) -> tuple[ExecutionState, list[Event], bool]:
         """The state at a moment, the events up to it, and whether there are later ones."""

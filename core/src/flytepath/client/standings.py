@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,9 @@ from flytepath.errors import FlytePathError
 
 if TYPE_CHECKING:
     from flytepath.engine.quota import Book
+    from flytepath.engine.quota_rules import Standing
     from flytepath.store.database import Database
+    from flytepath.store.quota_rows import WaiterRow
     from flytepath.store.quota_views import Survey
 
 
@@ -27,26 +30,34 @@ class Standings:
     def __init__(self, database: Database, home: Path) -> None:
         self._database = database
         self._home = home
+        self._of_line: dict[str, Standing | None] = {}
 
     def of(self, key: str) -> WaitView | None:
         """Why ``key`` waits; ``None`` where it is in no line."""
-        seen = self._seen
-        waiter = next((row for row in seen.waiters if row.key == key), None)
-        if waiter is None:
-            return None
-        standing = self._book.standing(key, seen.now) if self._book is not None else None
-        if standing is not None:
-            return WaitView(
-                pool=standing.pool,
-                reason=standing.reason,
-                blocker=standing.blocker,
-                position=standing.position,
-                since=waiter.asked_at,
-            )
-        place = sum(row.line == waiter.line and row.number <= waiter.number for row in seen.waiters)
-        pool = waiter.asks[0][0] if waiter.asks else ""
-        unknown = "nobody declares its pool here; the engines know more"
-        return WaitView(pool=pool, reason=unknown, position=place, since=waiter.asked_at)
+        found = self._by_key.get(key)
+        return None if found is None else self._view(*found)
+
+    def of_attempt(self, execution: str, node: str) -> WaitView | None:
+        """Why the next attempt of a node waits that runs on this machine; ``None`` where it is in no line."""
+        key = self._by_node.get((execution, node))
+        return None if key is None else self.of(key)
+
+    def _view(self, waiter: WaiterRow, place: int) -> WaitView:
+        # Those of one line wait for the same, and differ only in their place.
+        if waiter.line not in self._of_line:
+            self._of_line[waiter.line] = None if self._book is None else self._book.standing(waiter.key, self._seen.now)
+        standing = self._of_line[waiter.line]
+        if standing is None:
+            pool = waiter.asks[0][0] if waiter.asks else ""
+            unknown = "nobody declares its pool here; the engines know more"
+            return WaitView(pool=pool, reason=unknown, position=place, since=waiter.asked_at)
+        return WaitView(
+            pool=standing.pool,
+            reason=standing.reason,
+            blocker=standing.blocker,
+            position=place,
+            since=waiter.asked_at,
+        )
 
     def held(self, key: str) -> dict[str, int]:
         """The tokens held under ``key``, by pool."""
@@ -60,6 +71,19 @@ class Standings:
 
         tables = QuotaTables(self._database, this_process(), ttl=LEASE_SECONDS, clock=time.time, is_dead=is_dead)
         return survey(self._database, tables.now)
+
+    @cached_property
+    def _by_key(self) -> dict[str, tuple[WaiterRow, int]]:
+        places: Counter[str] = Counter()
+        found: dict[str, tuple[WaiterRow, int]] = {}
+        for row in self._seen.waiters:
+            places[row.line] += 1
+            found[row.key] = (row, places[row.line])
+        return found
+
+    @cached_property
+    def _by_node(self) -> dict[tuple[str, str], str]:
+        return {(row.execution, row.node): row.key for row in self._seen.waiters if row.kind == "local"}
 
     @cached_property
     def _book(self) -> Book | None:

@@ -146,7 +146,7 @@ def node_detail(
 def node_view(node: NodeState, jobs: JobViews | None = None) -> NodeView:
     """One node, and the remote jobs that run it."""
     items = node.frame.items if node.frame is not None else None
-    parked = jobs.parked(node.path) if jobs is not None else ""
+    held_up = jobs.held_up(node) if jobs is not None else ""
     return NodeView(
         path=node.path,
         task=node.name,
@@ -156,7 +156,7 @@ def node_view(node: NodeState, jobs: JobViews | None = None) -> NodeView:
         ended_at=node.ended_at,
         outputs=node.outputs,
         error=node.error,
-        reason=node.reason or parked,
+        reason=node.reason or held_up,
         kind=node.kind,
         parent=node.parent,
         cached=bool(node.cached),
