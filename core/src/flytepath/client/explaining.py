@@ -268,7 +268,7 @@ class Explainer:
         wait = self._around.waits_at(node.path)
         if wait is not None:
             return self._made(node, f"it is ready, and waits for {wait_words(wait)}", facts)
-        if not state.running:
+        if not state.running or node.is_remote:
             return self._made(node, "it is ready, and about to start", facts)
         running = some(list(state.running))
         facts.append(Fact(text=f"{len(state.running)} attempts of this execution run: {running}"))

@@ -45,9 +45,10 @@ class JobFacts:
         return view.doing, self._facts(job), _command(job)
 
     def of_map(self, path: str) -> list[Fact]:
-        """How many items of a map are in which phase."""
-        phases = self._views.phases(path)
-        return [Fact(text=f"its jobs: {counted(phases)}")] if phases else []
+        """How many items of a map are in which phase, and why no more of them can become jobs."""
+        phases, parked = self._views.phases(path), self._state.parked.get(path, "")
+        facts = [Fact(text=f"its jobs: {counted(phases)}")] if phases else []
+        return [*facts, fact_of(f"it is parked: {parked}", self._parked.get(path))] if parked else facts
 
     def _facts(self, job: Job) -> list[Fact]:
         planned, submitted = self._last.get((job.key, "job_planned")), self._last.get((job.key, "job_submitted"))

@@ -252,8 +252,8 @@ class Jobs:
                     hint=f"'flytepath jobs list --all --execution {which}' lists those there are",
                 )
             return rows[0], rows[1:]
-        start = which if which.startswith(_DIGEST) else f"{_DIGEST}{which}"
-        rows = read(lambda connection: table.beginning(connection, start)) if which not in ("", _DIGEST) else []
+        start = f"{_DIGEST}{which.lower().removeprefix(_DIGEST)}"
+        rows = read(lambda connection: table.beginning(connection, start)) if start != _DIGEST else []
         if not rows:
             raise NotFoundError(
                 "no job has a key that begins so",
