@@ -14,9 +14,9 @@ import time
 from collections import Counter
 from typing import Any
 
+from flytepath.engine.polling import GROWTH
 from flytepath.testing.fake_vendor import FakeVendor, Job
 from flytepath.testing.reference_job_manifest import flytepath_backends
-from flytepath.engine.polling import GROWTH
 
 _POLICY = flytepath_backends()[0].poll
 

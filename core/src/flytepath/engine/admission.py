@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from flytepath.engine.admission_in_memory import InMemoryAdmission
 from flytepath.engine.admission_requests import AdmissionDesk, PoolLeaseLostError, Request, passed_on, row_of
+from flytepath.engine.bookings import Bookings
 from flytepath.engine.ownership import LEASE_SECONDS, is_dead
 from flytepath.engine.pools import PoolRules
 from flytepath.engine.quota import Book
@@ -94,6 +95,7 @@ class Admission:
         self._ttl = ttl
         self._tables = QuotaTables(store.database, engine_name, ttl=ttl, clock=clock, is_dead=is_dead)
         self._rates = RateBuckets(store.database, clock)
+        self._bookings = Bookings(self._book_calls)
         self._waits: dict[str, _Wait] = {}
         self._held: dict[str, Request] = {}
         self._unmetered: set[str] = set()
@@ -204,15 +206,19 @@ class Admission:
             count: how many calls are about to be made.
         """
         while True:
-            wait = await self._surely(
-                lambda: self._rates.take(bucket, per_second=limit.per_second, burst=limit.burst, count=count)
-            )
+            wait = await self._bookings.booked(bucket, limit, count)
             if wait <= 0:
                 return
             await asyncio.sleep(wait)
             # Somebody may have been asked to stay away meanwhile; then the booking is worth nothing.
             if await self._read(lambda: self._rates.held_for(bucket)) <= 0:
                 return
+
+    async def _book_calls(self, bucket: str, limit: RateLimit, count: int) -> float:
+        wait: float = await self._surely(
+            lambda: self._rates.take(bucket, per_second=limit.per_second, burst=limit.burst, count=count)
+        )
+        return wait
 
     async def hold_back(self, bucket: str, seconds: float) -> None:
         """Nobody calls for so many seconds, as the service has asked for (``Retry-After``)."""
@@ -229,6 +235,7 @@ class Admission:
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
+        await self._bookings.close()
         left = [entry for entry in self._queue if not isinstance(entry.change, Ask)]
         for wait in list(self._waits.values()):
             wait.future.cancel()
