@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import json
+import signal
+import subprocess
 import sys
 import textwrap
 import time
@@ -12,10 +15,12 @@ from typing import Any
 
 import pytest
 from flytepath import FlytePath
-from flytepath.testing.fake_vendor import FakeVendor, FaultKind
+from flytepath.testing.fake_vendor import TOKEN, FakeVendor, FaultKind
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "core" / "tests" / "plugin"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "core" / "tests" / "authoring"))
 
+from fake_distributions import Distributions
 from remote_vendor import vendor_installed
 
 #: Far more than any of this takes; reaching it is a failure.
@@ -160,7 +165,8 @@ class Platform:
 
     @property
     def slices(self) -> list[int]:
-        return [len(made.items) for made in self.vendor.jobs()]
+        """Sizes of the jobs, the largest first: slices are submitted side by side."""
+        return sorted((len(made.items) for made in self.vendor.jobs()), reverse=True)
 
 
 def until(condition: Callable[[], Any]) -> None:
@@ -367,3 +373,84 @@ def test_items_that_are_known_are_not_asked_for_again(platform: Platform) -> Non
 def test_equal_calls_that_are_known_share_one_job(platform: Platform) -> None:
     assert platform.run("over_cached", xs=[1, 1, 1, 2]).outputs == {"o0": [1, 1, 1, 2]}
     assert sum(max(1, size) for size in platform.slices) == 2
+
+
+# --- processes that end ------------------------------------------------------------------------------------------
+
+
+class Commands:
+    """The command line, in processes of its own, before a vendor."""
+
+    def __init__(self, vendor: FakeVendor, fakes: Distributions) -> None:
+        self.vendor, self._fakes = vendor, fakes
+        (fakes.work / "remote_flow.py").write_text(textwrap.dedent(FLOW))
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        program = (
+            "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"  # also in the background
+            f"from flytepath.cli import main; sys.argv = {['flytepath', *arguments]!r}; main()"
+        )
+        return subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=self._fakes.work,
+            env=self._fakes.environment(FLYTEPATH_SECRET_VENDOR_TOKEN=TOKEN),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        process = self.start(*arguments)
+        try:
+            out, err = process.communicate(timeout=DEADLINE)
+        finally:
+            process.kill()
+        assert process.returncode == status, out + err
+        return out + err
+
+    def latest(self) -> str:
+        found: str = json.loads(self.run("executions", "list", "--json"))[0]["id"]
+        return found
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Commands]:
+    with vendor_installed(tmp_path, monkeypatch, array=2) as (vendor, fakes):
+        yield Commands(vendor, fakes)
+        assert not vendor.violations
+        assert not vendor.live()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_map_whose_engine_ends_is_gone_on_with_by_another(commands: Commands, how: signal.Signals) -> None:
+    vendor = commands.vendor
+    process = commands.start("run", "remote_flow.py", "over_endless", "--xs", "[5, 6, 7]")
+    until(lambda: vendor.live() == 2)
+    process.send_signal(how)
+    process.communicate(timeout=DEADLINE)
+    assert vendor.live() == 2
+    for made in vendor.jobs():
+        vendor.finish(made.id)
+    assert "o0 = [5, 6, 7]" in commands.run("executions", "resume", commands.latest())
+    assert sorted(len(made.items) for made in vendor.jobs()) == [1, 2]
+
+
+def test_an_abort_ends_the_jobs_of_a_run_that_nobody_drives(commands: Commands) -> None:
+    vendor = commands.vendor
+    process = commands.start("run", "remote_flow.py", "over_endless", "--xs", "[5, 6, 7]")
+    until(lambda: vendor.live() == 2)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=DEADLINE)
+    assert vendor.live() == 2
+    commands.run("executions", "abort", commands.latest())
+    assert not vendor.live()
+
+
+def test_what_no_backend_can_run_is_said_before_anything_is_recorded(commands: Commands, tmp_path: Path) -> None:
+    flow = "\nfrom flytepath import task\n\n@task(task_config=VendorJob())\ndef body(x: int) -> int:\n    return x\n"
+    path = tmp_path / "work" / "remote_flow.py"
+    path.write_text(path.read_text() + flow)
+    told = commands.run("run", "remote_flow.py", "body", "--x", "1", status=2)
+    assert "FP-REMOTE-BODY" in told
+    assert "hint:" in told
+    assert json.loads(commands.run("executions", "list", "--json")) == []
