@@ -76,6 +76,7 @@ class MemoryVendor:
         self.after: Callable[[str, str], None] = lambda call, key: None
         self.most_live = 0
         self.printed: list[str] = []
+        self.progress: dict[str, float] = {}
 
     @property
     def live(self) -> list[VendorJob]:
@@ -176,7 +177,8 @@ class MemoryBackend(Backend):
                 by_phase[which] = (*by_phase.get(which, ()), index)
             classes = {index: _CLASSES[state] for index, state in job.items.items() if state in _CLASSES}
             items = ItemPhases(by_phase, error_classes=classes)
-        return Observation(phase, job.state, error_class=_CLASSES.get(job.state), items=items)
+        progress = self.vendor.progress.get(job.key)
+        return Observation(phase, job.state, error_class=_CLASSES.get(job.state), items=items, progress=progress)
 
     async def cancel(self, key: JobKey, handle: Handle | None, reason: str) -> Gone | Terminal | InProgress | NotOurs:
         await self._about("cancel", key.value)

@@ -174,6 +174,22 @@ def test_the_users_failures_and_lost_machines_are_charged_apart(tmp_path: Path) 
     assert submissions == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(("steps", "attempts"), [(0.0, 4), (1.0, 4 + 5)])
+def test_an_attempt_that_comes_further_has_its_whole_budgets_again(tmp_path: Path, steps: float, attempts: int) -> None:
+    """Five evictions on the way, each a step further on, cost nothing; the same step again and again does."""
+    vendor = MemoryVendor()
+    made = vendor.make
+
+    def make(name: str, plan: Any) -> Any:
+        vendor.progress[plan.key.value] = min(6.0, 1 + steps * len(vendor.made))
+        return made(name, plan)
+
+    vendor.make = make  # type: ignore[method-assign]
+    state = machine_of(chain(1, payload={"outcome": "EVICTED"}), vendor, tmp_path).run()
+    assert state.status is ExecutionStatus.FAILED
+    assert state.nodes["n0"].attempt == attempts and len(vendor.made) == attempts
+
+
 def test_a_plugin_that_breaks_is_named_and_leaves_no_job_behind(tmp_path: Path) -> None:
     vendor = MemoryVendor()
 

@@ -421,6 +421,12 @@ def is_preempted() -> bool:
     return attempt.saw
 
 
+def saved_step() -> int | None:
+    """The step of the last checkpoint that this attempt has saved; ``None`` where it saved none, or without a step."""
+    attempt = None if _guard is None else _guard.attempt
+    return attempt.step if attempt is not None else None
+
+
 def note_saved(step: int | None) -> None:
     """The attempt has saved a checkpoint."""
     attempt = None if _guard is None else _guard.attempt

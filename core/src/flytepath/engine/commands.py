@@ -67,13 +67,14 @@ class SucceedItems:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """An attempt ended with an error; ``jitter`` in [0, 1) spreads its retry."""
+    """An attempt ended with an error; ``jitter`` in [0, 1) spreads its retry, ``progress`` is how far it came."""
 
     node: str
     attempt: int
     error: ErrorRecord
     usage: Usage = field(default_factory=Usage)
     jitter: float = 0.0
+    progress: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

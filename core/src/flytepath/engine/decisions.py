@@ -214,12 +214,19 @@ def _fail(state: ExecutionState, command: Fail, now: float) -> list[Payload]:
     policy = state.retry_policy(node)
     by_user = command.error.kind in ("user", "timeout")
     failures = (node.user_failures if by_user else node.system_failures) + 1
+    if node.is_further(command.progress):
+        failures = 1
     budget = policy.retries if by_user else policy.system
     retry_at = None
     if command.error.recoverable and failures <= budget and state.why_stopped(command.node) is None:
         retry_at = now + policy.delay(failures, command.jitter)
     failed = AttemptFailed(
-        node=command.node, attempt=command.attempt, error=command.error, retry_at=retry_at, usage=command.usage
+        node=command.node,
+        attempt=command.attempt,
+        error=command.error,
+        retry_at=retry_at,
+        usage=command.usage,
+        progress=command.progress,
     )
     if retry_at is not None:
         return [failed]

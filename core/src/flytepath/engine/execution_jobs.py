@@ -239,14 +239,15 @@ class ExecutionJobs:
             if job.phase is Phase.COLLECTING and job.outputs is not None:
                 self._journal.do(Succeed(path, attempt, job.outputs, usage), actor)
             elif job.error is not None:
-                self._fail(path, attempt, job.error, usage)
+                self._fail(path, attempt, job.error, usage, job.progress)
             elif job.phase is Phase.COLLECTING:
                 self._fail(path, attempt, error_of(job, ErrorClass.LOST, "the job ended without it"), usage)
             else:
                 self._journal.do(Stop(path, attempt))
 
-    def _fail(self, path: str, attempt: int, error: ErrorRecord, usage: Usage) -> None:
-        self._journal.do(Fail(path, attempt, error.model_copy(update={"place": path}), usage, random.random()))
+    def _fail(self, path: str, attempt: int, error: ErrorRecord, usage: Usage, progress: float | None = None) -> None:
+        placed = error.model_copy(update={"place": path})
+        self._journal.do(Fail(path, attempt, placed, usage, random.random(), progress))
 
     def _usage(self, job: Job) -> Usage:
         began = job.submitting_at

@@ -19,7 +19,6 @@ from flytepath.model.events import (
     AttemptStarted,
     CallStarted,
     DeadlinePassed,
-    ErrorRecord,
     Event,
     ExecutionAborted,
     ExecutionContinued,
@@ -93,7 +92,7 @@ def apply(state: ExecutionState, event: Event) -> None:
         case AttemptLost():
             _attempt_lost(state, payload)
         case AttemptFailed():
-            _attempt_failed(state, payload.node, payload.error, payload.retry_at)
+            _attempt_failed(state, payload)
         case NodeExpanded():
             _expanded(state, payload, event.at)
         case CallStarted():
@@ -196,12 +195,15 @@ def _attempt_lost(state: ExecutionState, payload: AttemptLost) -> None:
         state.make_ready(node)
 
 
-def _attempt_failed(state: ExecutionState, path: str, error: ErrorRecord, retry_at: float | None) -> None:
+def _attempt_failed(state: ExecutionState, payload: AttemptFailed) -> None:
+    path, error, retry_at = payload.node, payload.error, payload.retry_at
     node = state.at(path)
     _attempt_ended(state, path)
     if node.status.is_final:
         return
     node.error, node.retry_at = error, retry_at
+    if node.is_further(payload.progress):
+        node.progress, node.user_failures, node.system_failures = payload.progress, 0, 0
     if error.kind in ("user", "timeout"):
         node.user_failures += 1
     else:
@@ -229,7 +231,7 @@ def children_of(
         return Frame(path, policy, case.outputs, variables), list(case.nodes), tables
     if payload.items is not None and node.spec.map is not None:
         tolerated = payload.items - needed(node.spec.map, payload.items)
-        items = Items.of(payload.items, node.spec.map.concurrency)
+        items = Items.of(payload.items, node.spec.map.concurrency, is_remote=node.maps_remotely)
         return Frame(path, "fail_immediately", items=items, unfinished=payload.items, tolerated=tolerated), [], tables
     graph = node.graph
     return Frame.of(graph, path, bound_below(graph.outputs, path)), _nodes(graph.nodes, path), tables

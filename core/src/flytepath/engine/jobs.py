@@ -75,7 +75,7 @@ class Job:
         plan: the plan as JSON; its spec is let go of when the vendor has the job.
         settings: which settings of the backend it was planned with.
         phase: where it is.
-        raw_state, reason, links: what the vendor said last.
+        raw_state, reason, links, progress: what the vendor said last.
         cancelling: why it is to end before its time.
         error: what its attempt fails with.
         outputs: kept already, ``None`` before.
@@ -103,6 +103,7 @@ class Job:
     reason: str = ""
     links: tuple[tuple[str, str], ...] = ()
     item_phases: dict[str, int] = field(default_factory=dict)
+    progress: float | None = None
     cancelling: str | None = None
     error: ErrorRecord | None = None
     outputs: LiteralDigests | None = None
@@ -171,6 +172,7 @@ def apply_job(jobs: dict[str, Job], payload: Payload, at: float) -> None:
             job.phase, job.raw_state, job.reason = Phase(payload.phase), payload.raw_state, payload.reason
             job.links, job.item_phases = payload.links or job.links, payload.items
             job.error = payload.error or job.error
+            job.progress = job.progress if payload.progress is None else payload.progress
             for index in payload.settled:
                 job.items.pop(index, None)
         case JobParked(reason=reason):
@@ -399,6 +401,7 @@ def _seen(job: Job, seen: Observation, settled: tuple[int, ...]) -> list[Payload
             links=links,
             items=counts,
             settled=settled,
+            progress=seen.progress,
         )
     ]
 

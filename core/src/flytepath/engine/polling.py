@@ -46,6 +46,7 @@ class Watched:
     future: asyncio.Future[Observation] | None = None
     pauses: Pauses | None = None
     is_warned: bool = False
+    progress: float | None = None
     order: int = field(default=0)
 
 
@@ -179,6 +180,10 @@ class Poller:
         future = watched.future
         if future is None or future.done():
             return
+        if seen.progress is not None:
+            watched.progress = seen.progress
+        elif watched.progress is not None:
+            seen = replace(seen, progress=watched.progress)
         seen = self._told(seen)
         if facts_of(seen) == watched.known:
             self._put(watched)

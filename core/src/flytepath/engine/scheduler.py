@@ -364,10 +364,7 @@ class Scheduler:
         return index
 
     def _stop_running(self) -> None:
-        for path in list(self._state.running):
-            why = self._state.why_stopped(path)
-            if why is None:
-                continue
+        for path, why in self._state.stopped():
             if self._state.nodes[path].is_remote:
                 self._jobs.stop(path, why)
             else:
@@ -520,7 +517,8 @@ class Scheduler:
             )
             self._wake.set()
         else:
-            self._journal.do(Fail(node, attempt, message.error, message.usage, random.random()), worker)
+            failed = Fail(node, attempt, message.error, message.usage, random.random(), message.progress)
+            self._journal.do(failed, worker)
             if state.status.is_final:
                 self._reuses.forget(node)
 

@@ -123,6 +123,7 @@ class NodeState:
         parent: the node it lies below; empty for a node of the workflow itself.
         called: whether it lies below a call of an eager task, so that somebody's attempt waits for it.
         user_failures, system_failures: what was charged to the budgets of its retry policy.
+        progress: how far any of its attempts came, where that is known.
         losses: attempts that were lost with their engine, which is charged to no budget.
         ready_at: when it could first start.
         produced: the digest of the graph that a dynamic task gave.
@@ -141,6 +142,7 @@ class NodeState:
     user_failures: int = 0
     system_failures: int = 0
     losses: int = 0
+    progress: float | None = None
     ready_at: float | None = None
     retry_at: float | None = None
     inputs: LiteralDigests = field(default_factory=dict)
@@ -195,10 +197,20 @@ class NodeState:
         """Whether it runs a task, on a worker or as a remote job."""
         return self.task is not None
 
+    def is_further(self, progress: float | None) -> bool:
+        """Whether an attempt that came so far has come further than any before."""
+        return progress is not None and (self.progress is None or progress > self.progress)
+
     @property
     def is_remote(self) -> bool:
         """Whether a backend runs it as a job that outlives the engine."""
         return self.task is not None and self.task.backend != "local"
+
+    @property
+    def maps_remotely(self) -> bool:
+        """Whether it is a map whose items are such jobs."""
+        spec = self.spec
+        return spec.kind == "map" and bool(spec.task) and spec.task_of(self.tables.tasks).backend != "local"
 
     @property
     def graph(self) -> GraphSpec:
@@ -412,6 +424,23 @@ class ExecutionState:
             if self.nodes[node.parent].status.is_final:
                 return f"{node.parent} ended"
             path = node.parent
+
+    def stopped(self) -> list[tuple[str, str]]:
+        """What runs although nothing of it may any more, and why: nodes beside each other are looked at together."""
+        if self.abort_reason is None and (self.overdue is None or self.root.handled):
+            calm = {parent: self._is_calm(parent) for parent in {self.nodes[path].parent for path in self.running}}
+            suspects = [path for path in self.running if not calm[self.nodes[path].parent]]
+        else:
+            suspects = list(self.running)
+        return [(path, why) for path in suspects if (why := self.why_stopped(path)) is not None]
+
+    def _is_calm(self, parent: str) -> bool:
+        """Whether nothing below ``parent`` (empty: of the execution itself) is being stopped."""
+        node = self.nodes[parent] if parent else None
+        frame = self.root if node is None or node.frame is None else node.frame
+        if frame.stopping:
+            return False
+        return node is None or (not node.status.is_final and self.why_stopped(parent) is None)
 
     def queue(self, node: NodeState) -> dict[str, None]:
         """Where the node waits for its turn."""

@@ -116,14 +116,20 @@ class AttemptLost(EventPayload):
 
 
 class AttemptFailed(EventPayload):
-    """An attempt ended with an error. ``retry_at`` is when the next one is due; ``None``: there will be none."""
+    """An attempt ended with an error. ``retry_at`` is when the next one is due; ``None``: there will be none.
 
+    ``progress`` is how far it came, as its checkpoints or its job tell: who comes further than any attempt before has
+    the whole of both budgets again.
+    """
+
+    added: ClassVar[tuple[str, ...]] = ("progress",)
     type: Literal["attempt_failed"] = "attempt_failed"
     node: str
     attempt: int
     error: ErrorRecord
     retry_at: float | None = None
     usage: Usage = Usage()
+    progress: float | None = None
 
 
 class NodeExpanded(EventPayload):

@@ -76,10 +76,11 @@ class JobObserved(EventPayload):
     """The vendor says something new of the job.
 
     ``phase`` is ours, ``raw_state`` the vendor's word. ``error`` says why it failed. For a slice, ``items`` counts the
-    phases of what has not ended, and ``settled`` are the indices whose attempts end with this.
+    phases of what has not ended, and ``settled`` are the indices whose attempts end with this. ``progress`` is how far
+    it has come, where the vendor tells.
     """
 
-    added: ClassVar[tuple[str, ...]] = ("reason", "error", "exit_code", "links", "items", "settled")
+    added: ClassVar[tuple[str, ...]] = ("reason", "error", "exit_code", "links", "items", "settled", "progress")
     type: Literal["job_observed"] = "job_observed"
     key: str
     phase: str
@@ -90,6 +91,7 @@ class JobObserved(EventPayload):
     links: tuple[tuple[str, str], ...] = ()
     items: dict[str, int] = {}
     settled: tuple[int, ...] = ()
+    progress: float | None = None
 
 
 class JobParked(EventPayload):

@@ -173,11 +173,12 @@ class CallRequested(Record):
 
 
 class AttemptErred(Record):
-    """Worker to engine: the error."""
+    """Worker to engine: the error; ``progress`` is the step of the last checkpoint that was saved."""
 
     type: Literal["attempt_erred"] = "attempt_erred"
     error: ErrorRecord
     usage: Usage = Usage()
+    progress: float | None = None
 
 
 class AttemptEnded(Record):

@@ -284,6 +284,8 @@ class Observation:
         gone: the vendor no longer knows the job.
         links: (title, URL) pairs: consoles, logs.
         items: for array jobs.
+        progress: how far the job has come, as a number that rises (a step, a share): an attempt that comes further than
+            any before it has its whole budgets of failures again. Only for a job that goes on where the last one stood.
     """
 
     phase: Phase | None
@@ -294,6 +296,7 @@ class Observation:
     gone: bool = False
     links: tuple[tuple[str, str], ...] = ()
     items: ItemPhases | None = None
+    progress: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

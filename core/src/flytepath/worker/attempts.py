@@ -13,7 +13,7 @@ from typing import Any
 from flytepath.authoring.call import call_attempt, enter_surroundings, task_type_of, variables_set
 from flytepath.authoring.conducting import conducted
 from flytepath.authoring.context import LOCAL_EXECUTION, ExecutionContext, entered
-from flytepath.authoring.preemption import AttemptPreempted
+from flytepath.authoring.preemption import AttemptPreempted, saved_step
 from flytepath.authoring.task import Task
 from flytepath.engine.secrets import given
 from flytepath.errors import TypeTransformerFailedError, WorkerError
@@ -99,7 +99,8 @@ class AttemptRunner:
         except BaseException as error:  # a task may raise anything, and it is what the attempt came to
             if self._interrupts and isinstance(error, KeyboardInterrupt):
                 raise
-            outcome = AttemptErred(error=without_secrets(error_record(error, spec.name, self._code_path)))
+            record = without_secrets(error_record(error, spec.name, self._code_path))
+            outcome = AttemptErred(error=record, progress=saved_step())
         return outcome.model_copy(update={"usage": meter.read()})
 
     def answered(self, message: CallEnded) -> None:

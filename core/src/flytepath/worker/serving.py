@@ -184,7 +184,7 @@ class Worker:
         if start is not None:
             printed = self._streams.end(start.log_path)
             record = without_secrets(report.record(start.task))
-            self._end(start, AttemptErred(error=record), printed, leaving=True)
+            self._end(start, AttemptErred(error=record, progress=report.step), printed, leaving=True)
 
 
 def main() -> None:
