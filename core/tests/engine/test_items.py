@@ -12,12 +12,12 @@ from fake_machine import Crash, Machine, Raised, cached, interface, number, sing
 from flytepath.engine.commands import Abort, Expand, Finish, Settle, Start, StartItems, SucceedItems
 from flytepath.engine.decisions import decide
 from flytepath.engine.fold import apply, fold
-from flytepath.engine.items import UNDER_WAY
+from flytepath.engine.items import REMOTE_UNDER_WAY, UNDER_WAY
 from flytepath.engine.snapshots import taken
 from flytepath.engine.state import ExecutionState, ExecutionStatus, NodeStatus
 from flytepath.errors import ExecutionStateError
 from flytepath.model.events import AttemptFailed, ItemsStarted, ItemsSucceeded, NodeFailed, NodeSkipped, Usage
-from flytepath.model.task import RetryPolicy
+from flytepath.model.task import RetryPolicy, TaskSpec
 from flytepath.model.workflow import GraphSpec, NodeSpec, OutputBinding
 from flytepath.store.output_cache import CACHE_NAME, OutputCache
 from shapes import Play, fan, flow, mapped, node, of_lists, order, out, post, run_of, tasks, told
@@ -61,6 +61,21 @@ def test_items_begin_in_their_order_and_as_many_as_may_be_under_way() -> None:
     play.do(StartItems("n0", (1,)))
     play.do(SucceedItems("n0", ("o0",), ((1, 1, ("digest",)),), (Usage(),)))
     assert list(play.state.ready) == ["n0/0", "n0/2", "n0/3"]
+
+
+@pytest.mark.parametrize(
+    ("task", "facts", "under_way"),
+    [
+        (task_spec("t", "x", backend="vendor"), {}, REMOTE_UNDER_WAY),
+        (task_spec("t", "x", backend="vendor"), {"concurrency": 7}, 7),
+        (task_spec("t", "x"), {}, UNDER_WAY),
+    ],
+)
+def test_items_that_are_jobs_elsewhere_begin_by_the_thousands(task: TaskSpec, facts: Any, under_way: int) -> None:
+    play = Play(fan([1], task, **facts))
+    play.do(Expand("n0", {}, items=REMOTE_UNDER_WAY + 5))
+    waiting = play.state.remote if task.backend != "local" else play.state.ready
+    assert len(waiting) == under_way
 
 
 @pytest.mark.parametrize("start", [Start("n0/7", {}), StartItems("n0", (7,))])

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: How many items of a map that sets no ``concurrency`` are under way at once.
 UNDER_WAY: Final = 1024
+#: The same where each is a job elsewhere: there it waits for its turn, ours or the vendor's, and needs nothing of us.
+REMOTE_UNDER_WAY: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -53,12 +55,18 @@ class Items:
     sources: dict[int, tuple[str, str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, size: int, concurrency: int | None) -> Items:
-        """The items of a map that begins."""
+    def of(cls, size: int, concurrency: int | None, *, is_remote: bool = False) -> Items:
+        """The items of a map that begins.
+
+        Args:
+            size: how many there are.
+            concurrency: how many its author wants under way at once.
+            is_remote: whether they are jobs elsewhere.
+        """
         zeros = [0] * size
         return cls(
             size,
-            concurrency or UNDER_WAY,
+            concurrency or (REMOTE_UNDER_WAY if is_remote else UNDER_WAY),
             attempts=array("L", zeros),
             started=array("d", zeros),
             finished=array("d", zeros),
