@@ -8,18 +8,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flytepath.model.events import Actor, Event, ExecutionCreated, JobPlanned
 from flytepath.store.events import open_store
 from flytepath.testing.fake_vendor import TOKEN, FakeVendor, FaultKind
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "plugin"))
+sys.path.append(str(Path(__file__).parent.parent / "plugin"))
 
 from fake_distributions import Distributions
 
-from conftest import CommandLine
+if TYPE_CHECKING:
+    from conftest import CommandLine
 
 MANIFEST = """
     @hookimpl
