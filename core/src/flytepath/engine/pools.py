@@ -176,7 +176,11 @@ class PoolRules:
             PoolAskError: more is asked for than there will ever be for the tenant.
         """
         asks: dict[str, int] = {}
-        for pool, tokens in (*_own(task), *((ask.pool, ask.tokens) for ask in planned), *self._tables.uses(task)):
+        for pool, tokens in (
+            *task.pools.items(),
+            *((ask.pool, ask.tokens) for ask in planned),
+            *self._tables.uses(task),
+        ):
             asks[pool] = max(tokens, asks.get(pool, tokens))
         found = tuple(PoolAsk(pool, asks[pool]) for pool in sorted(asks))
         self.check(tenant, found)
@@ -197,11 +201,6 @@ def declared_pools() -> tuple[DeclaredPool, ...]:
         pools: Iterable[PoolDeclaration] = claim.declaration.pools
         found += [DeclaredPool(claim.declaration.name, claim.plugin, pool.name, pool.limit) for pool in pools]
     return tuple(found)
-
-
-def _own(task: TaskSpec) -> Iterable[tuple[str, int]]:
-    pools: Mapping[str, int] = getattr(task, "pools", None) or {}
-    return pools.items()
 
 
 class _Files:
