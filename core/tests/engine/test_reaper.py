@@ -354,6 +354,29 @@ def test_a_job_that_comes_to_be_owned_meanwhile_is_left_alone(store: Store, vend
     assert vendor.cancelled == []
 
 
+def test_before_a_job_is_ended_the_log_is_asked_again(
+    store: Store, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor.add("k", "x", store.installation())
+    begin(store, "x")
+
+    async def use(reaper: Reaper) -> list[Orphan]:
+        real = reaper._orphans
+
+        async def orphans(*arguments: Any) -> list[Orphan]:
+            found = await real(*arguments)
+            event = Event(execution="x", seq=2, at=2.0, actor=Actor(kind="user", name="a"), payload=planned("k"))
+            store.append("x", 1, 0, [event])
+            return found
+
+        monkeypatch.setattr(reaper, "_orphans", orphans)
+        return await reaper.sweep(dry=False, grace_seconds=0.0)
+
+    (found,) = swept(store, instance_of(vendor), use=use)
+    assert (found.outcome, found.detail) == ("", "an execution owns it again")
+    assert vendor.cancelled == []
+
+
 def test_two_settings_that_show_one_job_end_it_once(store: Store, vendor: Vendor) -> None:
     vendor.add("k", "z", store.installation())
     one, two = instance_of(vendor), instance_of(vendor)

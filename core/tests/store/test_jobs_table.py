@@ -106,6 +106,20 @@ def test_what_is_appended_together_is_told_together(store: Store) -> None:
     assert told == {KEY: ("queued", True), OTHER: ("failed", False)}
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_nothing_that_comes_after_the_end_of_a_job_changes_its_row(store: Store, together: bool) -> None:
+    late = [JobObserved(key=KEY, phase="running", raw_state="late"), JobParked(node="n0", key=KEY, reason="late")]
+    payloads = [planned(), JobEnded(key=KEY, phase="failed", reason="no"), *late]
+    if together:
+        store.create("x", [created("x"), *(event(seq, payload) for seq, payload in enumerate(payloads, 2))])
+    else:
+        wrote(store, *payloads)
+    (row,) = rows(store)
+    assert (row.phase, row.is_live, row.reason, row.raw_state, row.changed_at) == ("failed", False, "no", "", 3.0)
+    store.rebuild_projections()
+    assert rows(store) == [row]
+
+
 def test_an_append_that_is_refused_leaves_no_row(store: Store) -> None:
     store.create("x", [created("x")])
     good = store.append_later("x", 1, 0, [noted("x", 2)])
