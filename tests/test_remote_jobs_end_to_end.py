@@ -29,7 +29,7 @@ DEADLINE = 90.0
 FLOW = """
     from __future__ import annotations
 
-    from flytepath import Retry, Timeout, conditional, dynamic, kwtypes, map_task, workflow
+    from flytepath import Retry, Timeout, conditional, dynamic, eager, kwtypes, map_task, task, workflow
     from flytepath.authoring.task import PythonInstanceTask
     from flytepath.testing.reference_task import VendorJob
 
@@ -131,6 +131,14 @@ FLOW = """
     def over_cached(xs: list[int]) -> list[int]:
         return map_task(cached)(x=xs)
 
+    @task
+    def calls_one(x: int) -> int:
+        return plain(x=x)
+
+    @eager
+    async def eagerly(x: int) -> int:
+        return plain(x=plain(x=x))
+
     @dynamic
     def grown(n: int) -> list[int]:
         return [plain(x=x) for x in range(n)]
@@ -226,6 +234,20 @@ def test_only_the_case_that_is_chosen_becomes_a_job(platform: Platform) -> None:
 
 def test_dynamic_tasks_make_jobs(platform: Platform) -> None:
     assert platform.run("growing", n=4).outputs == {"o0": [0, 1, 2, 3]}
+
+
+def test_eager_tasks_call_jobs(platform: Platform) -> None:
+    assert platform.run("eagerly", x=4).outputs == {"o0": 4}
+    assert len(platform.vendor.jobs()) == 2
+
+
+def test_the_body_of_a_task_cannot_start_a_job_that_nobody_could_cancel(platform: Platform) -> None:
+    ended = platform.run("calls_one", x=4)
+    assert ended.error is not None
+    assert "called by the body of another task" in ended.error.message
+    assert "@eager" in str(ended.error.hint)
+    assert not platform.vendor.jobs()
+    assert platform.flows.calls_one(x=4) == 4
 
 
 def test_a_submission_that_was_cut_off_is_adopted(platform: Platform) -> None:

@@ -16,7 +16,7 @@ from fake_distributions import Distributions
 from flytepath.plugin import manager as managers
 from flytepath.testing.fake_vendor import TOKEN, FakeVendor
 
-#: The reference plugin with other limits: (array limit, poll policy, idempotency).
+#: The reference plugin with other limits, and quicker looks.
 MANIFEST = """
     @hookimpl
     def flytepath_task_types():
@@ -27,23 +27,30 @@ MANIFEST = """
     def flytepath_backends():
         return [BackendDeclaration(
             name="vendor", backend="flytepath.testing.reference_backend:VendorBackend",
-            settings="flytepath.testing.reference_backend:VendorSettings", idempotency="B", batch_limit=200,
+            settings="flytepath.testing.reference_backend:VendorSettings",
+            idempotency="%(idempotency)s", batch_limit=200,
             array_limit=%(array)d, visibility_seconds=0.5, name_limit=40, call_seconds=10.0,
             poll=PollPolicy(first=0.02, longest=0.2),
-            pools=(PoolDeclaration(name="vendor/{account}", limit=%(limit)d),),
+            pools=(PoolDeclaration(name="vendor/{account}", limit=1000),),
         )]
 """
 
 
 @contextmanager
 def vendor_installed(
-    folder: Path, patch: pytest.MonkeyPatch, *, array: int = 100, limit: int = 1000, **vendor: Any
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+    *,
+    array: int = 100,
+    limit: int = 1000,
+    idempotency: str = "B",
+    **vendor: Any,
 ) -> Iterator[tuple[FakeVendor, Distributions]]:
     """The reference plugin, a vendor, and a configuration that leads to it; this process stands in its folder."""
     home = folder / "home"
     home.mkdir(parents=True, exist_ok=True)
     fakes = Distributions(folder / "site", home)
-    fakes.add("vendor", MANIFEST % {"array": array, "limit": limit})
+    fakes.add("vendor", MANIFEST % {"array": array, "idempotency": idempotency})
     with FakeVendor(**vendor) as made:
         fakes.configure(f'[backends.vendor]\nurl = "{made.url}"\n')
         for name, value in fakes.environment(FLYTEPATH_SECRET_VENDOR_TOKEN=TOKEN).items():

@@ -375,3 +375,79 @@ def test_a_map_of_cached_items_asks_only_for_new_ones(vendor: FakeVendor) -> Non
     assert map_task(cached)(x=[1, 2]) == [1, 2]
     assert map_task(cached)(x=[2, 3, 1]) == [2, 3, 1]
     assert sum(max(1, len(made.items)) for made in vendor.jobs()) == 3
+
+
+# --- where a durable run would wait for somebody -----------------------------------------------------------------
+
+
+def test_where_nobody_can_know_whether_the_job_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with vendor_installed(tmp_path, monkeypatch, idempotency="C") as (vendor, _):
+        vendor.faults.add(FaultKind.RESET_AFTER, "submit", times=1)
+        with pytest.raises(FlytePathError, match="may have been submitted or not") as caught:
+            job(seconds=None, retries=3)(x=1)
+        assert caught.value.code == "FP-JOB-AMBIGUOUS"
+        assert "idempotent=True" in str(caught.value.hint)
+        assert not vendor.live()
+
+
+def test_a_second_submission_that_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with vendor_installed(tmp_path, monkeypatch, idempotency="C") as (vendor, _):
+        vendor.faults.add(FaultKind.RESET_BEFORE, "submit", times=1)
+        assert job(idempotent=True)(x=1) == 1
+        assert vendor.calls()["submit"] == 2
+
+
+def test_a_vendor_that_is_away_for_a_moment_is_waited_for(vendor: FakeVendor) -> None:
+    vendor.faults.add(FaultKind.UNAVAILABLE, times=3)
+    assert job()(x=1) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [("", "url"), ('url = "{url}"\nurll = 1', "urll"), ('url = "{url}"\ntimeout_seconds = "long"', "timeout_seconds")],
+)
+def test_settings_that_are_wrong_are_told_at_once(
+    vendor: FakeVendor, fakes: Distributions, text: str, match: str
+) -> None:
+    fakes.configure("[backends.vendor]\n" + text.format(url=vendor.url))
+    with pytest.raises(FlytePathError, match=match) as caught:
+        job(retries=5)(x=1)
+    assert caught.value.code == "FP-BACKEND-MISSING"
+    assert "wait" not in str(caught.value.hint)
+    assert not vendor.journal
+
+
+def test_settings_that_are_changed_count_from_the_next_call_on(vendor: FakeVendor, fakes: Distributions) -> None:
+    shared = job(pools={"matlab": 1})
+    with pytest.raises(FlytePathError, match="matlab"):
+        shared(x=1)
+    vendor.add_account("other")
+    table = f'[backends.vendor]\nurl = "{vendor.url}"\naccount = "other"\n'
+    fakes.configure(table + "[pools.matlab]\nlimit = 1\n")
+    assert shared(x=1) == 1
+    assert len(vendor.jobs("other")) == 1
+
+
+def test_another_configuration_of_the_task_at_a_node(vendor: FakeVendor) -> None:
+    plain = job()
+
+    @workflow
+    def flow(x: int) -> int:
+        return plain(x=x).with_overrides(task_config=VendorJob(outputs={"rows": 42}))
+
+    assert flow(x=1) == 42
+    assert plain(x=1) == 1
+
+
+def test_a_wait_for_tokens_can_be_given_up(vendor: FakeVendor, fakes: Distributions) -> None:
+    fakes.configure(f'[backends.vendor]\nurl = "{vendor.url}"\n[pools.matlab]\nlimit = 1\n')
+    holder = job(seconds=None, pools={"matlab": 1}, timeout=1.0)
+    waiting = job("remote.waiting", pools={"matlab": 1}, timeout=Timeout(max_queued_time=0.2))
+    with ThreadPoolExecutor(1) as thread:
+        held = thread.submit(holder, x=1)
+        while not vendor.live():
+            assert not held.done()
+        with pytest.raises(TimeoutError, match="for its turn"):
+            waiting(x=1)
+        assert isinstance(held.exception(60), TimeoutError)
+    assert len(vendor.jobs()) == 1

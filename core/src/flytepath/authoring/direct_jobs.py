@@ -295,6 +295,7 @@ class DirectJobs:
                 waited = asyncio.get_running_loop().time() - began
                 error = _stuck(job) or (_waited_too_long(job, patience) if patience and waited > patience else None)
                 if error is not None:
+                    log.warning("cancelling %s: %s", _named(job), error.message)
                     session.cancel(error.message, error)
 
     def _result(self, outcome: JobOutcome, planned: JobPlanned, index: int) -> Outputs | ErrorRecord:
