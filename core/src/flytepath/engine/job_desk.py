@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from flytepath.engine.admission_requests import AdmissionDesk, PoolLeaseLostError, Request
 from flytepath.engine.backends import BackendInstance, BackendSource, BackendUnavailableError
+from flytepath.engine.gate import Gate
 from flytepath.engine.job_logs import kept_log
 from flytepath.engine.job_plans import bad_handle, handle_of, plan_of
 from flytepath.engine.jobs import (
@@ -126,7 +127,7 @@ class _Run:
     job: Job
     task: asyncio.Task[None] | None = None
     step: Step | None = None
-    durable: asyncio.Event = field(default_factory=asyncio.Event)
+    durable: Gate = field(default_factory=Gate)
     is_told: bool = False
     mistakes: int = 0
     refusals: int = 0
@@ -179,7 +180,7 @@ class JobDesk:
         if run is None:
             run = self._runs[job.key] = _Run(job)
         run.job = job
-        run.durable.set()
+        run.durable.open()
         if run.task is None or run.task.done():
             self._start(run)
         elif not run.is_told and run.step is not Step.SUBMIT and run.step is not next_step(job, run.idempotency):
@@ -243,7 +244,7 @@ class JobDesk:
         """Do one step after the other for a job, until it has ended or something else is more urgent."""
         try:
             while not run.has_ended:
-                run.durable.clear()
+                run.durable.shut()
                 told = await self._next(run)
                 run.is_told = True
                 self._report(run.job.key, told)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from flytepath.engine.backends import BackendInstance, BackendSource, BackendUnavailableError
 from flytepath.engine.job_desk import PARKED_SECONDS
@@ -45,6 +45,8 @@ class Unplanned:
 
 
 Planned = JobPlanned | NotPlanned | Unplanned
+#: How many jobs are planned in a thread before it is told of them.
+PLANS_AT_ONCE: Final = 64
 #: The user's attempt, and how many submissions of it are gone already.
 Counts = Callable[[RunAttempt], tuple[int, int]]
 
@@ -87,10 +89,13 @@ class Planner:
         limit = instance.declaration.array_limit
         if map_path and limit > 0:
             for start in range(0, len(requests), limit):
-                await self._planned(instance, tenant, map_path, requests[start : start + limit], counts, tell)
+                slice_of = requests[start : start + limit]
+                tell(await asyncio.to_thread(self._planned, instance, tenant, map_path, slice_of, counts))
         else:
-            for request in requests:
-                await self._planned(instance, tenant, "", (request,), counts, tell)
+            for start in range(0, len(requests), PLANS_AT_ONCE):
+                few = requests[start : start + PLANS_AT_ONCE]
+                for planned in await asyncio.to_thread(self._each, instance, tenant, few, counts):
+                    tell(planned)
 
     async def _instance(
         self, request: RunAttempt, path: str, tenant: Tenant, tell: Callable[[Planned], None]
@@ -110,20 +115,21 @@ class Planner:
                 tell(NotPlanned(path, ""))
             return instance
 
-    async def _planned(
-        self,
-        instance: BackendInstance,
-        tenant: Tenant,
-        map_path: str,
-        requests: Sequence[RunAttempt],
-        counts: Counts,
-        tell: Callable[[Planned], None],
-    ) -> None:
+    def _each(
+        self, instance: BackendInstance, tenant: Tenant, requests: Sequence[RunAttempt], counts: Counts
+    ) -> list[Planned]:
+        """A job for each attempt."""
+        return [self._planned(instance, tenant, "", (request,), counts) for request in requests]
+
+    def _planned(
+        self, instance: BackendInstance, tenant: Tenant, map_path: str, requests: Sequence[RunAttempt], counts: Counts
+    ) -> Planned:
+        """One job for all of them, or why there is none."""
         try:
-            tell(await asyncio.to_thread(self._made, instance, tenant, map_path, requests, counts))
+            return self._made(instance, tenant, map_path, requests, counts)
         except Exception as error:  # noqa: BLE001 - the attempts fail of it
             attempts = tuple((request.node, request.attempt) for request in requests)
-            tell(Unplanned(attempts, _why(error, instance, requests[0])))
+            return Unplanned(attempts, _why(error, instance, requests[0]))
 
     def _made(
         self,

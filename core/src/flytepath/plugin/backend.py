@@ -235,9 +235,16 @@ class Handle:
 
     data: Mapping[str, Json]
     version: int = 1
+    _hash: int | None = field(default=None, init=False, repr=False, compare=False)
 
     def __hash__(self) -> int:
-        return hash((self.version, json.dumps(self.data, sort_keys=True)))
+        # Made once: thousands of handles are looked up with every poll.
+        if self._hash is None:
+            object.__setattr__(self, "_hash", hash((self.version, json.dumps(self.data, sort_keys=True))))
+        return self._hash or 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Handle, (self.data, self.version)  # a hash holds for this process only
 
 
 @dataclass(frozen=True, slots=True)

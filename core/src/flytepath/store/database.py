@@ -185,6 +185,9 @@ class Database:
             self._commit([job for job in batch if job.future.set_running_or_notify_cancel()])
             if last:
                 return
+            # Nothing of what was written is kept while there is nothing to do: a snapshot may be many megabytes.
+            del job, batch
+            following = None
 
     def _commit(self, jobs: Sequence[_Job]) -> None:
         if not jobs:
