@@ -101,6 +101,11 @@ def test_a_job_that_is_cancelled_says_why() -> None:
     assert explained(27, "n2")[0] == "it is being cancelled before it was submitted: the execution was aborted"
 
 
+def test_the_whole_says_how_many_do_not_get_on() -> None:
+    assert explained(9, "")[0] == "of its nodes 3 wait for a pool"
+    assert explained(6, "")[0] == "of its nodes 2 run, 1 are parked"
+
+
 def slice_of(count: int, **facts: object) -> Job:
     job = Job("k", "n0", 0, "vendor", "", {"name": "s"}, items=dict.fromkeys(range(count), 1), is_slice=True)
     for name, value in facts.items():

@@ -111,7 +111,7 @@ def show(key: str, node: str, as_json: bool) -> None:
 
 
 def _show(found: JobDetail) -> None:
-    from flytepath.client.job_viewing import counted, wait_words
+    from flytepath.client.job_viewing import counted
 
     job = found.job
     raw = f" ({found.raw_state})" if found.raw_state else ""
@@ -133,7 +133,6 @@ def _show(found: JobDetail) -> None:
         ("planned", show_time(found.planned_at)),
         ("asks for", _tokens(found.asks)),
         ("holds", _tokens(found.holds)),
-        ("waits for", "" if found.waits is None else wait_words(found.waits)),
         ("declared", ", ".join(name for name in ("detached", "idempotent") if getattr(found, name))),
         ("handle", "" if found.handle is None else json.dumps(found.handle, sort_keys=True)),
         ("secrets", ", ".join(".".join(map(str, each[:2])) for each in found.plan.get("secrets", ()))),

@@ -5,12 +5,13 @@ Nothing is guessed: a fact is an event of the log, or follows from the graph and
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from flytepath.client.explanations import Explanation, Fact, Surroundings, fact_of
 from flytepath.client.history import Attempt, Attempts, created_of
-from flytepath.client.job_explaining import JobFacts
+from flytepath.client.job_explaining import STANDSTILLS, JobFacts
 from flytepath.client.job_viewing import wait_words
 from flytepath.client.viewing import find_node, items_view, listed
 from flytepath.client.wording import NAMED, first_line, ordinal, some, span
@@ -320,8 +321,8 @@ class Explainer:
             NodeStatus.READY: "wait for a free slot",
             NodeStatus.WAITING: "wait for others",
         }
-        counts = {status: sum(node.status is status for node in leaves) for status in words}
-        parts = [f"{count} {words[status]}" for status, count in counts.items() if count]
+        counts = Counter(self._jobs.standstill(node.path) or words.get(node.status, "") for node in leaves)
+        parts = [f"{counts[what]} {what}" for what in (*words.values(), *STANDSTILLS) if counts[what]]
         return f"of its nodes {', '.join(parts)}" if parts else "it is about to end"
 
     def _ended(self, facts: list[Fact]) -> Explanation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from flytepath.client.explanations import Fact, Surroundings, fact_of
 from flytepath.client.job_viewing import JobViews, counted, job_view, wait_words
@@ -11,6 +12,9 @@ from flytepath.engine.jobs import Job
 from flytepath.engine.state import ExecutionState
 from flytepath.model.events import Event, JobParked, JobPlanned, JobSubmitted
 from flytepath.plugin.backend import Phase
+
+#: Why nodes that have begun do not get on.
+STANDSTILLS: Final = ("wait for a pool", "are parked")
 
 
 class JobFacts:
@@ -43,6 +47,15 @@ class JobFacts:
             return "its job is being planned", [], ""
         view = job_view(job, self._around.waits)
         return view.doing, self._facts(job), _command(job)
+
+    def standstill(self, path: str) -> str:
+        """Why a node that has begun does not get on, as one of :data:`STANDSTILLS`; empty where it does."""
+        if path in self._state.parked:
+            return STANDSTILLS[1]
+        job = self._state.jobs.get(self._state.job_of.get(path, ""))
+        if job is None:
+            return ""
+        return STANDSTILLS[1] if job.parked else STANDSTILLS[0] if job.is_waiting and job.pools else ""
 
     def of_map(self, path: str) -> list[Fact]:
         """How many items of a map are in which phase, and why no more of them can become jobs."""
