@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -93,6 +95,16 @@ def test_a_failure_says_what_the_vendor_said(vendor: FakeVendor) -> None:
     assert "in task remote.job" in error.__notes__
     again = pickle.loads(pickle.dumps(error))
     assert (again.code, str(again), type(again)) == (error.code, str(error), type(error))
+
+
+def test_a_failure_shows_the_end_of_the_log(vendor: FakeVendor) -> None:
+    lines = tuple(f"line {number}" for number in range(100))
+    with pytest.raises(FlytePathError) as caught:
+        job(outcome="ERRORED", log=(*lines, f"the token is {vendor.token}"))(x=1)
+    [note] = [note for note in caught.value.__notes__ if "log" in note]
+    assert "line 99" in note
+    assert "line 9\n" not in note
+    assert vendor.token not in note
 
 
 def test_failures_of_the_user_are_retried_on_the_tasks_budget(vendor: FakeVendor) -> None:
@@ -300,6 +312,29 @@ def test_a_forked_child_calls_on_its_own(vendor: FakeVendor) -> None:
     assert results.get(timeout=60) == 2
     process.join(60)
     assert process.exitcode == 0
+
+
+def test_calls_of_other_tasks_load_nothing_of_it(tmp_path: Path) -> None:
+    program = """
+import sys
+from flytepath import ShellTask, map_task, task, workflow
+
+@task(pools={"matlab": 1})
+def plain(x: int) -> int:
+    return x
+
+@workflow
+def flow(xs: list[int]) -> list[int]:
+    return map_task(plain)(x=xs)
+
+assert flow(xs=[plain(x=1)]) == [1]
+ShellTask(name="shell", script="true")()
+words = ("remote", "direct_jobs", "engine.job", "engine.backends", "engine.admission", "engine.pools")
+loaded = [name for name in sys.modules if name.startswith("flytepath.") and any(word in name for word in words)]
+assert not loaded, loaded
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 # --- maps --------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_all
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from flytepath import config
@@ -27,8 +27,9 @@ from flytepath.engine.job_planning import NotPlanned, Planned, Planner, Unplanne
 from flytepath.engine.job_session import JobOutcome, JobSession
 from flytepath.engine.pools import PoolRules
 from flytepath.engine.secrets.resolving import resolve_secret
+from flytepath.errors import FlytePathError
 from flytepath.model.events import ErrorRecord, JobPlanned
-from flytepath.model.literal import Literal
+from flytepath.model.literal import BlobRef, Literal
 from flytepath.model.messages import RunAttempt
 from flytepath.plugin.backend import BlobAccess, JobKey, Owner, Phase, PlanRequest
 
@@ -47,6 +48,9 @@ INSTALLATION: Final = f"direct-{uuid.uuid4().hex[:16]}"
 LOOK_SECONDS: Final = 0.5
 #: How long the end of the process waits for jobs that are cancelled then.
 EXIT_SECONDS: Final = 5.0
+#: So much of the end of its log is told with a failure.
+LOG_BYTES: Final = 16 * 1024
+LOG_LINES: Final = 30
 _IN_LINE: Final = frozenset({Phase.PLANNED, Phase.WAITING_QUOTA, Phase.SUBMITTING, Phase.AMBIGUOUS, Phase.QUEUED})
 _SHOWN: Final = 3
 
@@ -269,13 +273,28 @@ class DirectJobs:
         running = asyncio.ensure_future(session.run())
         try:
             await self._watched(session, running, judged)
-            return running.result()
+            return self._with_log(running.result(), session)
         except Exception as error:
             log.exception("the life of job %s was cut short", planned.key)
-            return JobOutcome(Phase.FAILED, error=_lost(planned.node, f"{type(error).__name__}: {error}"))
+            # Nobody knows what became of the job, so that no other may follow.
+            lost = _lost(planned.node, f"{type(error).__name__}: {error}").model_copy(update={"recoverable": False})
+            return JobOutcome(Phase.FAILED, error=lost)
         finally:
             running.cancel()
             del self._sessions[planned.key]
+
+    def _with_log(self, outcome: JobOutcome, session: JobSession) -> JobOutcome:
+        """A failure with the end of what the job printed: there is no other place to look it up."""
+        printed, error = session.printed, outcome.error
+        if printed is None or error is None:
+            return outcome
+        try:
+            text = self._blobs.get(BlobRef(printed.uri, printed.digest, printed.size))
+        except (FlytePathError, OSError) as lost:
+            log.info("the log of %s cannot be read: %s", self._spec.name, lost)
+            return outcome
+        end = "\n".join(text[-LOG_BYTES:].decode(errors="replace").splitlines()[-LOG_LINES:])
+        return replace(outcome, error=error.model_copy(update={"traceback": end}))
 
     async def _watched(self, session: JobSession, running: asyncio.Future[JobOutcome], judged: _Judged) -> None:
         began, known = asyncio.get_running_loop().time(), Phase.PLANNED

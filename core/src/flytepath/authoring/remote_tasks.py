@@ -69,7 +69,7 @@ class RemoteTimeoutError(RemoteTaskError, AttemptTimeoutError):
 def error_from(record: ErrorRecord) -> RemoteTaskError:
     """What the caller of a task sees of a failure."""
     kind = RemoteTimeoutError if record.kind == "timeout" else RemoteTaskError
-    return kind(
+    error = kind(
         record.message,
         place=record.place,
         expected=record.expected,
@@ -77,6 +77,9 @@ def error_from(record: ErrorRecord) -> RemoteTaskError:
         hint=record.hint,
         code=record.code,
     )
+    if record.traceback:
+        error.add_note(f"the end of its log:\n{record.traceback}")
+    return error
 
 
 def checked_backend(task: Task, tenant: Tenant | None) -> tuple[Claim | None, str]:

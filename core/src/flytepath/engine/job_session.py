@@ -19,7 +19,7 @@ from flytepath.engine.job_plans import plan_to_json
 from flytepath.engine.jobs import Cancel, Done, Job, Kept, NotThere, Seen, Taken, apply_job, follow
 from flytepath.engine.slices import ItemsSeen
 from flytepath.errors import ExecutionStateError
-from flytepath.model.events import ErrorRecord, JobAmbiguous, JobPlanned, Payload
+from flytepath.model.events import Blob, ErrorRecord, JobAmbiguous, JobPlanned, Payload
 from flytepath.model.literal import Literal
 from flytepath.plugin.backend import BlobAccess, Handle, Phase, PlanRequest, PoolAsk
 
@@ -66,6 +66,7 @@ class JobSession:
 
     Attributes:
         events: all that is durable.
+        printed: the log of the job, once it has ended.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class JobSession:
         self._ended: JobOutcome | None = None
         self.literals = {} if literals is None else literals
         self.events: list[Payload] = []
+        self.printed: Blob | None = None
         owner = request.owner
         self._desk = JobDesk(services, owner.tenant, owner.execution, epoch, sink, self._report, clock)
         for payload in history:
@@ -202,6 +204,7 @@ class JobSession:
         for payload in follow(job, answer):
             self._append(payload)
         if isinstance(told, Done):
+            self.printed = told.log
             self._ended = self._outcome(job)
 
     def _outcome(self, job: Job) -> JobOutcome:
