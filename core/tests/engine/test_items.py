@@ -13,7 +13,7 @@ from flytepath.engine.commands import Abort, Expand, Finish, Settle, Start, Star
 from flytepath.engine.decisions import decide
 from flytepath.engine.fold import apply, fold
 from flytepath.engine.items import REMOTE_UNDER_WAY, UNDER_WAY
-from flytepath.engine.snapshots import taken
+from flytepath.engine.snapshots import restored, taken
 from flytepath.engine.state import ExecutionState, ExecutionStatus, NodeStatus
 from flytepath.errors import ExecutionStateError
 from flytepath.model.events import AttemptFailed, ItemsStarted, ItemsSucceeded, NodeFailed, NodeSkipped, Usage
@@ -306,3 +306,11 @@ def test_starts_and_ends_of_items_are_recorded_together(tmp_path: Path) -> None:
     assert started == 200
     assert len(machine.log.events) < 200
     assert order(machine)[-1] == "execution_succeeded"
+
+
+def test_items_under_way_are_small_in_snapshots_and_the_same_when_read() -> None:
+    play = Play(fan([1], task_spec("t", "x", backend="vendor")))
+    play.do(Expand("n0", {}, items=1000))
+    body = taken(play.state)
+    assert len(body) < 250 * 1000
+    assert restored(body, play.spec, play.state.specs) == play.state

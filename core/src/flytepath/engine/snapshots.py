@@ -17,6 +17,7 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
+from flytepath.engine.expansion import map_item
 from flytepath.engine.items import Items
 from flytepath.engine.jobs import Job
 from flytepath.engine.state import ExecutionState, Frame, NodeState, Specs
@@ -33,7 +34,7 @@ FIRST_AFTER: Final = 2000
 def snapshot_format() -> str:
     """What a snapshot must say of itself to be read by this release on this interpreter."""
     names = [[kind.__name__, *(field.name for field in fields(kind))] for kind in _DATA]
-    return f"1/{'.'.join(platform.python_version_tuple()[:2])}/{sha256(repr(names).encode())[7:23]}"
+    return f"2/{'.'.join(platform.python_version_tuple()[:2])}/{sha256(repr(names).encode())[7:23]}"
 
 
 _DATA: Final = (ExecutionState, NodeState, Frame, Items, Job)
@@ -70,16 +71,22 @@ def _kept(kind: str, digest: str, name: str) -> Any:
 class _Writer(pickle.Pickler):
     def __init__(self, buffer: io.BytesIO, state: ExecutionState) -> None:
         super().__init__(buffer, protocol=5)
-        self._known: dict[int, tuple[str, str, str]] = {id(state.specs): ("specs", "", "")}
+        self._known: dict[int, tuple[Any, tuple[Any, ...]]] = {id(state.specs): (_kept, ("specs", "", ""))}
         for digest, spec in [("", state.spec), *state.graphs.items()]:
-            self._known[id(spec)] = ("graph", digest, "")
-            self._known.update((id(node), ("node", digest, node.path)) for node in spec.nodes)
-            self._known.update((id(task), ("task", digest, name)) for name, task in spec.tasks.items())
+            self._known[id(spec)] = (_kept, ("graph", digest, ""))
+            self._known.update((id(node), (_kept, ("node", digest, node.path))) for node in spec.nodes)
+            self._known.update((id(task), (_kept, ("task", digest, name))) for name, task in spec.tasks.items())
+        for node in state.nodes.values():
+            if node.frame is not None and node.frame.items is not None:
+                items = node.frame.items.nodes
+                self._known.update((id(item.spec), (map_item, (node.spec, index))) for index, item in items.items())
 
     def reducer_override(self, value: Any) -> Any:
-        """What is kept elsewhere is named; asked of our own objects only, not of every text and number."""
-        known = self._known.get(id(value))
-        return NotImplemented if known is None else (_kept, known)
+        """What is kept elsewhere is named, and items of a map follow from it: neither is written out.
+
+        Asked of our own objects only, not of every text and number.
+        """
+        return self._known.get(id(value), NotImplemented)
 
 
 class _Reader(pickle.Unpickler):
@@ -104,6 +111,8 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == (__name__, _kept.__name__):
             return self._found
+        if (module, name) == (map_item.__module__, map_item.__name__):
+            return map_item
         if module.startswith(_ROOMS) and name.isidentifier():
             found = super().find_class(module, name)
             if _is_data(found, module):
