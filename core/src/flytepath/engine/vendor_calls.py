@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
+from flytepath.engine.answers import hold_seconds
 from flytepath.engine.backends import BackendInstance
 from flytepath.errors import FlytePathError
 from flytepath.plugin.backend import BackendError, ErrorClass
@@ -19,7 +21,7 @@ from flytepath.plugin.secrets import SecretNotFoundError, SecretProviderError
 
 T = TypeVar("T")
 
-#: The most calls of one backend that are under way at once.
+#: The most calls of one backend that are under way at once, besides polls.
 CALLS_AT_ONCE: Final = 64
 #: Errors that pass by themselves, charged to nobody.
 PASSING: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.THROTTLED, ErrorClass.UNAVAILABLE})
@@ -76,13 +78,15 @@ class VendorCalls:
         Raises:
             BackendError: whatever went wrong.
         """
-        async with self._places:
+        # Polls are few, and would wait behind a call for each of thousands of jobs that begin or end together.
+        async with self._places if call != "poll" else nullcontext():
             await self._allowed(call, scope)
             try:
                 async with asyncio.timeout(self.instance.declaration.call_seconds) as deadline:
                     return await made(*args)
             except Exception as error:  # noqa: BLE001 - it is raised as one of ours
                 raised = self._as_ours(call, error, is_late=deadline.expired())
+                raised.retry_after = hold_seconds(raised.retry_after)
                 told = self.instance.redactor.text(raised.message)
                 if raised.retry_after is not None:
                     await self._hold_back(call, scope, raised.retry_after)
