@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from flytepath.engine.admission_requests import AdmissionDesk, PoolLeaseLostError, Request
+from flytepath.engine.answers import checked_cancel
 from flytepath.engine.backends import BackendInstance, BackendSource, BackendUnavailableError
 from flytepath.engine.gate import Gate
 from flytepath.engine.job_logs import kept_log
@@ -350,19 +351,31 @@ class JobDesk:
                     await pauses.wait(error.retry_after or 0.0)
                     run.step = Step.SUBMIT
                     continue
-                if error.error_class in _SETTLED or (known and error.error_class is ErrorClass.PROTOCOL):
+                settled = error.error_class in _SETTLED or (known and error.error_class is ErrorClass.PROTOCOL)
+                if settled and (job.phase is Phase.SUBMITTING or error.error_class is ErrorClass.CONFLICT):
                     return Refused(error.error_class, error.message, error.hint)
                 if job.phase is Phase.SUBMITTING:
                     return Unclear(error.message)
-                if pauses.is_outage or run.mistakes >= MISTAKES:
-                    return _given_up(job, error)
+                if settled or pauses.is_outage or run.mistakes >= MISTAKES:
+                    return await self._abandoned(run, instance, error if settled else None, error.message)
                 await pauses.wait(error.retry_after or 0.0)
                 continue
             bad = _why_bad(handle, instance)
             if bad:
                 run.mistakes = MISTAKES
-                return Unclear(bad)
+                if job.phase is Phase.SUBMITTING:
+                    return Unclear(bad)
+                return await self._abandoned(run, instance, BackendError(bad, error_class=ErrorClass.PROTOCOL), bad)
             return Taken(handle, adopted=job.phase is Phase.AMBIGUOUS)
+
+    async def _abandoned(self, run: _Run, instance: BackendInstance, why: BackendError | None, said: str) -> Told:
+        """A job that may be there, and that no call of ``submit`` finds: it is cancelled by its key, and has failed."""
+        job = run.job
+        if job.cancelling is not None:
+            return await self._cancel(run, instance)
+        if why is None:
+            return _given_up(job, BackendError(said, error_class=ErrorClass.UNAVAILABLE))
+        return Cancel(said, error_of(job, why.error_class, why.message, why.hint))
 
     async def _find(self, run: _Run, instance: BackendInstance) -> Told:
         job, plan = run.job, plan_of(run.job)
@@ -428,7 +441,7 @@ class JobDesk:
         job, found = run.job, dict[int, Mapping[str, Literal] | ErrorRecord]()
         backend, pauses, mistakes = instance.backend, Pauses(self._services.patience), 0
         while missing := tuple(index for index in indices if index not in found):
-            answers: Mapping[int, Mapping[str, Literal] | BackendError] = {}
+            answers: Any = {}
             failure: BackendError | None = None
             try:
                 answers = await self._services.calls(instance).make(
@@ -437,7 +450,7 @@ class JobDesk:
             except BackendError as error:
                 failure = error
             for index in missing:
-                answer = answers.get(index, failure)
+                answer = answers.get(index, failure) if isinstance(answers, Mapping) else None
                 if isinstance(answer, BackendError):
                     passing = answer.error_class in PASSING and not pauses.is_outage
                     if not passing and (answer.error_class is not ErrorClass.PROTOCOL or mistakes >= MISTAKES):
@@ -475,16 +488,11 @@ class JobDesk:
         handle = handle_of(job) if job.handle is not None else None
         visible_at = (job.submitting_at or 0.0) + instance.declaration.visibility_seconds
         pauses, pause = Pauses(patience), patience.cancel_pause
+        calls, scope = self._services.calls(instance), job.plan.get("scope", "")
         while True:
             try:
-                answer = await self._services.calls(instance).make(
-                    "cancel",
-                    job.plan.get("scope", ""),
-                    instance.backend.cancel,
-                    JobKey(job.key),
-                    handle,
-                    job.cancelling or "",
-                )
+                args = (JobKey(job.key), handle, job.cancelling or "")
+                answer = checked_cancel(await calls.make("cancel", scope, instance.backend.cancel, *args))
             except BackendError as error:
                 log.info("job %s could not be cancelled yet: %s", job.key, error)
                 await pauses.wait(error.retry_after or 0.0)

@@ -10,12 +10,13 @@ import asyncio
 import heapq
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Final
 
+from flytepath.engine.answers import bad_observation
 from flytepath.engine.vendor_calls import Patience, Pauses, VendorCalls
 from flytepath.plugin.backend import BackendError, ErrorClass, Handle, Observation
 
@@ -159,14 +160,14 @@ class Poller:
             return
         self._pauses.reset()
         for watched in batch:
-            answer = answers.get(watched.handle)
+            answer = answers.get(watched.handle) if isinstance(answers, Mapping) else answers
+            bad = "" if isinstance(answer, BackendError) else bad_observation(answer)
+            if bad:
+                answer = BackendError(f"poll gave no answer that can be read: {bad}", error_class=ErrorClass.PROTOCOL)
             if isinstance(answer, Observation):
                 self._answered(watched, answer)
             elif isinstance(answer, BackendError):
-                self._failed(watched, answer)
-            else:
-                what = "no answer" if answer is None else f"{type(answer).__name__} as an answer"
-                self._failed(watched, BackendError(f"poll gave {what}", error_class=ErrorClass.PROTOCOL))
+                self._failed(watched, answer, is_its_own=True)
 
     def _answered(self, watched: Watched, seen: Observation) -> None:
         watched.pauses = None
@@ -200,12 +201,15 @@ class Poller:
             return seen
         return replace(seen, raw_state=raw_state, reason=reason)
 
-    def _failed(self, watched: Watched, error: BackendError) -> None:
-        """Nothing was learned of it; look again, until that has been so for too long."""
+    def _failed(self, watched: Watched, error: BackendError, *, is_its_own: bool = False) -> None:
+        """Nothing was learned of it; look again, until that has been so for too long.
+
+        That a job is lost is believed of its own answer only: a whole call that finds nothing may have asked elsewhere.
+        """
         future = watched.future
         if future is None or future.done():
             return
-        if error.error_class is ErrorClass.LOST:
+        if is_its_own and error.error_class is ErrorClass.LOST:
             future.set_result(Observation(None, watched.known[1] if watched.known else "", error.message, gone=True))
             return
         if watched.pauses is None:
