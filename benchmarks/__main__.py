@@ -11,13 +11,15 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import admission, authoring, durable, frames, startup, values, workers
+from benchmarks import admission, authoring, durable, frames, remote_jobs, startup, values, workers
 from benchmarks.measure import CaseFailedError, Result, measure
 
 
 def _shown(result: Result) -> str:
     value = result.milliseconds
-    return f"{value * 1000:.1f} us" if result.unit == "ms" and value < 1 else f"{value:.1f} {result.unit}"
+    if result.unit == "ms" and value < 1:
+        return f"{value * 1000:.1f} us"
+    return f"{value:.{1 if result.unit in ('ms', 'MB') else 2}f} {result.unit}"
 
 
 def table(results: list[Result]) -> str:
@@ -65,6 +67,7 @@ GROUPS: dict[str, Callable[[int, Callable[[str], None]], tuple[list[Result], lis
     "workers": workers.measured,
     "durable": durable.measured,
     "admission": admission.measured,
+    "remote": remote_jobs.measured,
 }
 
 

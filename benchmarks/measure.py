@@ -33,6 +33,10 @@ class Case:
     reach: float | None = None
 
 
+#: Units that the data spells out.
+UNITS = {"ms": "milliseconds", "MB": "megabytes"}
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What was measured.
@@ -68,7 +72,7 @@ class Result:
     def to_json(self) -> dict[str, object]:
         return {
             "name": self.name,
-            {"ms": "milliseconds", "MB": "megabytes"}[self.unit]: round(self.milliseconds, 3),
+            UNITS.get(self.unit, self.unit): round(self.milliseconds, 3),
             "against": self.against,
             "ratio": None if self.ratio is None else round(self.ratio, 3),
             "reach": self.reach,
