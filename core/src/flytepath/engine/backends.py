@@ -266,7 +266,8 @@ def _checked(manager: Any, declaration: BackendDeclaration, values: Mapping[str,
         first = findings(include_url=False)[0] if callable(findings) else None
         what = ".".join(str(part) for part in first["loc"]) if first else ""
         raise ConfigError(
-            f"the settings of backend {declaration.name} are wrong: {first['msg'] if first else error}",
+            f"the settings of backend {declaration.name} are wrong: "
+            + (f"{what + ': ' if what else ''}{first['msg']}" if first else str(error)),
             place=f"backends.{declaration.name}" + (f".{what}" if what else ""),
             hint=f"the plugin of {declaration.name} says which settings there are",
         ) from None

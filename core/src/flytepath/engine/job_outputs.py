@@ -30,9 +30,9 @@ def taken_over(outputs: Mapping[str, Literal], interface: Interface | None, sink
         Traceback (most recent call last):
         flytepath.plugin.backend.BackendError: [FP-BACKEND] the outputs are o1, the task declares none
     """
-    if not isinstance(outputs, Mapping):
-        what = f"the outputs are a {type(outputs).__name__}, no mapping"
-        raise BackendError(what, error_class=ErrorClass.PROTOCOL)
+    given: object = outputs
+    if not isinstance(given, Mapping):
+        raise BackendError(f"the outputs are a {type(given).__name__}, no mapping", error_class=ErrorClass.PROTOCOL)
     if interface is None:
         return {name: offload(literal, sink) for name, literal in outputs.items()}
     declared = {variable.name: variable.type for variable in interface.outputs}
