@@ -166,6 +166,7 @@ class Scheduler:
         self._reports: list[tuple[str, int, _Report | None]] = []
         self._offering: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._stopped: list[tuple[str, str]] = []
         self._looked_at = 0.0
 
     async def run(self, owner: str, epoch: int, posted: Sequence[Posted] = ()) -> ExecutionState:
@@ -364,7 +365,11 @@ class Scheduler:
         return index
 
     def _stop_running(self) -> None:
-        for path, why in self._state.stopped():
+        # Thousands may run, and most of what happens stops nobody.
+        if not self._stopped and all(self._state.stops_nothing(event.payload) for event in self._journal.events):
+            return
+        self._stopped = self._state.stopped()
+        for path, why in self._stopped:
             if self._state.nodes[path].is_remote:
                 self._jobs.stop(path, why)
             else:

@@ -15,7 +15,25 @@ from typing import Literal
 from flytepath.engine.expansion import HANDLER, below, map_item, upstream_of
 from flytepath.engine.items import Items
 from flytepath.engine.jobs import Job
-from flytepath.model.events import ErrorRecord, ExecutionCreated, LiteralDigests
+from flytepath.model.events import (
+    AttemptStarted,
+    ErrorRecord,
+    ExecutionCreated,
+    ItemsStarted,
+    ItemsSucceeded,
+    JobAmbiguous,
+    JobCollected,
+    JobEnded,
+    JobObserved,
+    JobPlanned,
+    JobReturned,
+    JobSubmitted,
+    JobSubmitting,
+    LiteralDigests,
+    LogWritten,
+    NodeSucceeded,
+    Payload,
+)
 from flytepath.model.task import RetryPolicy, TaskSpec, Variable
 from flytepath.model.workflow import Binding, FailurePolicy, GraphSpec, NodeSpec, WorkflowSpec
 
@@ -23,6 +41,21 @@ from flytepath.model.workflow import Binding, FailurePolicy, GraphSpec, NodeSpec
 Specs = Callable[[str], WorkflowSpec]
 
 NodeKind = Literal["task", "dynamic", "eager", "graph", "map", "branch", "gate"]
+#: Events that come by the thousands, and after which whatever runs may go on.
+_HARMLESS = (
+    AttemptStarted
+    | ItemsStarted
+    | ItemsSucceeded
+    | LogWritten
+    | JobPlanned
+    | JobSubmitting
+    | JobAmbiguous
+    | JobReturned
+    | JobSubmitted
+    | JobObserved
+    | JobCollected
+    | JobEnded
+)
 #: Kinds that a worker runs.
 ATTEMPTED = frozenset({"task", "dynamic", "eager"})
 
@@ -433,6 +466,13 @@ class ExecutionState:
         else:
             suspects = list(self.running)
         return [(path, why) for path in suspects if (why := self.why_stopped(path)) is not None]
+
+    def stops_nothing(self, payload: Payload) -> bool:
+        """Whether what runs may go on after this as before it; false where that is not plain to see."""
+        if isinstance(payload, NodeSucceeded):
+            node = self.nodes.get(payload.node)
+            return node is None or node.frame is None
+        return isinstance(payload, _HARMLESS)
 
     def _is_calm(self, parent: str) -> bool:
         """Whether nothing below ``parent`` (empty: of the execution itself) is being stopped."""
