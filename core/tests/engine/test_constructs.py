@@ -568,15 +568,22 @@ def test_a_call_nobody_waits_for_is_stopped_when_its_task_has_ended(tmp_path: Pa
 
 
 def test_calls_beside_one_that_fails_are_stopped_with_their_task(tmp_path: Path) -> None:
+    began = asyncio.Event()
+
     async def never(_request: Any, x: int) -> int:
+        began.set()
         await asyncio.sleep(60)
         return x
+
+    async def failing(request: Any, x: int) -> int:
+        await began.wait()
+        return int(fail(request, x))
 
     async def body(call: Any, x: int) -> int:
         return sum(await asyncio.gather(call(single(INC), x=x), call(single(FAIL), x=x)))
 
     spec, bodies = eager(body)
-    machine = Machine(spec, bodies | {"inc": never}, tmp_path, x=1)
+    machine = Machine(spec, bodies | {"inc": never, "fail": failing}, tmp_path, x=1)
     state = machine.run()
     assert state.status is ExecutionStatus.FAILED
     assert state.nodes["n0/0/n0"].status is NodeStatus.SKIPPED
