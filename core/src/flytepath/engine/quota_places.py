@@ -274,7 +274,7 @@ class Pool:
             if actual <= level and first <= number:
                 return seat
             heapq.heapreplace(heap, (actual, first, serial, seat))
-            if heap[0][3] is seat:
+            if heap[0][2] == serial:  # and not an older entry of the same seat
                 return seat
         return None
 
