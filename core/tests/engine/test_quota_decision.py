@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flytepath.engine.pools import PoolRules
-from flytepath.engine.quota_decision import decide
+from flytepath.engine.quota_decision import BookKeeper, decide
 from flytepath.store.events import Store, open_store
 from flytepath.store.quota import QuotaTables
-from flytepath.store.quota_rows import Ask, Change, Release
+from flytepath.store.quota_rows import Ask, Change, Decision, Release, Rows, Truth
 from flytepath.store.quota_views import survey
 
 POOLS: dict[str, Any] = {
@@ -21,12 +22,18 @@ POOLS: dict[str, Any] = {
 
 
 class Engines:
-    """Two holders that take turns at one store, under a clock of the test's."""
+    """Two holders that take turns at one store, under a clock of the test's.
 
-    def __init__(self, store: Store, pools: dict[str, Any]) -> None:
+    With ``keeps``, each keeps its book between decisions, and changes so many things before it is the other's turn.
+    """
+
+    def __init__(self, store: Store, pools: dict[str, Any], *, keeps: int = 0) -> None:
         self.now = 1000.0
         self.rules = PoolRules.of_values(pools)
         self.store = store
+        self.reads = 0
+        self._keeps = keeps
+        self._keepers = [BookKeeper(), BookKeeper()]
         self._turns = 0
         self._tables = [
             QuotaTables(store.database, name, ttl=1e9, clock=lambda: self.now, is_dead=lambda _: False)
@@ -37,8 +44,21 @@ class Engines:
         """Carry out; the keys that are granted then, of both."""
         before = self._tables[0].turn()
         self._turns += 1
-        self._tables[self._turns % 2].change(changes, lambda truth: decide(truth, self.rules)).result()
+        which = self._turns // max(1, self._keeps) % 2
+        self._tables[which].change(changes, lambda truth: self.decide(truth, which)).result()
         return sorted(key for tables in self._tables for key, _ in tables.granted_since(before))
+
+    def decide(self, truth: Truth, which: int) -> Decision:
+        if not self._keeps:
+            return decide(truth, self.rules)
+        read = truth.read
+
+        def counted(also: Iterable[str]) -> Rows:
+            self.reads += 1
+            return read(also)
+
+        truth.read = counted
+        return self._keepers[which].decide(truth, self.rules)
 
     def served(self, pool: str) -> dict[str, float]:
         rows = survey(self.store.database, self._tables[0].now).accounts
@@ -49,13 +69,14 @@ def ask(key: str, tenant: str, **tokens: int) -> Ask:
     return Ask(key, tenant, "d", tuple(sorted(tokens.items())), "x", "n", 1, "remote")
 
 
+@pytest.mark.parametrize("keeps", [0, 1, 5, 1000])
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_comes_limits_and_caps_hold_nothing_free_lies_idle_and_all_is_accounted(
-    tmp_path: Path, seed: int
+    tmp_path: Path, seed: int, keeps: int
 ) -> None:
     chance = random.Random(seed)
     with open_store(tmp_path) as store:
-        engines = Engines(store, POOLS)
+        engines = Engines(store, POOLS, keeps=keeps)
         asked: dict[str, Ask] = {}
         held: dict[str, float] = {}
         waiting: list[str] = []
@@ -141,3 +162,111 @@ def test_a_large_ask_is_not_starved_by_small_ones(tmp_path: Path) -> None:
             if "large" in held:
                 break
         assert held == ["large"], f"after {rounds} releases"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_book_that_is_kept_grants_exactly_what_one_that_is_read_grants(tmp_path: Path, seed: int) -> None:
+    pools = {"db": {"limit": 4, "weights": {"t0": 3.0, "t1": 0.5}}}
+    with open_store(tmp_path / "read") as one, open_store(tmp_path / "kept") as other:
+        reading, keeping = Engines(one, pools), Engines(other, pools, keeps=1000)
+        chance = random.Random(seed)
+        held: list[str] = []
+        waiting: list[str] = []
+        for number in range(5):  # of a tenant whose jobs nobody has seen, a book that is kept may have older guesses
+            for engines in (reading, keeping):
+                assert engines.change(ask(f"first{number}", f"t{number}", db=1))
+                engines.now += 1.0
+                engines.change(Release(f"first{number}", 1))
+        for step in range(300):
+            reading.now = keeping.now = reading.now + chance.random()
+            what = chance.random()
+            change: Change
+            if what < 0.5 or not waiting:
+                waiting.append(f"k{step:03}")
+                change = ask(waiting[-1], f"t{chance.randrange(5)}", db=1)
+            elif what < 0.9 and held:
+                change = Release(held.pop(chance.randrange(len(held))), 1)
+            else:
+                change = Release(waiting.pop(chance.randrange(len(waiting))), 1)
+            granted = reading.change(change)
+            assert keeping.change(change) == granted, f"step {step}"
+            held += granted
+            waiting = [key for key in waiting if key not in granted]
+        assert keeping.served("db") == pytest.approx(reading.served("db"))
+        assert keeping.reads < 10
+
+
+def test_one_engine_alone_reads_what_others_wait_for_once(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        engines = Engines(store, {"db": {"limit": 2}}, keeps=1000)
+        held = engines.change(*(ask(f"k{number:03}", f"t{number % 7}", db=1) for number in range(100)))
+        for _ in range(98):
+            engines.now += 1.0
+            held += engines.change(Release(held.pop(0), 1))
+        assert len(held) == 2
+        assert engines.reads == 1
+
+
+def test_what_another_engine_changes_is_seen_in_the_next_decision(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        engines = Engines(store, {"db": {"limit": 1}}, keeps=1000)
+        other = Engines(store, {"db": {"limit": 1}}, keeps=1000)
+        assert engines.change(ask("a", "t", db=1)) == ["a"]
+        assert engines.change(ask("b", "t", db=1)) == []
+        assert other.change(Release("a", 1)) == ["b"]
+        assert engines.change(ask("c", "t", db=1)) == [], "b holds it now"
+        assert other.change(Release("b", 1)) == ["c"]
+        assert engines.change(Release("c", 1)) == []
+        assert engines.change(ask("d", "t", db=1)) == ["d"]
+
+
+def test_what_was_decided_and_came_to_nothing_is_not_remembered(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        engines = Engines(store, {"db": {"limit": 1}}, keeps=1000)
+        tables, keeper = engines._tables[0], engines._keepers[0]
+        engines.change(ask("a", "t", db=1))
+        engines.change(ask("b", "t", db=1))
+
+        def broken(truth: Truth) -> Decision:
+            assert [row.key for row in keeper.decide(truth, engines.rules).granted] == ["b"]
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            tables.change([Release("a", 1)], broken).result()
+        assert engines.change(ask("c", "t", db=1)) == [], "a holds it still"
+        assert engines.change(Release("a", 1)) == ["b"]
+
+
+def test_one_that_takes_over_is_granted_what_it_waits_for(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        engines = Engines(store, {"db": {"limit": 1}}, keeps=1000)
+        engines.change(ask("a", "t", db=1))
+        engines.change(ask("b", "t", db=1))
+        engines.change(Ask("b", "t", "d", (("db", 1),), "x", "n", 2, "remote"))
+        assert engines.change(Release("b", 1)) == [], "the epoch has passed"
+        assert engines.change(Release("a", 1)) == ["b"]
+        assert [row.epoch for row in survey(store.database, engines._tables[0].now).leases] == [2]
+
+
+def test_a_changed_rule_holds_from_the_next_decision(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        engines = Engines(store, {"db": {"limit": 1}}, keeps=1000)
+        engines.change(*(ask(key, "t", db=1) for key in "abcd"))
+        engines.rules = PoolRules.of_values({"db": {"limit": 3}})
+        assert engines.change(ask("e", "t", db=1)) == ["b", "c"]
+        engines.rules = PoolRules.of_values({"db": {"limit": 1}})
+        assert engines.change(Release("a", 1)) == []
+
+
+def test_pools_that_take_turns_are_kept_together(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        engines = Engines(store, {"*": {"limit": 1}}, keeps=1000)
+        for number in range(20):
+            engines.change(ask(f"a{number:02}", "t", a=1), ask(f"b{number:02}", "t", b=1))
+            engines.change(ask(f"c{number:02}", "t", c=1))
+        reads = engines.reads
+        for number in range(19):
+            for pool in "abc":
+                granted = engines.change(Release(f"{pool}{number:02}", 1))
+                assert granted == [f"{pool}{number + 1:02}"]
+        assert engines.reads == reads <= 3

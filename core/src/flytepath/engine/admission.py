@@ -23,7 +23,7 @@ from flytepath.engine.bookings import Bookings
 from flytepath.engine.ownership import LEASE_SECONDS, is_dead
 from flytepath.engine.pools import PoolRules
 from flytepath.engine.quota import Book
-from flytepath.engine.quota_decision import book_of, decide
+from flytepath.engine.quota_decision import BookKeeper, book_of
 from flytepath.engine.quota_rules import Standing
 from flytepath.errors import ExecutionStateError, StoreError
 from flytepath.plugin.declarations import RateLimit
@@ -94,6 +94,7 @@ class Admission:
         self._place = store.place
         self._ttl = ttl
         self._tables = QuotaTables(store.database, engine_name, ttl=ttl, clock=clock, is_dead=is_dead)
+        self._keeper = BookKeeper()
         self._rates = RateBuckets(store.database, clock)
         self._bookings = Bookings(self._book_calls)
         self._waits: dict[str, _Wait] = {}
@@ -313,7 +314,7 @@ class Admission:
                 self._tell(batch, outcome)
 
     def _decide(self, truth: Truth) -> Decision:
-        return decide(truth, self.rules)
+        return self._keeper.decide(truth, self.rules)
 
     def _tell(self, batch: Sequence[_Entry], outcome: Outcome) -> None:
         for entry, answer in zip(batch, outcome.answers, strict=True):

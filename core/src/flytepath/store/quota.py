@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BindParameter, select
 
+from flytepath.store.dialect import Statement
 from flytepath.store.quota_rows import Change, Decide, Outcome
 from flytepath.store.quota_statements import (
     GRANTED_SINCE,
@@ -62,6 +63,8 @@ class QuotaTables:
         self._ttl = ttl
         self._clock = clock
         self._is_dead = is_dead
+        now = database.dialect.now(clock)
+        self._server_clock = None if isinstance(now, BindParameter) else Statement(lambda: select(now))
 
     # --- changing ---
 
@@ -93,9 +96,10 @@ class QuotaTables:
 
     def now(self, connection: Connection) -> float:
         """The time, of the clock that all holders share."""
-        now = self._database.dialect.now(self._clock)
-        value: Any = now.value if isinstance(now, BindParameter) else connection.execute(select(now)).scalar_one()
-        return float(value)
+        if self._server_clock is None:
+            return float(self._clock())
+        row: Any = self._server_clock.one(connection, {})
+        return float(row[0])
 
     def renew(self, connection: Connection, now: float) -> None:
         """Put off the end of this holder."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -114,28 +114,78 @@ class AccountRow:
     served: float
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All there is to know about some pools.
+
+    Args:
+        pools, accounts: what was remembered.
+        leases: all leases of these pools, with those that are released now; where nobody waits, only the latter.
+        waiters: of those who waited before, the first few of each line that wants something of these pools.
+        is_whole: whether all leases are there.
+    """
+
+    pools: dict[str, PoolRow] = field(default_factory=dict)
+    accounts: list[AccountRow] = field(default_factory=list)
+    leases: list[LeaseRow] = field(default_factory=list)
+    waiters: list[WaiterRow] = field(default_factory=list)
+    is_whole: bool = False
+
+
 @dataclass(slots=True)
 class Truth:
-    """What a decision is made from: all there is to know about the pools that are concerned.
+    """What a decision is made from: what happens now, and all there is to know about the pools that are concerned.
+
+    The rows are read when they are asked for: whoever made the last change to what decisions are made from knows them.
 
     Args:
         now: seconds; the same clock for all engines.
-        pools, accounts: what was remembered.
-        leases: all leases of these pools; where nobody waits, only those that are released.
-        released: keys among them that are held no longer, to be settled.
-        waiters: of those who waited before, the first few of each line that wants something of these pools.
+        before: the stamp of the last such change; ``None`` where what happens now is more than is told here.
+        after: the stamp of this one, once it is durable.
+        touched: the pools in which something happens.
+        released: keys that are held no longer, to be settled.
+        dropped: keys that wait no longer.
         new: those who come now, in the order of their arrival.
         more: further ones of a line who waited before: those after a number, so many.
+        read: reads the rows of the pools that are touched and of others, and of all that are wanted together with them.
     """
 
     now: float
-    pools: dict[str, PoolRow]
-    accounts: list[AccountRow]
-    leases: list[LeaseRow]
+    before: int | None
+    after: int
+    touched: frozenset[str]
     released: list[str]
-    waiters: list[WaiterRow]
+    dropped: list[str]
     new: list[WaiterRow]
     more: Callable[[str, int, int], list[WaiterRow]]
+    read: Callable[[Iterable[str]], Rows]
+    _rows: Rows | None = None
+
+    def rows(self, also: Iterable[str] = ()) -> Rows:
+        """The rows of the pools that are concerned, and of others; read once."""
+        if self._rows is None:
+            self._rows = self.read(also)
+        return self._rows
+
+    @property
+    def pools(self) -> dict[str, PoolRow]:
+        """What was remembered of the pools."""
+        return self.rows().pools
+
+    @property
+    def accounts(self) -> list[AccountRow]:
+        """What was remembered of tenants."""
+        return self.rows().accounts
+
+    @property
+    def leases(self) -> list[LeaseRow]:
+        """What is held, and what is released now."""
+        return self.rows().leases
+
+    @property
+    def waiters(self) -> list[WaiterRow]:
+        """The first few of each line, without those who come now."""
+        return self.rows().waiters
 
 
 @dataclass(slots=True)

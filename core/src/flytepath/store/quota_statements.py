@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 #: How many keys one statement names; databases limit the parameters of a statement.
-_CHUNK: Final = 500
+_CHUNK: Final = 512
 
 WAITER: Final = tuple(WaiterRow.__slots__)
 LEASE: Final = tuple(LeaseRow.__slots__)
@@ -41,9 +41,10 @@ def _upsert(table: str, key: Sequence[str], columns: Sequence[str]) -> Statement
     return _insert(table, columns, f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}")
 
 
-TURN: Final = _sql("SELECT turn FROM quota_turn WHERE id = 1")
+TURN: Final = _sql("SELECT turn, stamp FROM quota_turn WHERE id = 1")
 NEXT_TURN: Final = _sql(
-    "INSERT INTO quota_turn (id, turn) VALUES (1, :turn) ON CONFLICT (id) DO UPDATE SET turn = excluded.turn"
+    "INSERT INTO quota_turn (id, turn, stamp) VALUES (1, :turn, :stamp) "
+    "ON CONFLICT (id) DO UPDATE SET turn = excluded.turn, stamp = excluded.stamp"
 )
 HOLDER: Final = _sql("SELECT expires_at FROM quota_holders WHERE holder = :holder")
 HOLDERS: Final = _sql("SELECT holder, expires_at FROM quota_holders")
@@ -65,14 +66,16 @@ REWRITE: Final = _sql(
     "UPDATE quota_leases SET execution = :execution, node = :node, holder = :holder, epoch = :epoch, kind = :kind, "
     "is_firm = :is_firm WHERE key = :key AND pool = :pool"
 )
-LEASES_OF: Final = _sql(f"SELECT {', '.join(LEASE)} FROM quota_leases WHERE pool = :pool")
+WAITING: Final = "SELECT key, number, epoch, line, asks FROM quota_waiters"
+LEASED: Final = f"SELECT {', '.join(LEASE)} FROM quota_leases"
+LEASES_OF: Final = _sql(f"{LEASED} WHERE pool = :pool")
 ACCOUNTS_OF: Final = _sql(f"SELECT {', '.join(AccountRow.__slots__)} FROM quota_accounts WHERE pool = :pool")
 POOL: Final = _sql(f"SELECT {', '.join(PoolRow.__slots__)} FROM quota_pools WHERE pool = :pool")
 REMEMBER_POOL: Final = _upsert("quota_pools", ("pool",), PoolRow.__slots__)
 REMEMBER_ACCOUNT: Final = _upsert("quota_accounts", ("pool", "project", "domain"), AccountRow.__slots__)
 ALL_POOLS: Final = _sql(f"SELECT {', '.join(PoolRow.__slots__)} FROM quota_pools ORDER BY pool")
 ALL_ACCOUNTS: Final = _sql(f"SELECT {', '.join(AccountRow.__slots__)} FROM quota_accounts ORDER BY 1, 2, 3")
-ALL_LEASES: Final = _sql(f"SELECT {', '.join(LEASE)} FROM quota_leases ORDER BY granted_at, key, pool")
+ALL_LEASES: Final = _sql(f"{LEASED} ORDER BY granted_at, key, pool")
 ALL_WAITERS: Final = _sql(f"SELECT {', '.join(WAITER)} FROM quota_waiters ORDER BY number")
 GRANTED_SINCE: Final = _sql("SELECT DISTINCT key, turn FROM quota_leases WHERE holder = :holder AND turn > :turn")
 MORE: Final = _sql(
@@ -102,6 +105,21 @@ _HEADS: Final = {
 def heads(connection: Connection, few: int) -> list[WaiterRow]:
     """The first few waiters of each line."""
     return [waiter_of(row) for row in _HEADS[connection.dialect.name].every(connection, {"few": few})]
+
+
+@lru_cache(maxsize=64)
+def _with_keys(words: str, count: int) -> Statement:
+    return _sql(f"{words} WHERE key IN ({', '.join(f':k{number}' for number in range(count))})")
+
+
+def by_keys(connection: Connection, words: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The rows that ``words`` select, of some keys; compiled once for every power of two."""
+    found: list[tuple[Any, ...]] = []
+    for some in chunks(keys):
+        count = 1 << (len(some) - 1).bit_length()
+        values = {f"k{number}": some[min(number, len(some) - 1)] for number in range(count)}
+        found += _with_keys(words, count).every(connection, values)
+    return found
 
 
 def chunks(keys: Sequence[str]) -> list[Sequence[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +24,7 @@ from flytepath.store.quota_rows import (
     Outcome,
     PoolRow,
     Release,
+    Rows,
     Truth,
     WaiterRow,
     line_of,
@@ -37,6 +39,7 @@ from flytepath.store.quota_statements import (
     JOIN,
     LAST_NUMBER,
     LEASE,
+    LEASED,
     LEASES_OF,
     LEND,
     MORE,
@@ -49,16 +52,17 @@ from flytepath.store.quota_statements import (
     REMEMBER_POOL,
     REWRITE,
     TURN,
+    WAITING,
     WAITS,
     asks_of,
-    chunks,
+    by_keys,
     heads,
     lease_of,
     values_of,
     waiter_of,
     waiter_values,
 )
-from flytepath.store.schema import QUOTA_LEASES, QUOTA_WAITERS
+from flytepath.store.schema import QUOTA_LEASES
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
@@ -89,16 +93,21 @@ class Turn:
         tables.guard(connection)
         row = TURN.one(connection, {})
         self.turn = 0 if row is None else int(row[0])
+        self._before: int | None = None if row is None else int(row[1])
+        # By chance, not by counting: a number that was counted and rolled back would be counted again by another.
+        self._stamp = secrets.randbits(62)
         self.now = tables.now(connection)
         self._waiting: dict[str, _Waiting] = {}
         self._held: dict[str, list[LeaseRow]] = {}
         self._orphaned: dict[str, list[LeaseRow]] = {}
         self._freed: dict[str, list[LeaseRow]] = {}
         self._rewritten: set[str] = set()
-        self._dropped: list[int] = []
+        self._dropped: dict[str, int] = {}
         self._touched: set[str] = set()
         self._review = False
+        self._is_plain = True
         self._changed = False
+        self._is_stamped = False
 
     def run(self, changes: Sequence[Change], decide: Decide, review: bool) -> Outcome:
         """Carry out ``changes`` and decide."""
@@ -124,7 +133,9 @@ class Turn:
     def _close(self) -> int:
         if self._changed:
             self.turn += 1
-            NEXT_TURN.each(self._connection, [{"turn": self.turn}])
+        if self._changed or self._is_stamped:
+            stamp = self._stamp if self._is_stamped or self._before is None else self._before
+            NEXT_TURN.each(self._connection, [{"turn": self.turn, "stamp": stamp}])
         return self.turn
 
     # --- who is alive ---
@@ -149,19 +160,18 @@ class Turn:
             DROP_WAITERS_OF.each(self._connection, ours)
             self._review = True  # what was kept for one of them is free
         DROP_HOLDER.each(self._connection, ours)
-        self._changed = True
+        self._changed = self._is_stamped = True
+        self._is_plain = False
 
     # --- changes ---
 
     def _look_up(self, keys: Iterable[str]) -> None:
-        columns = QUOTA_WAITERS.c
-        query = select(columns.key, columns.number, columns.epoch, columns.line, columns.asks)
-        for some in chunks(list(keys)):
-            for key, number, epoch, line, asks in self._connection.execute(query.where(columns.key.in_(some))):
-                self._waiting[key] = _Waiting(number, epoch, line, asks_of(asks))
-            for row in self._leases(QUOTA_LEASES.c.key.in_(some)):
-                if row.key not in self._orphaned:
-                    self._held.setdefault(row.key, []).append(row)
+        wanted = list(keys)
+        for key, number, epoch, line, asks in by_keys(self._connection, WAITING, wanted):
+            self._waiting[key] = _Waiting(number, epoch, line, asks_of(asks))
+        for row in map(lease_of, by_keys(self._connection, LEASED, wanted)):
+            if row.key not in self._orphaned:
+                self._held.setdefault(row.key, []).append(row)
 
     def _apply(self, change: Change) -> Answer:
         match change:
@@ -233,7 +243,7 @@ class Turn:
     def _drop(self, key: str) -> Answer:
         waiting = self._waiting.pop(key)
         if waiting.number is not None:
-            self._dropped.append(waiting.number)
+            self._dropped[key] = waiting.number
         self._touched.update(pool for pool, _ in waiting.asks)
         return "done"
 
@@ -243,10 +253,13 @@ class Turn:
             self._touched.update(row.pool for row in rows)
         moved = [waiting.ask for waiting in self._waiting.values() if waiting.ask and waiting.number is not None]
         rewritten = [row for key in self._rewritten for row in self._held[key]]
-        self._write(DROP_WAITER, [{"number": number} for number in self._dropped])
+        self._write(DROP_WAITER, [{"number": number} for number in self._dropped.values()])
         self._write(FREE, [{"key": key} for key in self._freed])
         self._write(MOVE, [self._mover(ask) for ask in moved])
-        self._write(REWRITE, [values_of(row) for row in rewritten])
+        self._is_plain = self._is_plain and not moved
+        if rewritten:  # who holds a lease, and whether it is firm, is nothing that decisions are made from
+            self._changed = True
+            REWRITE.each(self._connection, [values_of(row) for row in rewritten])
 
     def _mover(self, ask: Ask) -> dict[str, Any]:
         names = ("key", "execution", "node", "epoch", "kind")
@@ -254,11 +267,12 @@ class Turn:
 
     def _write(self, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
         if rows:
-            self._changed = True
+            self._changed = self._is_stamped = True
             statement.each(self._connection, rows)
 
     def _remember(self, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
         if rows:
+            self._is_stamped = True
             statement.each(self._connection, rows)
 
     # --- deciding ---
@@ -267,24 +281,38 @@ class Turn:
         if not self._touched and not self._review:
             return []
         new = self._new_waiters()
+        truth = Truth(
+            now=self.now,
+            before=self._before if self._is_plain and not self._review else None,
+            after=self._stamp,
+            touched=frozenset(self._touched),
+            released=list(self._freed),
+            dropped=list(self._dropped),
+            new=new,
+            more=self._more,
+            read=lambda also: self._read(new, also),
+        )
+        decision = decide(truth)
+        self._carry_out(decision, new)
+        return decision.granted
+
+    def _read(self, new: Sequence[WaiterRow], also: Iterable[str]) -> Rows:
         first = heads(self._connection, FEW)
-        concerned = _closure(self._touched, [*first, *new], everything=self._review)
+        concerned = _closure({*self._touched, *also}, [*first, *new], everything=self._review)
         waiters = [row for row in first if row.asks[0][0] in concerned]
-        if not waiters and not new and not self._freed:
-            return []
+        is_whole = bool(waiters or new)
+        if not is_whole and not self._freed:
+            return Rows()
         leases = [row for rows in self._freed.values() for row in rows]
         pools: dict[str, PoolRow] = {}
         accounts: list[AccountRow] = []
         for pool in sorted(concerned):
             values = {"pool": pool}
-            if waiters or new:  # else nothing is given away: what was freed is settled, whatever else is held
+            if is_whole:  # else nothing is given away: what was freed is settled, whatever else is held
                 leases += [lease_of(row) for row in LEASES_OF.every(self._connection, values)]
             accounts += [AccountRow(*row) for row in ACCOUNTS_OF.every(self._connection, values)]
             pools.update((row[0], PoolRow(*row)) for row in POOL.every(self._connection, values))
-        truth = Truth(self.now, pools, accounts, leases, list(self._freed), waiters, new, self._more)
-        decision = decide(truth)
-        self._carry_out(decision, new)
-        return decision.granted
+        return Rows(pools, accounts, leases, waiters, is_whole)
 
     def _new_waiters(self) -> list[WaiterRow]:
         asks = [waiting for waiting in self._waiting.values() if waiting.ask is not None and waiting.number is None]

@@ -190,12 +190,14 @@ JOBS = Table(
 )
 
 #: One row: how often something changed in the quota tables. Whoever changes something takes the next number first, so
-#: that changes follow one another, and engines see at a glance whether there is something new.
+#: that changes follow one another, and engines see at a glance whether there is something new. ``stamp`` is drawn by
+#: whoever changes what decisions are made from: an engine that finds its own one again has seen all there is.
 QUOTA_TURN = Table(
     "quota_turn",
     METADATA,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("turn", BigInteger, nullable=False),
+    Column("stamp", BigInteger, nullable=False),
 )
 
 #: What fair sharing remembers of a pool: its virtual time, and how long a lease lasts.

@@ -43,6 +43,7 @@ def upgrade() -> None:
         "quota_turn",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("turn", sa.BigInteger, nullable=False),
+        sa.Column("stamp", sa.BigInteger, nullable=False),
     )
     op.create_table(
         "quota_pools",
