@@ -29,8 +29,7 @@ DEADLINE = 90.0
 FLOW = """
     from __future__ import annotations
 
-    from flytepath import Retry, Timeout, conditional, dynamic, eager, kwtypes, map_task, task, workflow
-    from flytepath.authoring.task import PythonInstanceTask
+    from flytepath import PythonInstanceTask, Retry, conditional, dynamic, eager, kwtypes, map_task, task, workflow
     from flytepath.testing.reference_task import VendorJob
 
 

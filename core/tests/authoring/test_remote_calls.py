@@ -13,8 +13,19 @@ from typing import Any
 
 import pytest
 from fake_distributions import Distributions
-from flytepath import Retry, Timeout, conditional, dynamic, eager, kwtypes, map_task, task, task_mock, workflow
-from flytepath.authoring.task import PythonInstanceTask
+from flytepath import (
+    PythonInstanceTask,
+    Retry,
+    Timeout,
+    conditional,
+    dynamic,
+    eager,
+    kwtypes,
+    map_task,
+    task,
+    task_mock,
+    workflow,
+)
 from flytepath.errors import EagerError, FlytePathError, MapFailedError
 from flytepath.testing.fake_vendor import FakeVendor, FaultKind
 from flytepath.testing.reference_task import VendorJob
@@ -296,6 +307,7 @@ def test_what_is_cached_is_not_asked_for_again(vendor: FakeVendor) -> None:
     assert len(vendor.jobs()) == 2
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # of newer Pythons: there are threads
 def test_a_forked_child_calls_on_its_own(vendor: FakeVendor) -> None:
     import multiprocessing
 
@@ -435,6 +447,15 @@ def test_a_second_submission_that_does_no_harm(tmp_path: Path, monkeypatch: pyte
 def test_a_vendor_that_is_away_for_a_moment_is_waited_for(vendor: FakeVendor) -> None:
     vendor.faults.add(FaultKind.UNAVAILABLE, times=3)
     assert job()(x=1) == 1
+
+
+def test_a_vendor_that_stays_away_is_given_up(vendor: FakeVendor, fakes: Distributions) -> None:
+    fakes.configure(f'[backends.vendor]\nurl = "{vendor.url}"\n[jobs]\noutage = 0.5\n')
+    vendor.faults.add(FaultKind.UNAVAILABLE, "list")
+    with pytest.raises(FlytePathError) as caught:
+        job(seconds=None)(x=1)
+    assert caught.value.code == "FP-JOB-UNAVAILABLE"
+    assert not vendor.live()
 
 
 @pytest.mark.parametrize(

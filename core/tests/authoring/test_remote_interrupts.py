@@ -24,8 +24,7 @@ PROGRAM = """
     import asyncio, logging, signal, sys, threading
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where tests run in the background
-    from flytepath import eager, kwtypes, map_task, task, workflow
-    from flytepath.authoring.task import PythonInstanceTask
+    from flytepath import PythonInstanceTask, eager, kwtypes, map_task, task, workflow
     from flytepath.testing.reference_task import VendorJob
 
     endless = PythonInstanceTask("interrupted.endless", VendorJob(seconds=None, outputs={"rows": 1}),

@@ -12,8 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "plugin"))
 
 from fake_distributions import Distributions
-from flytepath import SQLTask, kwtypes, task
-from flytepath.authoring.task import PythonInstanceTask
+from flytepath import PythonInstanceTask, SQLTask, kwtypes, task
 from flytepath.compiler.tasks import compile_task
 from flytepath.errors import CompileError, FlytePathError, PluginDeniedError, PluginError, PluginNotFoundError
 from flytepath.model.identity import Tenant

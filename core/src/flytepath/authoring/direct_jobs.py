@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from flytepath import config
+from flytepath.config.settings import JobSettings, load_configuration
 from flytepath.engine.admission_in_memory import InMemoryAdmission
 from flytepath.engine.backends import Backends
 from flytepath.engine.job_desk import JobServices
@@ -27,6 +28,7 @@ from flytepath.engine.job_planning import NotPlanned, Planned, Planner, Unplanne
 from flytepath.engine.job_session import JobOutcome, JobSession
 from flytepath.engine.pools import PoolRules
 from flytepath.engine.secrets.resolving import resolve_secret
+from flytepath.engine.vendor_calls import Patience
 from flytepath.errors import FlytePathError
 from flytepath.model.events import ErrorRecord, JobPlanned
 from flytepath.model.literal import BlobRef, Literal
@@ -381,12 +383,14 @@ class _Shared:
         self.of = of
         self.rules = PoolRules.here()
         self.admission = InMemoryAdmission(self.rules)
+        settings = JobSettings.model_validate(load_configuration().get("jobs", default={}))
+        self._patience = Patience(outage=settings.outage)
         self._services: JobServices | None = None
         self._calls = 0
 
     async def run(self, jobs: DirectJobs) -> list[Outputs | ErrorRecord]:
         if self._services is None:
-            self._services = JobServices(Backends(resolve_secret), self.admission)
+            self._services = JobServices(Backends(resolve_secret), self.admission, self._patience)
         services = self._services
         self._calls += 1
         try:
