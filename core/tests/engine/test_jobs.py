@@ -103,6 +103,13 @@ def test_no_order_of_answers_breaks_a_job(
     assert not jobs
 
 
+def test_a_job_that_is_to_end_and_is_not_there_is_not_submitted_again() -> None:
+    jobs = planned()
+    told = play(jobs, Granted(1), Unclear("cut off"), Cancel("the execution was aborted"), NotThere(1))
+    assert [payload.type for payload in told][-2:] == ["job_cancelling", "job_observed"]
+    assert jobs[KEY].phase is Phase.CANCELLED
+
+
 @pytest.mark.parametrize("error_class", list(ErrorClass))
 def test_every_class_of_error_has_an_owner_and_a_code(error_class: ErrorClass) -> None:
     record = error_of(planned()[KEY], error_class, "E1: no", exit_code=3)

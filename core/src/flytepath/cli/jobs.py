@@ -205,7 +205,7 @@ def _orphan_line(orphan: OrphanView) -> str:
 @jobs.command()
 @click.argument("key", metavar="KEY")
 @click.option("--handle", default=None, metavar="JSON", help="The handle of the job, as its backend gives it.")
-@click.option("--not-there", is_flag=True, help="The vendor has no such job: it is submitted again.")
+@click.option("--not-there", is_flag=True, help="The vendor has no such job: it is submitted again, unless it is to end.")
 @_json
 def adopt(key: str, handle: str | None, not_there: bool, as_json: bool) -> None:
     """Say what became of a job when nobody can know whether its vendor took it: which one it is, or that there is none.
@@ -223,7 +223,7 @@ def adopt(key: str, handle: str | None, not_there: bool, as_json: bool) -> None:
         scope = Scope.of_this_user()
         job = Jobs(client).adopt(scope, key, read)
         driven = client.is_driven(scope, job.execution)
-    what = "is not there: it is submitted again" if read is None else f"is {json.dumps(read, sort_keys=True)}"
+    what = "is not there" if read is None else f"is {json.dumps(read, sort_keys=True)}"
     if as_json:
         click.echo(json.dumps({"key": job.key, "execution": job.execution, "handle": read, "posted": True}))
     else:

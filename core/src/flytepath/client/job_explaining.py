@@ -98,6 +98,6 @@ class JobFacts:
 
 def _command(job: Job) -> str:
     """What a person can do for a job that waits for one."""
-    if job.phase is Phase.AMBIGUOUS and job.parked:
+    if job.phase is Phase.AMBIGUOUS and (job.parked or job.cancelling is not None):
         return f"flytepath jobs adopt {job.key[7:19]} --handle JSON (or --not-there)"
     return ""

@@ -333,6 +333,8 @@ def follow(job: Job, answer: Answer) -> list[Payload]:
             return [] if reason == job.parked else [JobParked(node=job.node, key=key, reason=reason)]
         case Granted(epoch):
             return [JobSubmitting(key=key, epoch=epoch)] if job.is_waiting and job.cancelling is None else []
+        case NotThere() if job.cancelling is not None and job.phase is Phase.AMBIGUOUS:
+            return follow(job, Stopped(reason="the vendor does not have it"))
         case NotThere(epoch):
             return [JobSubmitting(key=key, epoch=epoch)] if job.phase is Phase.AMBIGUOUS else []
         case Taken(handle, adopted):
