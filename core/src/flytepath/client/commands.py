@@ -135,7 +135,7 @@ class Commands(Queries, ABC):
         )
         if owner:
             spec = self._histories.spec(runnable.spec)
-            admit(spec, scope.tenant)
+            admit(spec, scope.tenant, begins=True)
         event = self._created(scope, created, list(inputs.values()), name, owner=owner)
         return Started(event.execution, Begun(event, spec, tuple(inputs.values())) if owner else None)
 
@@ -482,13 +482,17 @@ def with_defaults(interface: Interface, given: Mapping[str, Literal], name: str)
     return literals
 
 
-def admit(spec: WorkflowSpec, tenant: Tenant) -> None:
-    """Refuse to drive what the policy does not enable *now*; the execution stays as it is, and can be resumed."""
+def admit(spec: WorkflowSpec, tenant: Tenant, *, begins: bool = False) -> None:
+    """Refuse to drive what the policy does not enable *now*; the execution stays as it is, and can be resumed.
+
+    Of an execution that has begun, jobs of backends are left out: they are parked until their plugin can be used, and
+    the others go on.
+    """
     from flytepath.plugin.manager import current
 
     manager = current()
     for task in spec.tasks.values():
-        if task.plugin:
+        if task.plugin and (begins or task.backend == "local"):
             manager.check_enabled(manager.task_type(task.task_type), tenant)
 
 
