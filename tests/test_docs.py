@@ -34,7 +34,9 @@ def commands() -> list[str]:
         found |= {
             " ".join(words)
             for words in re.findall(
-                r"\bflytepath (plugins|executions|engine|cache|admin|environments|versions|launchplans|jobs|pools) ([a-z]+)", text
+                r"\bflytepath (plugins|executions|engine|cache|admin|environments|versions|launchplans|jobs|pools) "
+                r"([a-z]+)",
+                text,
             )
         }
         found |= set(

@@ -148,14 +148,6 @@ FLOW = """
 """
 
 
-#: Outputs of jobs do not reach the cache yet, and equal calls wait for ever.
-KNOWN = pytest.mark.xfail(run=False, reason="outputs of remote jobs are not kept in the cache")
-
-
-#: Outputs are recorded as the plugin gives them.
-UNCHECKED = pytest.mark.xfail(reason="outputs of remote jobs are not checked against the interface")
-
-
 class Platform:
     """A platform of this process, the vendor its jobs run at, and the flows."""
 
@@ -350,7 +342,7 @@ def test_large_outputs_of_items(platform: Platform) -> None:
     assert found == [list(range(20_000))] * 3
 
 
-@pytest.mark.parametrize("flow", [pytest.param("over_one_wrong", marks=UNCHECKED), "over_one_without"])
+@pytest.mark.parametrize("flow", ["over_one_wrong", "over_one_without"])
 def test_an_item_whose_outputs_cannot_be_had_spoils_no_other(platform: Platform, flow: str) -> None:
     ended = platform.run(flow, xs=[5, 6, 7, 8])
     assert ended.status == "succeeded", ended.error
@@ -358,7 +350,6 @@ def test_an_item_whose_outputs_cannot_be_had_spoils_no_other(platform: Platform,
     assert getattr(platform.flows, flow)(xs=[5, 6, 7, 8]) == [5, None, 7, 8]
 
 
-@UNCHECKED
 def test_an_output_of_another_type_than_declared_fails_its_task(platform: Platform) -> None:
     ended = platform.run("wrong", x=1)
     assert ended.status == "failed"
@@ -376,21 +367,18 @@ def test_slices_wait_for_the_pools_of_their_task(platform: Platform) -> None:
     assert platform.vendor.account().most_live == 1
 
 
-@KNOWN
 def test_what_is_known_is_not_asked_for_again(platform: Platform) -> None:
     assert platform.run("once", x=1).outputs == {"o0": 1}
     assert platform.run("once", x=1).outputs == {"o0": 1}
     assert len(platform.vendor.jobs()) == 1
 
 
-@KNOWN
 def test_items_that_are_known_are_not_asked_for_again(platform: Platform) -> None:
     assert platform.run("over_cached", xs=[1, 2]).outputs == {"o0": [1, 2]}
     assert platform.run("over_cached", xs=[2, 3, 1]).outputs == {"o0": [2, 3, 1]}
     assert sum(max(1, size) for size in platform.slices) == 3
 
 
-@KNOWN
 def test_equal_calls_that_are_known_share_one_job(platform: Platform) -> None:
     assert platform.run("over_cached", xs=[1, 1, 1, 2]).outputs == {"o0": [1, 1, 1, 2]}
     assert sum(max(1, size) for size in platform.slices) == 2

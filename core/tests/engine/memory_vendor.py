@@ -13,8 +13,8 @@ from typing import Any
 from flytepath.engine.admission_requests import Request
 from flytepath.engine.backends import BackendInstance, GivenBackends
 from flytepath.engine.execution_jobs import Remote
-from flytepath.engine.job_desk import JobServices
 from flytepath.engine.job_planning import Planner
+from flytepath.engine.job_services import JobServices
 from flytepath.engine.vendor_calls import Patience
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import Literal

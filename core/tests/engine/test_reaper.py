@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flytepath.engine.admission import Admission, Request
 from flytepath.engine.backends import BackendInstance, BackendUnavailableError, GivenBackends
-from flytepath.engine.job_desk import JobServices
+from flytepath.engine.job_services import JobServices
 from flytepath.engine.ownership import this_engine
 from flytepath.engine.pools import PoolRules
 from flytepath.engine.reaper import Orphan, Reaper

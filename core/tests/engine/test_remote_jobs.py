@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from fake_machine import Crash, Machine, Posted, Raised, interface, task_spec
 from flytepath.engine.state import ExecutionStatus, NodeStatus
-from flytepath.model.events import JobPlanned, LogWritten
+from flytepath.engine.vendor_calls import Patience
+from flytepath.model.events import JobObserved, JobPlanned, LogWritten
 from flytepath.model.literal import BlobRef
 from flytepath.model.workflow import InputBinding, NodeSpec, OutputBinding, WorkflowSpec
 from flytepath.plugin import BackendError, ErrorClass
@@ -372,6 +373,39 @@ def test_nothing_is_submitted_and_nothing_held_while_an_execution_is_paused(tmp_
     assert not pools.held and machine.outputs() == {"o0": 8}
 
 
+def test_a_submission_that_never_arrives_is_given_up_after_an_outage(tmp_path: Path) -> None:
+    vendor = MemoryVendor()
+
+    def away(call: str, key: str) -> None:
+        if call == "submit":
+            raise BackendError("503", error_class=ErrorClass.UNAVAILABLE)
+
+    vendor.before = away
+    state = machine_of(chain(1), vendor, tmp_path, patience=Patience(0.2, 0.002, 0.02, 0.002)).run()
+    assert state.error is not None and state.error.code == "FP-JOB-UNAVAILABLE"
+    assert not vendor.made and 3 < vendor.calls["submit"] < 60
+
+
+@pytest.mark.parametrize(("call", "says"), [("find", "it is looked for"), ("cancel", "it is being cancelled")])
+def test_a_call_that_fails_again_and_again_says_so(tmp_path: Path, call: str, says: str) -> None:
+    vendor = MemoryVendor()
+    machine = machine_of(chain(1, payload={"polls": 10_000}), vendor, tmp_path)
+    if call == "find":
+        vendor.after = once(("submit", ConnectionResetError("reset")))
+
+    def refusing(made: str, key: str) -> None:
+        if made == call and vendor.calls[call] < 8:
+            raise BackendError(f"403 for the {vendor.calls[call]}. time", error_class=ErrorClass.AUTH)
+        if made == "poll" and not machine.log.posted:
+            post(machine, type="abort", reason="enough")
+
+    vendor.before = refusing
+    assert machine.run().status is ExecutionStatus.ABORTED
+    reasons = [seen.reason for seen in told(machine, JobObserved) if seen.reason.startswith(says)]
+    assert reasons == [f"{says}, which fails: 403 for the 1. time"]
+    assert not vendor.live
+
+
 def test_what_a_job_printed_is_kept_without_its_secrets(tmp_path: Path) -> None:
     vendor = MemoryVendor()
     vendor.printed = ["one\n", "the token is swordfish-42\n", ""]
@@ -398,8 +432,6 @@ def test_a_handle_with_a_secret_in_it_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_outage_ends_a_job_when_the_vendor_can_be_reached_again(tmp_path: Path) -> None:
-    from flytepath.engine.vendor_calls import Patience
-
     vendor = MemoryVendor()
 
     def away(call: str, key: str) -> None:

@@ -23,8 +23,8 @@ from flytepath import config
 from flytepath.config.settings import JobSettings, load_configuration
 from flytepath.engine.admission_in_memory import InMemoryAdmission
 from flytepath.engine.backends import Backends
-from flytepath.engine.job_desk import JobServices
 from flytepath.engine.job_planning import NotPlanned, Planned, Planner, Unplanned
+from flytepath.engine.job_services import JobServices
 from flytepath.engine.job_session import JobOutcome, JobSession
 from flytepath.engine.pools import PoolRules
 from flytepath.engine.secrets.resolving import resolve_secret

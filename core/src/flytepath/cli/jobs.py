@@ -205,7 +205,7 @@ def _orphan_line(orphan: OrphanView) -> str:
 @jobs.command()
 @click.argument("key", metavar="KEY")
 @click.option("--handle", default=None, metavar="JSON", help="The handle of the job, as its backend gives it.")
-@click.option("--not-there", is_flag=True, help="The vendor has no such job: it is submitted again, unless it is to end.")
+@click.option("--not-there", is_flag=True, help="The vendor has no such job: submit it again.")
 @_json
 def adopt(key: str, handle: str | None, not_there: bool, as_json: bool) -> None:
     """Say what became of a job when nobody can know whether its vendor took it: which one it is, or that there is none.

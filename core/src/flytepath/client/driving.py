@@ -15,8 +15,8 @@ from flytepath.engine.backends import Backends
 from flytepath.engine.engine import Engine
 from flytepath.engine.environments import Environments
 from flytepath.engine.execution_jobs import Remote
-from flytepath.engine.job_desk import JobServices
 from flytepath.engine.job_planning import Planner
+from flytepath.engine.job_services import JobServices
 from flytepath.engine.local_machine import Machine
 from flytepath.engine.ownership import this_engine
 from flytepath.engine.pools import PoolRules

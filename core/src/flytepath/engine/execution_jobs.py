@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from flytepath.engine.commands import Fail, Stop, Succeed, SucceedItems
-from flytepath.engine.job_desk import Collected, JobDesk, JobServices, Told
+from flytepath.engine.job_desk import Collected, JobDesk, Told
 from flytepath.engine.job_outputs import taken_over
 from flytepath.engine.job_planning import Asks, NotPlanned, Planner, Unplanned
+from flytepath.engine.job_services import JobServices
 from flytepath.engine.jobs import Cancel, Done, Granted, Job, Kept, NotThere, Seen, Taken, error_of, follow
 from flytepath.engine.journal import Journal
 from flytepath.engine.slices import ItemsSeen
-from flytepath.engine.state import ExecutionState
+from flytepath.engine.state import ExecutionState, NodeState
 from flytepath.engine.values import Blobs, Values, interface_of
 from flytepath.errors import ExecutionStateError
 from flytepath.model.events import Actor, Blob, ErrorRecord, JobAmbiguous, JobParked, JobPlanned, LogWritten, Usage
@@ -65,6 +66,7 @@ class ExecutionJobs:
         values: keeps outputs.
         remote: shared with other executions; without it there are no remote jobs here.
         blobs: takes large outputs.
+        ended: told how an attempt ended: with its outputs, or ``None`` where it has none and is not tried again.
         report: puts a report in the line of what is to be decided: node or key, 0, what.
         clock: seconds since the epoch.
     """
@@ -77,6 +79,7 @@ class ExecutionJobs:
         values: Values,
         remote: Remote | None,
         blobs: Blobs,
+        ended: Callable[[NodeState, Mapping[str, Literal] | None], None],
         report: Callable[[str, int, JobReport], None],
         clock: Callable[[], float],
     ) -> None:
@@ -86,6 +89,7 @@ class ExecutionJobs:
         self._values = values
         self._remote = remote
         self._blobs = blobs
+        self._attempt_ended = ended
         self._report = report
         self._clock = clock
         self._desk: JobDesk | None = None
@@ -170,6 +174,7 @@ class ExecutionJobs:
                 self._planning.pop(path, None)
                 if told.error is not None:
                     self._journal.do(Fail(path, attempt, told.error))
+                    self._gone(path)
             return
         job = self._state.jobs.get(key)
         if job is None:
@@ -218,6 +223,7 @@ class ExecutionJobs:
                 self._fail(f"{job.node}/{index}", attempts[index], outputs, usage)
             else:
                 names = tuple(outputs)
+                self._attempt_ended(self._state.nodes[f"{job.node}/{index}"], outputs)
                 done.append((index, attempts[index], tuple(self._values.keep(value) for value in outputs.values())))
         if done:
             self._journal.do(SucceedItems(job.node, names, tuple(done), (usage,) * len(done)), actor)
@@ -237,6 +243,7 @@ class ExecutionJobs:
         usage = self._usage(job)
         for path, attempt in attempts:
             if job.phase is Phase.COLLECTING and job.outputs is not None:
+                self._attempt_ended(self._state.nodes[path], self._values.named(job.outputs))
                 self._journal.do(Succeed(path, attempt, job.outputs, usage), actor)
             elif job.error is not None:
                 self._fail(path, attempt, job.error, usage, job.progress)
@@ -244,10 +251,18 @@ class ExecutionJobs:
                 self._fail(path, attempt, error_of(job, ErrorClass.LOST, "the job ended without it"), usage)
             else:
                 self._journal.do(Stop(path, attempt))
+                self._gone(path)
+
+    def _gone(self, path: str) -> None:
+        """Others may compute what a node does not give, unless it is tried again."""
+        node = self._state.find(path)
+        if node is not None and node.status.is_final:
+            self._attempt_ended(node, None)
 
     def _fail(self, path: str, attempt: int, error: ErrorRecord, usage: Usage, progress: float | None = None) -> None:
         placed = error.model_copy(update={"place": path})
         self._journal.do(Fail(path, attempt, placed, usage, random.random(), progress))
+        self._gone(path)
 
     def _usage(self, job: Job) -> Usage:
         began = job.submitting_at
@@ -264,6 +279,7 @@ class ExecutionJobs:
                 attempt = self._state.running.get(path)
                 if attempt is not None:
                     self._journal.do(Stop(path, attempt))
+                    self._gone(path)
             return
         if job.cancelling is None:
             self.cancel(job, reason)

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from flytepath.engine.admission_requests import AdmissionDesk, PoolLeaseLostError, Request
+from flytepath.engine.admission_requests import PoolLeaseLostError, Request
 from flytepath.engine.answers import checked_cancel
-from flytepath.engine.backends import BackendInstance, BackendSource, BackendUnavailableError
+from flytepath.engine.backends import BackendInstance, BackendUnavailableError
 from flytepath.engine.gate import Gate
 from flytepath.engine.job_logs import kept_log
 from flytepath.engine.job_plans import bad_handle, handle_of, plan_of
+from flytepath.engine.job_services import JobServices
 from flytepath.engine.jobs import (
     Answer,
     Cancel,
@@ -32,15 +33,16 @@ from flytepath.engine.jobs import (
     Step,
     Stopped,
     Taken,
+    Trouble,
     Unclear,
     error_of,
     next_step,
 )
-from flytepath.engine.polling import Poller, Watched, facts_of
+from flytepath.engine.polling import Watched, facts_of
 from flytepath.engine.pools import PoolUnknownError
 from flytepath.engine.quota import PoolAskError
 from flytepath.engine.slices import ItemsSeen, newly_ended
-from flytepath.engine.vendor_calls import PASSING, Patience, Pauses, VendorCalls
+from flytepath.engine.vendor_calls import PASSING, Pauses
 from flytepath.model.events import ErrorRecord
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import Literal
@@ -64,6 +66,10 @@ log = logging.getLogger("flytepath")
 PARKED_SECONDS: Final = 5.0
 #: After so many mistakes of a plugin in a row its call is given up.
 MISTAKES: Final = 3
+#: That a call fails again and again is told after so many times.
+TOLD_AFTER: Final = 3
+FIND_FAILS: Final = "it is looked for, which fails"
+CANCEL_FAILS: Final = "it is being cancelled, which fails"
 #: A job that leaves something behind is cleaned up after so often, at most.
 CLEANINGS: Final = 5
 
@@ -86,41 +92,6 @@ def _as_they_are(_job: Job, outputs: Mapping[str, Literal]) -> Mapping[str, Lite
     return outputs
 
 
-class JobServices:
-    """What the desks of one engine share.
-
-    Args:
-        backends: where jobs run.
-        admission: keeps pools and rate limits.
-        patience: how long vendors are borne with.
-    """
-
-    def __init__(self, backends: BackendSource, admission: AdmissionDesk, patience: Patience | None = None) -> None:
-        self.backends = backends
-        self.admission = admission
-        self.patience = patience or Patience()
-        self._calls: dict[BackendInstance, VendorCalls] = {}
-        self._pollers: dict[tuple[BackendInstance, str], Poller] = {}
-
-    def calls(self, instance: BackendInstance) -> VendorCalls:
-        """The calls of a backend."""
-        if instance not in self._calls:
-            self._calls[instance] = VendorCalls(instance, self.admission)
-        return self._calls[instance]
-
-    def poller(self, instance: BackendInstance, scope: str) -> Poller:
-        """Who looks at the jobs of a credential scope."""
-        if (instance, scope) not in self._pollers:
-            self._pollers[instance, scope] = Poller(self.calls(instance), scope, self.patience)
-        return self._pollers[instance, scope]
-
-    async def close(self) -> None:
-        """Look at nothing any more, and let go of the backends."""
-        await asyncio.gather(*(poller.close() for poller in self._pollers.values()))
-        await self.backends.close()
-        await self.admission.close()
-
-
 @dataclass(slots=True, eq=False)
 class _Run:
     """What goes on for one job."""
@@ -136,6 +107,8 @@ class _Run:
     known: tuple[Any, ...] = ()
     known_phase: Phase | None = None
     holding: asyncio.Task[None] | None = None
+    #: Of the calls that lead to a handle: they grow from one to the next, until the vendor has the job.
+    pauses: Pauses | None = None
     idempotency: str = "B"
     has_ended: bool = False
 
@@ -332,7 +305,7 @@ class JobDesk:
 
     async def _submit(self, run: _Run, instance: BackendInstance) -> Told:
         job, plan = run.job, plan_of(run.job)
-        pauses = Pauses(self._services.patience)
+        pauses = run.pauses = run.pauses or Pauses(self._services.patience)
         try:
             await self._services.admission.firm(job.key)
         except PoolLeaseLostError as error:
@@ -355,6 +328,7 @@ class JobDesk:
                 if settled and (job.phase is Phase.SUBMITTING or error.error_class is ErrorClass.CONFLICT):
                     return Refused(error.error_class, error.message, error.hint)
                 if job.phase is Phase.SUBMITTING:
+                    pauses.begin()
                     return Unclear(error.message)
                 if settled or pauses.is_outage or run.mistakes >= MISTAKES:
                     return await self._abandoned(run, instance, error if settled else None, error.message)
@@ -366,6 +340,7 @@ class JobDesk:
                 if job.phase is Phase.SUBMITTING:
                     return Unclear(bad)
                 return await self._abandoned(run, instance, BackendError(bad, error_class=ErrorClass.PROTOCOL), bad)
+            run.pauses = None
             return Taken(handle, adopted=job.phase is Phase.AMBIGUOUS)
 
     async def _abandoned(self, run: _Run, instance: BackendInstance, why: BackendError | None, said: str) -> Told:
@@ -378,8 +353,8 @@ class JobDesk:
         return Cancel(said, error_of(job, why.error_class, why.message, why.hint))
 
     async def _find(self, run: _Run, instance: BackendInstance) -> Told:
-        job, plan = run.job, plan_of(run.job)
-        pauses = Pauses(self._services.patience)
+        job, plan, failures = run.job, plan_of(run.job), 0
+        pauses = run.pauses = run.pauses or Pauses(self._services.patience)
         visible_at = (job.submitting_at or 0.0) + instance.declaration.visibility_seconds
         while True:
             try:
@@ -389,9 +364,13 @@ class JobDesk:
                     return Refused(ErrorClass.CONFLICT, error.message, error.hint)
                 if pauses.is_outage:
                     return _given_up(job, error)
+                failures += 1
+                if _is_worth_telling(error, failures) and not job.reason.startswith(FIND_FAILS):
+                    return Trouble(f"{FIND_FAILS}: {error.message}")
                 await pauses.wait(error.retry_after or 0.0)
                 continue
             if isinstance(found, Found):
+                run.pauses = None
                 bad = _why_bad(found.handle, instance)
                 return Cancel(bad, error_of(job, ErrorClass.PROTOCOL, bad)) if bad else Taken(found.handle, True)
             if isinstance(found, NotFound):
@@ -399,6 +378,10 @@ class JobDesk:
                 if left <= 0:
                     if run.mistakes >= MISTAKES:
                         return Refused(ErrorClass.PROTOCOL, job.reason)
+                    if pauses.is_outage:
+                        return Refused(ErrorClass.UNAVAILABLE, job.reason)
+                    if pauses.is_failing:
+                        await pauses.wait()
                     return NotThere(self._epoch)
                 await asyncio.sleep(min(left, max(0.05, left / 4)))
                 continue
@@ -487,14 +470,16 @@ class JobDesk:
         job, patience = run.job, self._services.patience
         handle = handle_of(job) if job.handle is not None else None
         visible_at = (job.submitting_at or 0.0) + instance.declaration.visibility_seconds
-        pauses, pause = Pauses(patience), patience.cancel_pause
+        pauses, pause, failures = Pauses(patience), patience.cancel_pause, 0
         calls, scope = self._services.calls(instance), job.plan.get("scope", "")
         while True:
             try:
                 args = (JobKey(job.key), handle, job.cancelling or "")
                 answer = checked_cancel(await calls.make("cancel", scope, instance.backend.cancel, *args))
             except BackendError as error:
-                log.info("job %s could not be cancelled yet: %s", job.key, error)
+                failures += 1
+                if _is_worth_telling(error, failures) and not job.reason.startswith(CANCEL_FAILS):
+                    return Trouble(f"{CANCEL_FAILS}: {error.message}")
                 await pauses.wait(error.retry_after or 0.0)
                 continue
             pauses.reset()
@@ -536,6 +521,11 @@ def _why_bad(handle: Any, instance: BackendInstance) -> str:
     if not bad and instance.redactor and instance.redactor.json(dict(handle.data)) != dict(handle.data):
         bad = "it holds the value of a secret"
     return f"plugin {instance.plugin} gave a handle that cannot be kept: {bad}" if bad else ""
+
+
+def _is_worth_telling(error: BackendError, failures: int) -> bool:
+    """Whether people should know that a call fails: not if it may be well in a moment."""
+    return failures >= TOLD_AFTER or error.error_class not in PASSING
 
 
 def _given_up(job: Job, error: BackendError) -> Told:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flytepath.errors import FlytePathError
-from flytepath.model.literal import Literal, cast
+from flytepath.model.literal import JSON_FORMAT, Literal, cast
+from flytepath.model.payload import misfit
 from flytepath.model.task import Interface
 from flytepath.plugin.backend import BackendError, ErrorClass
 from flytepath.plugin.transformer import BlobSink
@@ -46,6 +47,9 @@ def taken_over(outputs: Mapping[str, Literal], interface: Interface | None, sink
             raise BackendError(
                 f"output {name} is a {type(literal).__name__}, no Literal", error_class=ErrorClass.PROTOCOL
             )
+        wrong = misfit(literal.type, literal.data) if literal.format == JSON_FORMAT and literal.ref is None else ""
+        if wrong:
+            raise BackendError(f"output {name}: {wrong}", error_class=ErrorClass.PROTOCOL)
         try:
             found[name] = offload(cast(literal, t), sink)
         except FlytePathError as error:

@@ -262,6 +262,13 @@ class Unclear:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """A call that has to succeed fails again and again; it goes on being made."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The vendor will not take it, or a call that had to be made cannot succeed."""
 
@@ -322,7 +329,7 @@ class Park:
     reason: str
 
 
-Answer = Granted | Taken | Unclear | Refused | NotThere | Seen | Kept | Cancel | Stopped | Done | Park
+Answer = Granted | Taken | Unclear | Trouble | Refused | NotThere | Seen | Kept | Cancel | Stopped | Done | Park
 
 
 def follow(job: Job, answer: Answer) -> list[Payload]:
@@ -344,6 +351,10 @@ def follow(job: Job, answer: Answer) -> list[Payload]:
             return [JobSubmitted(key=key, handle=data, handle_version=handle.version, adopted=adopted)]
         case Unclear(reason):
             return [JobAmbiguous(key=key, reason=reason)] if job.phase is Phase.SUBMITTING else []
+        case Trouble(reason):
+            if reason == job.reason or job.phase.is_terminal or job.is_waiting:
+                return []
+            return [JobObserved(key=key, phase=job.phase.value, raw_state=job.raw_state, reason=reason)]
         case Refused():
             return _refused(job, answer)
         case Seen(observation, settled):

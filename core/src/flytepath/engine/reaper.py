@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from flytepath.engine.backends import BackendInstance, BackendUnavailableError
 from flytepath.engine.histories import Histories
-from flytepath.engine.job_desk import JobServices
 from flytepath.engine.job_plans import handle_of, plan_of
+from flytepath.engine.job_services import JobServices
 from flytepath.engine.jobs import Job
 from flytepath.engine.ownership import is_dead
 from flytepath.engine.vendor_calls import PASSING, Pauses

@@ -158,7 +158,9 @@ class Scheduler:
             report=self._report,
             former=former,
         )
-        self._jobs = ExecutionJobs(execution, state, self._journal, self._values, remote, blobs, self._report, clock)
+        self._jobs = ExecutionJobs(
+            execution, state, self._journal, self._values, remote, blobs, self._job_ended, self._report, clock
+        )
         self._code_path_of = code_path_of
         self._kept: list[tuple[NodeState, dict[str, Literal]]] = []
         self._handled: list[int] = []
@@ -285,6 +287,13 @@ class Scheduler:
         if error is not None and node is not None and not node.status.is_final:
             self._journal.do(Refuse(path, record_of(error, f"{node.name} at {path}")))
         self._wake.set()
+
+    def _job_ended(self, node: NodeState, outputs: Mapping[str, Literal] | None) -> None:
+        """An attempt that ran as a job has given its outputs, or never will: whoever waits for them may know."""
+        if outputs is None:
+            self._reuses.forget(node.path)
+        elif self._reuses.applies_to(node):
+            self._kept.append((node, dict(outputs)))
 
     # --- decisions ---
 

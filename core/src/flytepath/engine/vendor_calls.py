@@ -157,6 +157,11 @@ class Pauses:
         now = asyncio.get_running_loop().time()
         return self._since is not None and now - self._since >= self._patience.outage
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether it has failed since it last went well."""
+        return self._since is not None
+
     def begin(self) -> None:
         """It fails, from now on if it did not before."""
         if self._since is None:

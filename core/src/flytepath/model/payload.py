@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -38,6 +38,87 @@ def with_refs(type: LiteralType, data: Any, renumber: Callable[[int], int], scop
     if isinstance(data, dict):
         return {key: inner(type.items[1], item) for key, item in data.items()}
     return [[inner(type.items[0], key), inner(type.items[1], item)] for key, item in data]
+
+
+def misfit(type: LiteralType, data: Any, place: str = "", scope: Scope = NO_SCOPE) -> str:
+    """Where a payload is certainly not one of a type, and why; empty where it may well be.
+
+    Looked at are containers, and scalars that JSON has; what only a converter can read is taken as it is.
+
+    Example:
+        >>> from flytepath.model.types import INTEGER
+        >>> misfit(LiteralType.list_of(INTEGER), [1, "many"])
+        "[1] is 'many', no integer"
+    """
+    type, scope = _entered(type, scope)
+    kind = type.kind
+    if data is None:
+        fine = kind in ("none", "any", "union")
+    elif kind in ("list", "set", "frozenset"):
+        return (
+            _first(enumerate(data), lambda at: type.items[0], place, scope)
+            if isinstance(data, list)
+            else _not(type, data, place)
+        )
+    elif kind == "tuple":
+        if not isinstance(data, list) or len(data) != len(type.items):
+            return _not(type, data, place)
+        return _first(enumerate(data), lambda at: type.items[int(at)], place, scope)
+    elif kind == "dict" and isinstance(data, dict):
+        return _first(data.items(), lambda at: type.items[1], place, scope)
+    elif kind == "struct" and isinstance(data, dict):
+        fields = {field.name: field.type for field in type.fields}
+        missing = [field.name for field in type.fields if field.required and field.name not in data]
+        unknown = [name for name in data if name not in fields]
+        if missing or unknown:
+            return f"{place or 'it'} {'lacks ' + missing[0] if missing else 'has no field ' + unknown[0]}"
+        return _first(data.items(), lambda at: fields[str(at)], place, scope)
+    elif kind == "union" and isinstance(data, dict):
+        tag = data.get("tag")
+        if not isinstance(tag, int) or not 0 <= tag < len(type.items):
+            return _not(type, data, place)
+        return misfit(type.items[tag], data.get("value"), place, scope)
+    else:
+        fine = _SCALARS.get(kind, _whatever)(data)
+    return "" if fine else _not(type, data, place)
+
+
+def _first(
+    items: Iterable[tuple[Any, Any]], type_at: Callable[[int | str], LiteralType], place: str, scope: Scope
+) -> str:
+    found = (misfit(type_at(at), item, f"{place}[{at!r}]", scope) for at, item in items)
+    return next((wrong for wrong in found if wrong), "")
+
+
+def _not(type: LiteralType, data: Any, place: str) -> str:
+    return f"{place or 'it'} is {repr(data)[:60]}, no {type}"
+
+
+def _whatever(_data: Any) -> bool:
+    return True
+
+
+def _is_integer(data: Any) -> bool:
+    if isinstance(data, str):
+        return data.removeprefix("-").isdecimal()
+    return isinstance(data, int) and not isinstance(data, bool)
+
+
+def _is_float(data: Any) -> bool:
+    return data in ("NaN", "Infinity", "-Infinity") or (isinstance(data, int | float) and not isinstance(data, bool))
+
+
+_SCALARS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "none": lambda data: data is None,
+    "boolean": lambda data: isinstance(data, bool),
+    "integer": _is_integer,
+    "float": _is_float,
+    "string": lambda data: isinstance(data, str),
+    "bytes": lambda data: isinstance(data, str),
+    "struct": lambda data: isinstance(data, dict),
+    "union": lambda data: isinstance(data, dict),
+    "dict": lambda data: isinstance(data, dict | list),
+}
 
 
 def _entered(type: LiteralType, scope: Scope) -> tuple[LiteralType, Scope]:

@@ -43,6 +43,7 @@ ERRORS: Final[Mapping[str | int, ErrorClass]] = {
     "TooManyJobs": ErrorClass.QUOTA_EXCEEDED,
     "ResultNotReady": ErrorClass.TRANSIENT,
     "CannotCancelNow": ErrorClass.TRANSIENT,
+    "NoSuchAccount": ErrorClass.INVALID,
     400: ErrorClass.INVALID,
     401: ErrorClass.AUTH,
     403: ErrorClass.AUTH,

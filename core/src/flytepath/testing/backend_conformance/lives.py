@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from flytepath.engine.admission_requests import Request
 from flytepath.engine.backends import BackendInstance, GivenBackends
-from flytepath.engine.job_desk import JobServices
+from flytepath.engine.job_services import JobServices
 from flytepath.engine.job_session import JobOutcome, JobSession, SessionDied
 from flytepath.engine.reaper import Orphan, Reaper
 from flytepath.engine.vendor_calls import Patience

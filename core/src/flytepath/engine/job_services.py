@@ -1,0 +1,45 @@
+"""What the desks of one engine share: backends and their calls, pollers, pools and patience."""
+
+from __future__ import annotations
+
+import asyncio
+
+from flytepath.engine.admission_requests import AdmissionDesk
+from flytepath.engine.backends import BackendInstance, BackendSource
+from flytepath.engine.polling import Poller
+from flytepath.engine.vendor_calls import Patience, VendorCalls
+
+
+class JobServices:
+    """What the desks of one engine share.
+
+    Args:
+        backends: where jobs run.
+        admission: keeps pools and rate limits.
+        patience: how long vendors are borne with.
+    """
+
+    def __init__(self, backends: BackendSource, admission: AdmissionDesk, patience: Patience | None = None) -> None:
+        self.backends = backends
+        self.admission = admission
+        self.patience = patience or Patience()
+        self._calls: dict[BackendInstance, VendorCalls] = {}
+        self._pollers: dict[tuple[BackendInstance, str], Poller] = {}
+
+    def calls(self, instance: BackendInstance) -> VendorCalls:
+        """The calls of a backend."""
+        if instance not in self._calls:
+            self._calls[instance] = VendorCalls(instance, self.admission)
+        return self._calls[instance]
+
+    def poller(self, instance: BackendInstance, scope: str) -> Poller:
+        """Who looks at the jobs of a credential scope."""
+        if (instance, scope) not in self._pollers:
+            self._pollers[instance, scope] = Poller(self.calls(instance), scope, self.patience)
+        return self._pollers[instance, scope]
+
+    async def close(self) -> None:
+        """Look at nothing any more, and let go of the backends."""
+        await asyncio.gather(*(poller.close() for poller in self._pollers.values()))
+        await self.backends.close()
+        await self.admission.close()
