@@ -205,3 +205,18 @@ def test_a_word_of_waiting_that_is_no_time_stops_no_clock(tmp_path: Path, retry_
     vendor.before = throttled
     machine = machine_with(chain(1), vendor, tmp_path, lambda backend: None)
     assert machine.run().status is ExecutionStatus.SUCCEEDED
+
+
+def test_a_job_that_is_gone_is_in_no_state_that_somebody_should_know(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vendor, times = MemoryVendor(), iter(range(1))
+
+    def lost(call: str, key: str) -> None:
+        if call == "poll" and next(times, None) is not None:
+            vendor.jobs.clear()
+
+    vendor.before = lost
+    machine = machine_with(chain(1), vendor, tmp_path, lambda backend: None)
+    assert machine.run().status is ExecutionStatus.SUCCEEDED
+    assert "does not know the state" not in caplog.text

@@ -171,7 +171,7 @@ class Poller:
 
     def _answered(self, watched: Watched, seen: Observation) -> None:
         watched.pauses = None
-        if seen.phase is None and not watched.is_warned:
+        if seen.phase is None and not seen.gone and not watched.is_warned:
             watched.is_warned = True
             log.warning(
                 "backend %s does not know the state %r of a job; its phase stays as it is",
