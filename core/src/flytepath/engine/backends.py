@@ -104,8 +104,11 @@ class Backends:
         if known is not None:
             return known
         async with self._lock:
+            known = self._found.get((name, tenant, task_type))
+            if known is not None:  # thousands of jobs may ask when an execution is taken over
+                return known
             made = await asyncio.to_thread(self._made, name, tenant, task_type)
-        self._found[name, tenant, task_type] = made
+            self._found[name, tenant, task_type] = made
         return made
 
     def _made(self, name: str, tenant: Tenant, task_type: str) -> BackendInstance:

@@ -23,20 +23,23 @@ class JobServices:
         self.backends = backends
         self.admission = admission
         self.patience = patience or Patience()
-        self._calls: dict[BackendInstance, VendorCalls] = {}
-        self._pollers: dict[tuple[BackendInstance, str], Poller] = {}
+        # By the backend itself: tenants with the same settings share its places and its batches.
+        self._calls: dict[int, VendorCalls] = {}
+        self._pollers: dict[tuple[int, str], Poller] = {}
 
     def calls(self, instance: BackendInstance) -> VendorCalls:
         """The calls of a backend."""
-        if instance not in self._calls:
-            self._calls[instance] = VendorCalls(instance, self.admission)
-        return self._calls[instance]
+        key = id(instance.backend)
+        if key not in self._calls:
+            self._calls[key] = VendorCalls(instance, self.admission)
+        return self._calls[key]
 
     def poller(self, instance: BackendInstance, scope: str) -> Poller:
         """Who looks at the jobs of a credential scope."""
-        if (instance, scope) not in self._pollers:
-            self._pollers[instance, scope] = Poller(self.calls(instance), scope, self.patience)
-        return self._pollers[instance, scope]
+        key = (id(instance.backend), scope)
+        if key not in self._pollers:
+            self._pollers[key] = Poller(self.calls(instance), scope, self.patience)
+        return self._pollers[key]
 
     async def close(self) -> None:
         """Look at nothing any more, and let go of the backends."""
