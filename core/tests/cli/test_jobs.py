@@ -290,6 +290,8 @@ def test_jobs_that_nobody_owns_are_listed_and_ended_only_when_asked_to(remote: R
     dry = remote.cli.run("jobs", "reap")
     assert "abababababab  vendor  ACTIVE  gone n7 of shop/development: there is no such execution" in dry.stdout
     assert "nothing was touched" in dry.stderr
+    remote.configure("[jobs]\ngrace = 7\n")
+    assert [each["left_seconds"] for each in remote.cli.json("jobs", "reap")["orphans"]] == [7.0]
     assert remote.vendor.state(ours) == "ACTIVE"
     report = remote.cli.json("jobs", "reap", "--backend", "vendor", "--yes")
     assert [(each["key"], each["outcome"]) for each in report["orphans"]] == [(tags["flytepath-key"], "cancelled")]

@@ -155,7 +155,9 @@ def test_a_poll_that_fails_as_a_whole_for_what_it_does_not_find_loses_no_job(tmp
     assert set(vendor.made.values()) == {1} and len(vendor.made) == 1
 
 
-@pytest.mark.parametrize("answer", [None, "gone", Terminal(None)], ids=str)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "answer", [None, "gone", Terminal(None), Terminal(Observation(Phase.RUNNING, "RUNNING"))], ids=str
+)  # type: ignore[arg-type]
 def test_a_cancellation_whose_answer_cannot_be_read_is_asked_for_again(tmp_path: Path, answer: Any) -> None:
     vendor = MemoryVendor()
 

@@ -334,6 +334,26 @@ def test_a_backend_that_is_away_does_not_stand_in_the_way_of_others(
     assert list(failures) == ["away"]
 
 
+@pytest.mark.parametrize("page", [None, [], {"jobs": []}, OwnedPage(("k",))], ids=str)  # type: ignore[arg-type]
+def test_a_list_that_cannot_be_read_does_not_stand_in_the_way_of_others(
+    store: Store, vendor: Vendor, page: Any
+) -> None:
+    vendor.add("k", "z", store.installation())
+    odd = instance_of(Vendor(), "odd")
+
+    async def listed(scope: str, cursor: str | None = None) -> Any:
+        return page
+
+    odd.backend.list_owned = listed  # type: ignore[method-assign]
+
+    async def use(reaper: Reaper) -> tuple[list[Orphan], dict[str, str]]:
+        return await reaper.sweep(dry=False, grace_seconds=0.0), reaper.failures
+
+    found, failures = swept(store, odd, instance_of(vendor), use=use)
+    assert [each.outcome for each in found] == ["cancelled"]
+    assert list(failures) == ["odd"] and "list_owned" in failures["odd"]
+
+
 def test_a_passing_trouble_of_a_list_is_borne_with(store: Store, vendor: Vendor) -> None:
     vendor.add("k", "z", store.installation())
     vendor.trouble = [BackendError("a bad moment", error_class=ErrorClass.TRANSIENT)] * 2

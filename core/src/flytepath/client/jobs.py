@@ -218,6 +218,12 @@ class Jobs:
         """
         return asyncio.run(self._reap(backend, apply=apply))
 
+    def _grace(self) -> float:
+        from flytepath.config.settings import JobSettings, load_configuration
+
+        table = load_configuration(home_folder=self._client.home).get("jobs", default={})
+        return JobSettings.model_validate(table).grace
+
     async def _reap(self, backend: str | None, *, apply: bool) -> ReapReport:
         from flytepath.client.driving import remote_of
         from flytepath.engine.ownership import this_engine
@@ -225,7 +231,7 @@ class Jobs:
 
         services = remote_of(self._client.home, self._store, this_engine()).services
         try:
-            reaper = Reaper(self._store, services)
+            reaper = Reaper(self._store, services, grace_seconds=self._grace())
             found = await reaper.sweep(backend, dry=not apply, grace_seconds=0.0 if apply else None)
             freed = await reaper.free_leases() if apply and backend is None else []
             orphans = sorted(found, key=lambda orphan: (orphan.backend, orphan.execution, orphan.key))

@@ -10,10 +10,15 @@ from flytepath.plugin.backend import (
     BackendError,
     ErrorClass,
     Gone,
+    Handle,
     InProgress,
     ItemPhases,
+    JobKey,
     NotOurs,
     Observation,
+    OwnedJob,
+    OwnedPage,
+    Owner,
     Phase,
     Terminal,
 )
@@ -85,10 +90,28 @@ def checked_cancel(answer: Any) -> Gone | Terminal | InProgress | NotOurs:
     bad = "" if isinstance(answer, Gone | Terminal | InProgress | NotOurs) else f"a {type(answer).__name__}"
     if isinstance(answer, Terminal):
         bad = bad_observation(answer.observation)
+        if not bad and answer.observation.phase is not None and not answer.observation.phase.is_terminal:
+            bad = f"Terminal with the phase {answer.observation.phase}"
     if bad:
         raise BackendError(f"cancel gave what cannot be read: {bad}", error_class=ErrorClass.PROTOCOL)
     found: Gone | Terminal | InProgress | NotOurs = answer
     return found
+
+
+def checked_page(page: Any) -> OwnedPage:
+    """What ``list_owned`` gave.
+
+    Raises:
+        BackendError: a mistake of the plugin; nothing is made of it.
+    """
+    if not isinstance(page, OwnedPage):
+        raise BackendError(f"list_owned gave a {type(page).__name__}, no OwnedPage", error_class=ErrorClass.PROTOCOL)
+    for job in page.jobs:
+        given: Any = job
+        is_whole = isinstance(given, OwnedJob) and isinstance(given.key, JobKey) and isinstance(given.owner, Owner)
+        if not is_whole or not isinstance(given.handle, Handle):
+            raise BackendError(f"list_owned lists {given!r:.80}, no OwnedJob", error_class=ErrorClass.PROTOCOL)
+    return page
 
 
 def hold_seconds(retry_after: Any) -> float | None:

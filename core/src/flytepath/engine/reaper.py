@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from flytepath.engine.answers import checked_cancel, checked_page
 from flytepath.engine.backends import BackendInstance, BackendUnavailableError
 from flytepath.engine.histories import Histories
 from flytepath.engine.job_plans import handle_of, plan_of
@@ -215,7 +216,8 @@ class Reaper:
         tries = 0
         for _ in range(PAGE_LIMIT):
             try:
-                page = await calls.make("list_owned", "", instance.backend.list_owned, installation, cursor)
+                asked = instance.backend.list_owned
+                page = checked_page(await calls.make("list_owned", "", asked, installation, cursor))
             except BackendError as error:
                 tries += 1
                 if error.error_class in PASSING and tries < 3:
@@ -297,7 +299,7 @@ class Reaper:
         deadline, detail = loop.time() + CANCEL_SECONDS, ""
         while True:
             try:
-                answer = await calls.make("cancel", "", backend.cancel, key, orphan.handle, reason)
+                answer = checked_cancel(await calls.make("cancel", "", backend.cancel, key, orphan.handle, reason))
             except BackendError as error:
                 if error.error_class not in PASSING:
                     return "refused", error.message
