@@ -286,6 +286,7 @@ def remote_on(
     pools: OpenPools | None = None,
     patience: Patience = QUICK,
     backends: Any = None,
+    settings: str = "",
     **facts: Any,
 ) -> Remote:
     """What a scheduler needs to run jobs at ``vendor``."""
@@ -295,7 +296,7 @@ def remote_on(
         **{"idempotency": "B", "poll": PollPolicy(first=0.002, longest=0.02), "call_seconds": 2.0, **facts},
     )
     backend = MemoryBackend(vendor)
-    instance = BackendInstance("vendor", declaration, backend, "memory (memory)", "", backend.plan)
+    instance = BackendInstance("vendor", declaration, backend, "memory (memory)", settings, backend.plan)
     source = backends(instance) if backends is not None else GivenBackends(instance)
     services = JobServices(source, pools or OpenPools(), patience)
     return Remote(services, Planner(source, PlannedPools(), lambda: "here"), PlannedPools(), _never)

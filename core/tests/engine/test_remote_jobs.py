@@ -406,6 +406,28 @@ def test_a_call_that_fails_again_and_again_says_so(tmp_path: Path, call: str, sa
     assert not vendor.live
 
 
+@pytest.mark.parametrize("call", ["poll", "find"])
+def test_a_job_that_other_settings_do_not_know_is_not_taken_for_lost(tmp_path: Path, call: str) -> None:
+    vendor = MemoryVendor()
+    machine = machine_of(chain(1, payload={"polls": 10_000}), vendor, tmp_path)
+    if call == "find":
+        vendor.after = once(("submit", ConnectionResetError("reset")))
+    with suppress(Crash):
+        machine.run(crash_after=4)
+    assert len(vendor.live) == 1
+    kept, vendor.jobs = vendor.jobs, {}
+
+    def restored(made: str, key: str) -> None:
+        if any(seen.reason.startswith("the settings of backend 'vendor'") for seen in told(machine, JobObserved)):
+            vendor.jobs = kept
+            next(iter(kept.values())).polls = 1
+
+    vendor.before = restored
+    machine.remote = lambda: remote_on(vendor, settings="changed", visibility_seconds=0.0)
+    assert machine.run().status is ExecutionStatus.SUCCEEDED
+    assert vendor.jobs is kept and set(vendor.made.values()) == {1}
+
+
 def test_what_a_job_printed_is_kept_without_its_secrets(tmp_path: Path) -> None:
     vendor = MemoryVendor()
     vendor.printed = ["one\n", "the token is swordfish-42\n", ""]

@@ -18,8 +18,19 @@ from flytepath.engine.answers import checked_cancel
 from flytepath.engine.backends import BackendInstance, BackendUnavailableError
 from flytepath.engine.gate import Gate
 from flytepath.engine.job_logs import kept_log
-from flytepath.engine.job_plans import bad_handle, handle_of, plan_of
+from flytepath.engine.job_plans import handle_of, plan_of
 from flytepath.engine.job_services import JobServices
+from flytepath.engine.job_verdicts import (
+    CANCEL_FAILS,
+    CHANGED,
+    FIND_FAILS,
+    SETTLED,
+    after_mistake,
+    changed,
+    given_up,
+    is_worth_telling,
+    why_bad,
+)
 from flytepath.engine.jobs import (
     Answer,
     Cancel,
@@ -43,6 +54,7 @@ from flytepath.engine.pools import PoolUnknownError
 from flytepath.engine.quota import PoolAskError
 from flytepath.engine.slices import ItemsSeen, newly_ended
 from flytepath.engine.vendor_calls import PASSING, Pauses
+from flytepath.errors import SequenceConflictError
 from flytepath.model.events import ErrorRecord
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import Literal
@@ -66,10 +78,6 @@ log = logging.getLogger("flytepath")
 PARKED_SECONDS: Final = 5.0
 #: After so many mistakes of a plugin in a row its call is given up.
 MISTAKES: Final = 3
-#: That a call fails again and again is told after so many times.
-TOLD_AFTER: Final = 3
-FIND_FAILS: Final = "it is looked for, which fails"
-CANCEL_FAILS: Final = "it is being cancelled, which fails"
 #: A job that leaves something behind is cleaned up after so often, at most.
 CLEANINGS: Final = 5
 
@@ -216,17 +224,21 @@ class JobDesk:
 
     async def _live(self, run: _Run) -> None:
         """Do one step after the other for a job, until it has ended or something else is more urgent."""
-        try:
-            while not run.has_ended:
-                run.durable.shut()
+        while not run.has_ended:
+            run.durable.shut()
+            told: Told | None
+            try:
                 told = await self._next(run)
+            except SequenceConflictError:
+                return  # another engine has the execution, and its jobs
+            except Exception as error:
+                log.exception("a step in the life of job %s was cut short", run.job.key)
+                await asyncio.sleep(self._services.patience.pause)
+                told = after_mistake(run.job, error)
+            if told is not None:
                 run.is_told = True
                 self._report(run.job.key, told)
                 await run.durable.wait()
-        except Exception as error:
-            log.exception("the life of job %s was cut short", run.job.key)
-            run.is_told = True
-            self._report(run.job.key, Refused(ErrorClass.PROTOCOL, f"{type(error).__name__}: {error}"))
 
     async def _next(self, run: _Run) -> Told:
         job = run.job
@@ -324,7 +336,7 @@ class JobDesk:
                     await pauses.wait(error.retry_after or 0.0)
                     run.step = Step.SUBMIT
                     continue
-                settled = error.error_class in _SETTLED or (known and error.error_class is ErrorClass.PROTOCOL)
+                settled = error.error_class in SETTLED or (known and error.error_class is ErrorClass.PROTOCOL)
                 if settled and (job.phase is Phase.SUBMITTING or error.error_class is ErrorClass.CONFLICT):
                     return Refused(error.error_class, error.message, error.hint)
                 if job.phase is Phase.SUBMITTING:
@@ -334,7 +346,7 @@ class JobDesk:
                     return await self._abandoned(run, instance, error if settled else None, error.message)
                 await pauses.wait(error.retry_after or 0.0)
                 continue
-            bad = _why_bad(handle, instance)
+            bad = why_bad(handle, instance)
             if bad:
                 run.mistakes = MISTAKES
                 if job.phase is Phase.SUBMITTING:
@@ -349,7 +361,7 @@ class JobDesk:
         if job.cancelling is not None:
             return await self._cancel(run, instance)
         if why is None:
-            return _given_up(job, BackendError(said, error_class=ErrorClass.UNAVAILABLE))
+            return given_up(job, BackendError(said, error_class=ErrorClass.UNAVAILABLE))
         return Cancel(said, error_of(job, why.error_class, why.message, why.hint))
 
     async def _find(self, run: _Run, instance: BackendInstance) -> Told:
@@ -363,18 +375,23 @@ class JobDesk:
                 if error.error_class is ErrorClass.CONFLICT:
                     return Refused(ErrorClass.CONFLICT, error.message, error.hint)
                 if pauses.is_outage:
-                    return _given_up(job, error)
+                    return given_up(job, error)
                 failures += 1
-                if _is_worth_telling(error, failures) and not job.reason.startswith(FIND_FAILS):
+                if is_worth_telling(error, failures) and not job.reason.startswith(FIND_FAILS):
                     return Trouble(f"{FIND_FAILS}: {error.message}")
                 await pauses.wait(error.retry_after or 0.0)
                 continue
             if isinstance(found, Found):
                 run.pauses = None
-                bad = _why_bad(found.handle, instance)
+                bad = why_bad(found.handle, instance)
                 return Cancel(bad, error_of(job, ErrorClass.PROTOCOL, bad)) if bad else Taken(found.handle, True)
             if isinstance(found, NotFound):
                 left = visible_at - self._clock()
+                if left <= 0 and instance.settings != job.settings:
+                    if not job.reason.startswith(CHANGED):
+                        return Trouble(changed(instance))
+                    await pauses.wait()
+                    continue
                 if left <= 0:
                     if run.mistakes >= MISTAKES:
                         return Refused(ErrorClass.PROTOCOL, job.reason)
@@ -386,7 +403,7 @@ class JobDesk:
                 await asyncio.sleep(min(left, max(0.05, left / 4)))
                 continue
             if pauses.is_outage:
-                return _given_up(job, BackendError("nobody can tell", error_class=ErrorClass.UNAVAILABLE))
+                return given_up(job, BackendError("nobody can tell", error_class=ErrorClass.UNAVAILABLE))
             await pauses.wait()
 
     async def _ask(self, run: _Run) -> Told:
@@ -406,10 +423,16 @@ class JobDesk:
             run.watched = poller.watch(handle_of(job))
         is_new = run.known_phase is not job.phase
         run.known_phase = job.phase
-        try:
-            seen = await poller.news(run.watched, run.known, is_new_phase=is_new)
-        except BackendError as error:
-            return _given_up(job, error)
+        while True:
+            try:
+                seen = await poller.news(run.watched, run.known, is_new_phase=is_new)
+            except BackendError as error:
+                return given_up(job, error)
+            if not seen.gone or instance.settings == job.settings:
+                break
+            if not job.reason.startswith(CHANGED):
+                return Trouble(changed(instance))
+            is_new = False
         run.known = facts_of(seen)
         if not job.is_slice:
             return Seen(seen)
@@ -478,7 +501,7 @@ class JobDesk:
                 answer = checked_cancel(await calls.make("cancel", scope, instance.backend.cancel, *args))
             except BackendError as error:
                 failures += 1
-                if _is_worth_telling(error, failures) and not job.reason.startswith(CANCEL_FAILS):
+                if is_worth_telling(error, failures) and not job.reason.startswith(CANCEL_FAILS):
                     return Trouble(f"{CANCEL_FAILS}: {error.message}")
                 await pauses.wait(error.retry_after or 0.0)
                 continue
@@ -507,28 +530,3 @@ class JobDesk:
                     break
                 await pauses.wait(error.retry_after or 0.0)
         return Done(printed)
-
-
-#: What a vendor says of a request it has certainly not taken.
-_SETTLED: Final = frozenset(
-    {ErrorClass.USER, ErrorClass.INVALID, ErrorClass.AUTH, ErrorClass.CONFLICT, ErrorClass.QUOTA_EXCEEDED}
-)
-
-
-def _why_bad(handle: Any, instance: BackendInstance) -> str:
-    """What is wrong with a handle that a plugin gave; empty where it can be kept."""
-    bad = bad_handle(handle)
-    if not bad and instance.redactor and instance.redactor.json(dict(handle.data)) != dict(handle.data):
-        bad = "it holds the value of a secret"
-    return f"plugin {instance.plugin} gave a handle that cannot be kept: {bad}" if bad else ""
-
-
-def _is_worth_telling(error: BackendError, failures: int) -> bool:
-    """Whether people should know that a call fails: not if it may be well in a moment."""
-    return failures >= TOLD_AFTER or error.error_class not in PASSING
-
-
-def _given_up(job: Job, error: BackendError) -> Told:
-    """Nothing was learned of the job for too long: it is cancelled, when that can be done, and has failed."""
-    reason = f"nothing could be learned of the job for too long: {error.message}"
-    return Cancel(reason, error_of(job, ErrorClass.UNAVAILABLE, reason).model_copy(update={"recoverable": False}))

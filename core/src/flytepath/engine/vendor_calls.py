@@ -110,7 +110,7 @@ class VendorCalls:
                 error_class=ErrorClass.AUTH if is_missing else ErrorClass.UNAVAILABLE,
                 accepted=False,
                 place=error.place,
-                hint=error.hint,
+                hint="; ".join(part for part in (error.expected and f"expected {error.expected}", error.hint) if part),
             )
         if isinstance(error, OSError):
             return BackendError(f"{call}: {error}", error_class=ErrorClass.TRANSIENT)
