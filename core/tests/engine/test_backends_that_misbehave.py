@@ -176,6 +176,16 @@ def test_a_cancellation_whose_answer_cannot_be_read_is_asked_for_again(tmp_path:
     assert not vendor.live and not pools.held
 
 
+def test_an_end_of_which_nothing_readable_is_told_is_an_end(tmp_path: Path) -> None:
+    vendor = MemoryVendor()
+
+    def change(backend: Any) -> None:
+        backend.cancel = always(Terminal(Observation(Phase.CANCELLED, None)))  # type: ignore[arg-type]
+
+    spec = chain(1, payload={"polls": 10**9}, timeout_seconds=0.05)
+    assert machine_with(spec, vendor, tmp_path, change).run().status is ExecutionStatus.FAILED
+
+
 @pytest.mark.parametrize("outputs", [None, 3, ["o0"]], ids=str)
 def test_outputs_that_are_no_mapping_fail_the_job_by_name(tmp_path: Path, outputs: Any) -> None:
     vendor = MemoryVendor()

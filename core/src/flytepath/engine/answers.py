@@ -89,9 +89,12 @@ def checked_cancel(answer: Any) -> Gone | Terminal | InProgress | NotOurs:
     """
     bad = "" if isinstance(answer, Gone | Terminal | InProgress | NotOurs) else f"a {type(answer).__name__}"
     if isinstance(answer, Terminal):
-        bad = bad_observation(answer.observation)
-        if not bad and answer.observation.phase is not None and not answer.observation.phase.is_terminal:
-            bad = f"Terminal with the phase {answer.observation.phase}"
+        seen: Any = answer.observation
+        phase = getattr(seen, "phase", seen)
+        if not isinstance(seen, Observation) or not (phase is None or (isinstance(phase, Phase) and phase.is_terminal)):
+            bad = f"Terminal with {phase!r} for its phase"
+        elif bad_observation(seen):  # that it has ended is clear; only what is told of it is not
+            answer = Terminal(Observation(phase, ""))
     if bad:
         raise BackendError(f"cancel gave what cannot be read: {bad}", error_class=ErrorClass.PROTOCOL)
     found: Gone | Terminal | InProgress | NotOurs = answer
