@@ -437,6 +437,33 @@ def test_where_nobody_can_know_whether_the_job_exists(tmp_path: Path, monkeypatc
         assert not vendor.live()
 
 
+def test_a_vendor_that_cannot_be_asked_holds_no_call_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flytepath.plugin import InProgress
+    from flytepath.testing.reference_backend import VendorBackend
+
+    async def cannot_tell(*_: Any) -> InProgress:
+        return InProgress("it cannot be searched for")
+
+    monkeypatch.setattr(VendorBackend, "cancel", cannot_tell)
+    with vendor_installed(tmp_path, monkeypatch, idempotency="C") as (vendor, _):
+        vendor.faults.add(FaultKind.RESET_AFTER, "submit", times=1)
+        with pytest.raises(FlytePathError, match="may have been submitted or not") as caught:
+            job(seconds=None)(x=1)
+        assert caught.value.code == "FP-JOB-AMBIGUOUS"
+
+
+def test_outputs_of_another_type_name_the_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flytepath.testing.reference_backend import VendorBackend
+
+    async def nothing(*_: Any) -> dict[str, Any]:
+        return {}
+
+    monkeypatch.setattr(VendorBackend, "collect", nothing)
+    with vendor_installed(tmp_path, monkeypatch), pytest.raises(FlytePathError, match="the outputs are none") as caught:
+        job()(x=1)
+    assert caught.value.code == "FP-JOB-PROTOCOL" and "plugin" in str(caught.value.hint)
+
+
 def test_a_second_submission_that_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with vendor_installed(tmp_path, monkeypatch, idempotency="C") as (vendor, _):
         vendor.faults.add(FaultKind.RESET_BEFORE, "submit", times=1)

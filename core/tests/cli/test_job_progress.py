@@ -29,7 +29,7 @@ def test_each_step_of_a_job_is_a_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert of_n0[1:-1] == [
         "is parked: backend 'vendor' cannot be used: no enabled plugin provides it",
         "job aaaaaaaaaaaa asks for 1 of vendor/acme",
-        "nobody knows whether vendor took it (submit: no answer within 60 s): it is looked for there",
+        "nobody knows whether vendor took it (submit: no answer within 60 s): that comes before anything else",
         "was found on vendor as query-n0",
         "running on vendor (ACTIVE); console: https://vendor.example/j1",
         "collecting on vendor (FINISHED)",

@@ -23,6 +23,7 @@ from flytepath import config
 from flytepath.config.settings import JobSettings, load_configuration
 from flytepath.engine.admission_in_memory import InMemoryAdmission
 from flytepath.engine.backends import Backends
+from flytepath.engine.job_outputs import taken_over
 from flytepath.engine.job_planning import NotPlanned, Planned, Planner, Unplanned
 from flytepath.engine.job_services import JobServices
 from flytepath.engine.job_session import JobOutcome, JobSession
@@ -48,6 +49,8 @@ Outputs = Mapping[str, Literal]
 INSTALLATION: Final = f"direct-{uuid.uuid4().hex[:16]}"
 #: How often it is looked what a job waits for.
 LOOK_SECONDS: Final = 0.5
+#: How long a vendor that cannot be asked has to end a job that nobody knows to be there.
+GIVEN_UP_SECONDS: Final = 2.0
 #: How long the end of the process waits for jobs that are cancelled then.
 EXIT_SECONDS: Final = 5.0
 #: So much of the end of its log is told with a failure.
@@ -268,6 +271,7 @@ class DirectJobs:
             self._blobs,
             history=(planned,),
             timeout_seconds=spec.timeout_seconds,
+            take=lambda _job, outputs: taken_over(outputs, spec.interface, self._blobs),
         )
         self._sessions[planned.key] = session
         if self._why:
@@ -300,6 +304,7 @@ class DirectJobs:
 
     async def _watched(self, session: JobSession, running: asyncio.Future[JobOutcome], judged: _Judged) -> None:
         began, known = asyncio.get_running_loop().time(), Phase.PLANNED
+        given_up: float | None = None
         patience = self._spec.queue_timeout_seconds
         pause = LOOK_SECONDS if patience is None else min(LOOK_SECONDS, max(0.01, patience / 4))
         while not running.done():
@@ -318,6 +323,12 @@ class DirectJobs:
                 if error is not None:
                     log.warning("cancelling %s: %s", _named(job), error.message)
                     session.cancel(error.message, error)
+                    given_up = began + waited
+            elif given_up is not None and asyncio.get_running_loop().time() > given_up + GIVEN_UP_SECONDS:
+                # A vendor that cannot be asked cannot say that the job is gone either, and there is no one to ask.
+                if job.phase is Phase.AMBIGUOUS:
+                    session.adopt(None)
+                given_up = None
 
     def _result(self, outcome: JobOutcome, planned: JobPlanned, index: int) -> Outputs | ErrorRecord:
         if planned.items:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flytepath.authoring.call import LOCAL, task_type_name, task_type_of
 from flytepath.errors import AttemptTimeoutError, CompileError, PluginNotFoundError, TaskFailedError
-from flytepath.model.task import Body, Interface, RetryPolicy, TaskSpec
+from flytepath.model.task import Body, Interface, RetryPolicy, TaskSpec, Variable
 
 if TYPE_CHECKING:
     from flytepath.authoring.settings import TaskSettings
@@ -204,7 +204,12 @@ def job_spec(task: Task, backend: str) -> TaskSpec:
         name=task.name,
         task_type=task_type_name(task),
         backend=backend,
-        interface=Interface(),
+        interface=Interface(
+            outputs=tuple(
+                Variable(name=name, type=codec.literal_type, pickled=codec.pickled)
+                for name, codec in task.output_codecs.items()
+            )
+        ),
         body=Body(kind=task.body),
         payload=payload_of(task),
         retry=retry_policy(settings),

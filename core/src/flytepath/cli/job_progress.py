@@ -132,7 +132,7 @@ def _said(payload: object, known: _Known) -> str:
             shown = "".join(f"; {title}: {url}" for title, url in links)
             return f"{phase} on {known.backend}{state}{why}{shown}"
         case JobAmbiguous(reason=reason):
-            return f"nobody knows whether {known.backend} took it ({reason}): it is looked for there"
+            return f"nobody knows whether {known.backend} took it ({reason}): that comes before anything else"
         case JobReturned(reason=reason):
             return f"{known.backend} has no room for it ({reason}): it waits again"
         case JobCancelling(reason=reason):

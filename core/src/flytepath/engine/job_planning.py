@@ -239,13 +239,17 @@ def _after_policies(task: TaskSpec, tenant: Tenant) -> tuple[tuple[Any, Any], di
     return (given.requests, given.limits), told
 
 
+_MISTAKE: Final = "this is a mistake of the backend's plugin; report it to its authors"
+
+
 def _why(error: Exception, instance: BackendInstance, request: RunAttempt) -> ErrorRecord:
     """What attempts fail with that cannot be planned: nobody's job, and no retry mends it."""
     name = f"{request.task.name} on {instance.name}"
     if isinstance(error, BackendError):
         code = "FP-JOB-PROTOCOL" if error.error_class is ErrorClass.PROTOCOL else "FP-JOB-INVALID"
         record = ErrorRecord.of(error, place=request.node, kind="user", recoverable=False)
-        return record.model_copy(update={"code": code, "message": f"{name}: {error.message}"})
+        hint = error.hint or (_MISTAKE if code == "FP-JOB-PROTOCOL" else None)
+        return record.model_copy(update={"code": code, "message": f"{name}: {error.message}", "hint": hint})
     if isinstance(error, FlytePathError):
         return ErrorRecord.of(error, place=request.node, kind="user", recoverable=False)
     return ErrorRecord(
@@ -253,6 +257,6 @@ def _why(error: Exception, instance: BackendInstance, request: RunAttempt) -> Er
         code="FP-JOB-PROTOCOL",
         message=f"{name} cannot be planned: plugin {instance.plugin} raised {type(error).__name__}: {error}",
         place=request.node,
-        hint="this is a mistake of the backend's plugin; report it to its authors",
+        hint=_MISTAKE,
         recoverable=False,
     )

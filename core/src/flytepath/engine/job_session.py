@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flytepath.engine.backends import BackendInstance
-from flytepath.engine.job_desk import Collected, JobDesk, Told
+from flytepath.engine.job_desk import Collected, JobDesk, Take, Told
 from flytepath.engine.job_planning import checked
 from flytepath.engine.job_plans import plan_to_json
 from flytepath.engine.job_services import JobServices
@@ -63,6 +63,7 @@ class JobSession:
         literals: outputs that earlier sessions kept, by digest; shared between sessions as a store would be.
         die_after, die_before: die right after, or right before, so many events are durable.
         timeout_seconds: end the job so long after it was submitted.
+        take: takes over what the job gives, or says what is wrong with it; by default it is kept as it is.
         clock: seconds since the epoch.
 
     Attributes:
@@ -86,6 +87,7 @@ class JobSession:
         die_after: int | None = None,
         die_before: int | None = None,
         timeout_seconds: float | None = None,
+        take: Take | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._instance = instance
@@ -107,7 +109,7 @@ class JobSession:
         self.events: list[Payload] = []
         self.printed: Blob | None = None
         owner = request.owner
-        self._desk = JobDesk(services, owner.tenant, owner.execution, epoch, sink, self._report, clock)
+        self._desk = JobDesk(services, owner.tenant, owner.execution, epoch, sink, self._report, clock, take)
         for payload in history:
             self._fold(payload)
 
