@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 #: The most operations in one transaction, so that the write lock is handed on in good time.
 BATCH_LIMIT = 256
+#: How long the end waits for those who still read.
+READ_SECONDS = 5.0
 
 
 #: Carries out all of its items, and says of each the error that it is refused with, or ``None``.
@@ -67,6 +69,8 @@ class Database:
         #: Write transactions committed so far by this process.
         self.commits = 0
         self._reader, self._writer = dialect.engines()
+        self._reading = threading.Condition()
+        self._readers = 0
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -88,10 +92,17 @@ class Database:
             with self._reader.begin() as connection:
                 return query(connection)
 
-        if self._closed:
-            raise self._closed_error()
-        with self._translated():
-            return self._once_more(lambda: self.dialect.patiently(attempt))
+        with self._reading:
+            if self._closed:
+                raise self._closed_error()
+            self._readers += 1
+        try:
+            with self._translated():
+                return self._once_more(lambda: self.dialect.patiently(attempt))
+        finally:
+            with self._reading:
+                self._readers -= 1
+                self._reading.notify_all()
 
     def write(self, operation: Callable[[Connection], T]) -> T:
         """Run ``operation`` in the writer; durable on return."""
@@ -168,6 +179,9 @@ class Database:
             thread.join()
         with self._writing:
             self._disconnect()
+        # A thread whose caller was cancelled may still read: its connection could not be closed from here.
+        with self._reading:
+            self._reading.wait_for(lambda: not self._readers, READ_SECONDS)
         self._reader.dispose()
         self._writer.dispose()
 
