@@ -151,6 +151,7 @@ def test_it_writes_all_and_ends_when_nobody_can_write_any_more(path: Path) -> No
     made.add("db.password", VALUE)
     os.write(made.descriptor, b"the last words: " + VALUE + b" and a sword")
     made.close()
+    wait_until(lambda: path.exists() and path.read_bytes().endswith(b"sword"))
     wait_until(lambda: not is_written(path))
     assert path.read_bytes() == b"the last words: " + MARK + b" and a sword"
 

@@ -167,6 +167,7 @@ class Scheduler:
         self._informed: set[int] = set()
         self._reports: list[tuple[str, int, _Report | None]] = []
         self._offering: set[asyncio.Task[None]] = set()
+        self._offers = asyncio.Lock()
         self._draining = False
         self._stopped: list[tuple[str, str]] = []
         self._looked_at = 0.0
@@ -438,8 +439,9 @@ class Scheduler:
     async def _offer(self, node: str, attempt: int, message: CallRequested) -> None:
         """Keep the graph that an eager task calls, so that an event can refer to it."""
         try:
-            spec = await asyncio.to_thread(self._calls.kept, message.graph)
-            self._reports.append((node, attempt, Offered(message, spec)))
+            async with self._offers:  # in the order in which they were made
+                spec = await asyncio.to_thread(self._calls.kept, message.graph)
+                self._reports.append((node, attempt, Offered(message, spec)))
         except (FlytePathError, OSError, ValueError) as error:
             self._journal.fault = error
         self._wake.set()
