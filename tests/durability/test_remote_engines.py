@@ -45,7 +45,7 @@ def vendor_for(
     """A vendor, and the reference plugin installed for the engines of a home, and for this process."""
     fakes = Distributions(home.folder / "site", home.home)
     fakes.add("vendor", MANIFEST)
-    (home.folder / "remote_flow.py").write_text((HERE / "remote_flow.py").read_text())
+    (home.folder / "durable_remote_flow.py").write_text((HERE / "durable_remote_flow.py").read_text())
     with FakeVendor(**facts) as vendor:
         (home.folder / "flytepath.toml").write_text(f'[backends.vendor]\nurl = "{vendor.url}"\n{config}')
         for name, value in fakes.environment(FLYTEPATH_SECRET_VENDOR_TOKEN=TOKEN).items():
@@ -54,9 +54,9 @@ def vendor_for(
         patch.chdir(home.folder)
         before = managers.set_current(None)
         try:
-            yield vendor, importlib.import_module("remote_flow")
+            yield vendor, importlib.import_module("durable_remote_flow")
         finally:
-            sys.modules.pop("remote_flow", None)
+            sys.modules.pop("durable_remote_flow", None)
             managers.set_current(before)
 
 
