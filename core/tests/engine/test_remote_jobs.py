@@ -571,3 +571,23 @@ def test_an_engine_that_dies_anywhere_leaves_one_job_for_each_slice(tmp_path: Pa
         assert state.status is ExecutionStatus.SUCCEEDED
         assert set(vendor.made.values()) == {1}
         assert machine.outputs() == whole.outputs()
+
+
+def test_a_job_may_wait_for_its_backend_for_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look is as deep in calls as the one before."""
+    from flytepath.engine import job_desk
+    from flytepath.engine.backends import BackendUnavailableError, GivenBackends
+
+    monkeypatch.setattr(job_desk, "PARKED_SECONDS", 0.0)
+    looks = iter(range(3000))
+
+    class AwayForLong(GivenBackends):
+        async def get(self, name: str, tenant: Any, task_type: str = "") -> Any:
+            if vendor.made and next(looks, None) is not None:
+                raise BackendUnavailableError(f"the plugin of {name} is quarantined")
+            return await super().get(name, tenant, task_type)
+
+    vendor = MemoryVendor()
+    machine = machine_of(chain(1), vendor, tmp_path, backends=AwayForLong)
+    assert machine.run().status is ExecutionStatus.SUCCEEDED
+    assert next(looks, None) is None and set(vendor.made.values()) == {1}

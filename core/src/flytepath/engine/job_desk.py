@@ -240,7 +240,8 @@ class JobDesk:
                 self._report(run.job.key, told)
                 await run.durable.wait()
 
-    async def _next(self, run: _Run) -> Told:
+    async def _next(self, run: _Run) -> Told | None:
+        """Do the next step; ``None`` where it is to be looked again what that is."""
         job = run.job
         run.step = next_step(job, run.idempotency)
         if run.step is Step.END:
@@ -274,18 +275,18 @@ class JobDesk:
             case _:
                 return await self._poll(run, instance)
 
-    async def _parked(self, run: _Run, reason: str) -> Told:
-        """Say once that nothing can be done, then try from time to time again."""
+    async def _parked(self, run: _Run, reason: str) -> Told | None:
+        """Say once that nothing can be done, then let it be tried from time to time again."""
         if run.job.parked != reason:
             return Park(reason)
         await asyncio.sleep(PARKED_SECONDS)
-        return await self._next(run)
+        return None
 
     def _claim(self, job: Job) -> Request:
         asks = tuple(PoolAsk(pool, tokens) for pool, tokens in job.pools)
         return Request(job.key, self._tenant, asks, self._execution, job.node, self._epoch, "remote")
 
-    async def _quota(self, run: _Run) -> Told:
+    async def _quota(self, run: _Run) -> Told | None:
         job, admission = run.job, self._services.admission
         if job.key in self._releasing:
             await asyncio.wait([self._releasing[job.key]])
