@@ -27,6 +27,7 @@ from flytepath.engine.job_outputs import taken_over
 from flytepath.engine.job_planning import NotPlanned, Planned, Planner, Unplanned
 from flytepath.engine.job_services import JobServices
 from flytepath.engine.job_session import JobOutcome, JobSession
+from flytepath.engine.jobs import Job, waited_too_long
 from flytepath.engine.pools import PoolRules
 from flytepath.engine.secrets.resolving import resolve_secret
 from flytepath.engine.vendor_calls import Patience
@@ -37,7 +38,6 @@ from flytepath.model.messages import RunAttempt
 from flytepath.plugin.backend import BlobAccess, JobKey, Owner, Phase, PlanRequest
 
 if TYPE_CHECKING:
-    from flytepath.engine.jobs import Job
     from flytepath.model.identity import Tenant
     from flytepath.model.task import TaskSpec
 
@@ -56,7 +56,6 @@ EXIT_SECONDS: Final = 5.0
 #: So much of the end of its log is told with a failure.
 LOG_BYTES: Final = 16 * 1024
 LOG_LINES: Final = 30
-_IN_LINE: Final = frozenset({Phase.PLANNED, Phase.WAITING_QUOTA, Phase.SUBMITTING, Phase.AMBIGUOUS, Phase.QUEUED})
 _SHOWN: Final = 3
 
 
@@ -319,7 +318,9 @@ class DirectJobs:
                 log.info("%s is %s%s", _named(job), known, shown)
             if job.cancelling is None:
                 waited = asyncio.get_running_loop().time() - began
-                error = _stuck(job) or (_waited_too_long(job, patience) if patience and waited > patience else None)
+                error = _stuck(job)
+                if error is None and patience and waited > patience and job.is_in_line:
+                    error = waited_too_long(job, patience)
                 if error is not None:
                     log.warning("cancelling %s: %s", _named(job), error.message)
                     session.cancel(error.message, error)
@@ -369,19 +370,6 @@ def _stuck(job: Job) -> ErrorRecord | None:
         )
     message = f"{_named(job)} cannot go on: {job.parked}"
     return ErrorRecord(kind="system", code="FP-JOB-PARKED", message=message, place=job.node, recoverable=False)
-
-
-def _waited_too_long(job: Job, seconds: float) -> ErrorRecord | None:
-    if job.phase not in _IN_LINE:
-        return None
-    return ErrorRecord(
-        kind="timeout",
-        code="FP-QUEUE-TIMEOUT",
-        message=f"{job.task} waited longer than its {seconds:g} s for its turn",
-        place=job.node,
-        hint="raise max_queued_time= of its Timeout, or the limit of the pool it waits for",
-        recoverable=False,
-    )
 
 
 # --- the thread --------------------------------------------------------------------------------------------------

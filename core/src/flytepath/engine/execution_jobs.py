@@ -7,14 +7,27 @@ import logging
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from flytepath.engine.commands import Fail, Stop, Succeed, SucceedItems
 from flytepath.engine.job_desk import Collected, JobDesk, Told
 from flytepath.engine.job_outputs import taken_over
 from flytepath.engine.job_planning import Asks, NotPlanned, Planner, Unplanned
 from flytepath.engine.job_services import JobServices
-from flytepath.engine.jobs import Cancel, Done, Granted, Job, Kept, NotThere, Seen, Taken, error_of, follow
+from flytepath.engine.jobs import (
+    Cancel,
+    Done,
+    Granted,
+    Job,
+    Kept,
+    NotThere,
+    Seen,
+    Taken,
+    error_of,
+    follow,
+    took_too_long,
+    waited_too_long,
+)
 from flytepath.engine.journal import Journal
 from flytepath.engine.slices import ItemsSeen
 from flytepath.engine.state import ExecutionState, NodeState
@@ -28,8 +41,9 @@ from flytepath.plugin.backend import ErrorClass, Handle, Phase
 
 log = logging.getLogger("flytepath")
 
-#: Phases in which a job waits for its turn, ours or the vendor's.
-_IN_LINE: Final = frozenset({Phase.PLANNED, Phase.WAITING_QUOTA, Phase.SUBMITTING, Phase.AMBIGUOUS, Phase.QUEUED})
+
+#: What is said of a job that took more than its seconds.
+TooLong = Callable[[Job, float], ErrorRecord]
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,40 +351,28 @@ class ExecutionJobs:
         due = self._due(job)
         if due is not None and job.cancelling is None:
             wait = max(0.0, due[0] - self._clock())
-            self._timers[job.key] = asyncio.get_running_loop().call_later(wait, self._ring, job.key, due[1])
+            self._timers[job.key] = asyncio.get_running_loop().call_later(wait, self._ring, job, *due[1:])
 
     def _disarm(self, key: str) -> None:
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
 
-    def _due(self, job: Job) -> tuple[float, ErrorRecord] | None:
+    def _due(self, job: Job) -> tuple[float, TooLong, float] | None:
+        """When its time is over, what that is called, and how many seconds it had."""
         node = self._state.find(job.paths[0]) if job.paths else None
         task = node.task if node is not None else None
         if task is None:
             return None
-        if job.phase in _IN_LINE and task.queue_timeout_seconds is not None:
-            seconds = task.queue_timeout_seconds
-            return job.planned_at + seconds, ErrorRecord(
-                kind="timeout",
-                code="FP-QUEUE-TIMEOUT",
-                message=f"{task.name} waited longer than its {seconds:g} s for its turn",
-                place=job.node,
-                hint="raise max_queued_time= of its Timeout, or the limit of the pool it waits for",
-                recoverable=False,
-            )
+        if job.is_in_line and task.queue_timeout_seconds is not None:
+            return job.planned_at + task.queue_timeout_seconds, waited_too_long, task.queue_timeout_seconds
         if job.submitting_at is not None and task.timeout_seconds is not None:
-            return job.submitting_at + task.timeout_seconds, ErrorRecord(
-                kind="timeout",
-                code="FP-TIMEOUT",
-                message=f"{task.name} took longer than its {task.timeout_seconds:g} s on {job.backend}",
-                place=job.node,
-                hint="raise timeout= of the task",
-            )
+            return job.submitting_at + task.timeout_seconds, took_too_long, task.timeout_seconds
         return None
 
-    def _ring(self, key: str, error: ErrorRecord) -> None:
-        self._told(key, Cancel(error.message, error))
+    def _ring(self, job: Job, too_long: TooLong, seconds: float) -> None:
+        error = too_long(job, seconds)
+        self._told(job.key, Cancel(error.message, error))
 
     async def close(self) -> None:
         """Leave the jobs as they are."""

@@ -205,20 +205,14 @@ class JobDesk:
         except Exception as error:  # noqa: BLE001 - whoever sweeps the pools frees it
             log.warning("what job %s held could not be given back at once: %s", key, error)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing goes on."""
-        return not self._runs and not self._releasing
-
-    async def close(self, *, releases: bool = True) -> None:
+    async def close(self) -> None:
         """Leave the jobs as they are; what is durable tells the next desk how to go on."""
         tasks = [task for run in self._runs.values() for task in (run.task, run.holding) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._runs.clear()
-        if releases:
-            await asyncio.gather(*self._releasing.values(), return_exceptions=True)
+        await asyncio.gather(*self._releasing.values(), return_exceptions=True)
 
     # --- one job ---
 

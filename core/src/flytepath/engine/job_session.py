@@ -17,7 +17,7 @@ from flytepath.engine.job_desk import Collected, JobDesk, Take, Told
 from flytepath.engine.job_planning import checked
 from flytepath.engine.job_plans import plan_to_json
 from flytepath.engine.job_services import JobServices
-from flytepath.engine.jobs import Cancel, Done, Job, Kept, NotThere, Seen, Taken, apply_job, follow
+from flytepath.engine.jobs import Cancel, Done, Job, Kept, NotThere, Seen, Taken, apply_job, follow, took_too_long
 from flytepath.engine.slices import ItemsSeen
 from flytepath.errors import ExecutionStateError
 from flytepath.model.events import Blob, ErrorRecord, JobAmbiguous, JobPlanned, Payload
@@ -170,9 +170,8 @@ class JobSession:
             async with asyncio.timeout(max(0.0, left)):
                 return await self._told.get()
         except TimeoutError:
-            message = f"{self._request.task} took longer than its {self._timeout_seconds:g} s"
-            error = ErrorRecord(kind="timeout", code="FP-TIMEOUT", message=message, place=job.node)
-            return self.key, Cancel(message, error)
+            error = took_too_long(job, self._timeout_seconds)
+            return self.key, Cancel(error.message, error)
 
     def _report(self, key: str, told: Told) -> None:
         self._told.put_nowait((key, told))

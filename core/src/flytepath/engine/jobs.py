@@ -34,6 +34,8 @@ from flytepath.plugin.backend import ErrorClass, Handle, Observation, Phase
 
 #: Phases in which the vendor has the job, or may have it.
 AT_VENDOR: Final = frozenset({Phase.QUEUED, Phase.INITIALIZING, Phase.RUNNING})
+#: Phases in which it waits for its turn, ours or the vendor's.
+_IN_LINE: Final = frozenset({Phase.PLANNED, Phase.WAITING_QUOTA, Phase.SUBMITTING, Phase.AMBIGUOUS, Phase.QUEUED})
 #: What a vendor's state may be mapped to.
 OBSERVABLE: Final = AT_VENDOR | {Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED}
 
@@ -119,6 +121,11 @@ class Job:
     def is_waiting(self) -> bool:
         """Whether the vendor certainly has not heard of it."""
         return self.phase in (Phase.PLANNED, Phase.WAITING_QUOTA)
+
+    @property
+    def is_in_line(self) -> bool:
+        """Whether it waits for its turn, ours or the vendor's."""
+        return self.phase in _IN_LINE
 
     @property
     def paths(self) -> list[str]:
@@ -467,6 +474,29 @@ def error_of(
             "hint": hint or _HINTS.get(error_class),
             "recoverable": recoverable,
         }
+    )
+
+
+def waited_too_long(job: Job, seconds: float) -> ErrorRecord:
+    """What the attempt of a job fails with that has not begun to run after so many seconds."""
+    return ErrorRecord(
+        kind="timeout",
+        code="FP-QUEUE-TIMEOUT",
+        message=f"{job.task} waited longer than its {seconds:g} s for its turn",
+        place=job.node,
+        hint="raise max_queued_time= of its Timeout, or the limit of the pool it waits for",
+        recoverable=False,
+    )
+
+
+def took_too_long(job: Job, seconds: float) -> ErrorRecord:
+    """What the attempt of a job fails with that has not ended so many seconds after it was submitted."""
+    return ErrorRecord(
+        kind="timeout",
+        code="FP-TIMEOUT",
+        message=f"{job.task} took longer than its {seconds:g} s on {job.backend}",
+        place=job.node,
+        hint="raise timeout= of the task",
     )
 
 
