@@ -31,16 +31,8 @@ from flytepath.model.events import (
     HandlerStarted,
     ItemsStarted,
     ItemsSucceeded,
-    JobAmbiguous,
-    JobCancelling,
-    JobCollected,
-    JobEnded,
-    JobObserved,
     JobParked,
     JobPlanned,
-    JobReturned,
-    JobSubmitted,
-    JobSubmitting,
     NodeExpanded,
     NodeFailed,
     NodeSkipped,
@@ -48,6 +40,7 @@ from flytepath.model.events import (
     Payload,
     SignalReceived,
 )
+from flytepath.model.job_events import JobEvent
 from flytepath.model.workflow import NodeSpec, WorkflowSpec
 
 #: How many failed items of a map are remembered by name.
@@ -116,23 +109,10 @@ def apply(state: ExecutionState, event: Event) -> None:
                 state.job_of[path] = payload.key
         case JobParked(key="", node=path, reason=reason):
             state.parked[path] = reason
-        case _ if isinstance(payload, _OF_JOBS):
+        case _ if isinstance(payload, JobEvent):
             apply_job(state.jobs, payload, event.at)
         case _:
             _whole(state, payload, event.at)
-
-
-_OF_JOBS = (
-    JobSubmitting
-    | JobAmbiguous
-    | JobReturned
-    | JobSubmitted
-    | JobObserved
-    | JobParked
-    | JobCollected
-    | JobCancelling
-    | JobEnded
-)
 
 
 def _whole(state: ExecutionState, payload: Payload, at: float) -> None:

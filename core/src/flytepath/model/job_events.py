@@ -133,3 +133,18 @@ class JobEnded(EventPayload):
     key: str
     phase: Literal["succeeded", "failed", "cancelled"]
     reason: str = ""
+
+
+#: Every event of a job.
+JobEvent = (
+    JobPlanned
+    | JobSubmitting
+    | JobAmbiguous
+    | JobReturned
+    | JobSubmitted
+    | JobObserved
+    | JobParked
+    | JobCollected
+    | JobCancelling
+    | JobEnded
+)

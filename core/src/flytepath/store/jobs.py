@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from sqlalchemy import bindparam, delete, func, select, text, update
 
@@ -20,7 +20,6 @@ from flytepath.model.events import (
     Event,
     JobAmbiguous,
     JobCancelling,
-    JobCollected,
     JobEnded,
     JobObserved,
     JobParked,
@@ -31,6 +30,7 @@ from flytepath.model.events import (
     read_event,
 )
 from flytepath.model.facts import EventPayload
+from flytepath.model.job_events import JobEvent
 from flytepath.model.literal import canonical_text
 from flytepath.store.dialect import Statement
 from flytepath.store.schema import EVENTS, EXECUTIONS, JOBS, QUOTA_HOLDERS, QUOTA_LEASES, QUOTA_WAITERS
@@ -44,20 +44,7 @@ if TYPE_CHECKING:
 _CHUNK: Final = 500
 #: How much of a vendor's words a row holds; the event holds all of it.
 _LONGEST: Final = 2000
-_TELLING: Final[frozenset[type[EventPayload]]] = frozenset(
-    {
-        JobPlanned,
-        JobSubmitting,
-        JobAmbiguous,
-        JobReturned,
-        JobSubmitted,
-        JobObserved,
-        JobParked,
-        JobCollected,
-        JobCancelling,
-        JobEnded,
-    }
-)
+_TELLING: Final[frozenset[type[EventPayload]]] = frozenset(get_args(JobEvent))
 _TYPES: Final = tuple(sorted(kind.model_fields["type"].default for kind in _TELLING))
 
 #: By key, the columns that change in the row of a job; all of them where the row is new.
