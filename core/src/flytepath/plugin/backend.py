@@ -154,7 +154,20 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLaunch:
-    """How a remote machine runs the worker for a body that needs one."""
+    """How a remote machine runs the worker for a body that needs one.
+
+    The worker fetches its code and inputs itself, and leaves outputs, decks and errors where core finds them: the
+    backend starts ``argv`` and says how that ended. Exit code 0: the outputs are there, or this member of a gang is not
+    the one that gives them. For such a job core calls neither ``collect`` nor ``collect_items``.
+
+    Args:
+        argv: the command; ``python`` is the interpreter of the image.
+        env: environment variables it needs, those of the task among them.
+        image: the container image the task asks for; empty: the backend's own choice.
+        bundle: the code, as a zip file; ``None`` where the image holds it.
+        inputs_uri: the blob with all the attempt needs.
+        outputs_prefix: below it lies what the worker leaves.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
@@ -162,6 +175,19 @@ class WorkerLaunch:
     bundle: BlobRef | None
     inputs_uri: str
     outputs_prefix: str
+
+    def item_argv(self, position: str) -> tuple[str, ...]:
+        """The command for one item of an array job.
+
+        Args:
+            position: its place in ``PlanRequest.items``, from 0, or what the vendor puts in place of that text.
+
+        Example:
+            >>> launch = WorkerLaunch(("python", "-m", "flytepath.worker"), {}, "", None, "", "")
+            >>> launch.item_argv("$(JOB_COMPLETION_INDEX)")[-2:]
+            ('--item', '$(JOB_COMPLETION_INDEX)')
+        """
+        return (*self.argv, "--item", position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +204,9 @@ class PlanRequest:
 
     For an array job ``items`` are the indices of a map task that go into it, and ``item_inputs`` what each of them is
     given, in the same order; ``inputs`` is then empty. ``timeout_seconds`` is kept by core; a vendor may be told too.
+    ``worker`` is how a body is run that is not the service's own; ``body`` says what it is (``function``, ``shell``,
+    ``notebook``, ``sql``, ``none``). ``variables``, ``environment`` (an image's name or description), ``accelerator``,
+    ``pod_template`` and ``shared_memory`` are the task's, as its spec holds them.
     """
 
     key: JobKey
@@ -196,6 +225,12 @@ class PlanRequest:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[SecretReference, ...] = ()
+    body: str = "none"
+    variables: Mapping[str, str] = field(default_factory=dict)
+    environment: Json = None
+    accelerator: Mapping[str, Json] | None = None
+    pod_template: Mapping[str, Json] | None = None
+    shared_memory: bool | str = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 CONTRACT_MAJOR: Final = 1
-CONTRACT_MINOR: Final = 1
+CONTRACT_MINOR: Final = 2
 
 #: All entry-point groups of plugins, of any contract major, start with this.
 ENTRY_POINT_PREFIX: Final = "flytepath.v"

@@ -29,12 +29,15 @@ class TaskTypeDeclaration:
         task_type: reference to the :class:`~flytepath.plugin.TaskType` class.
         config: reference to the class of ``task_config`` that selects it; empty for a type that is chosen by name.
         default_backend: where its tasks run unless the user says otherwise.
+        plain_worker: its tasks need nothing but a worker, so every backend that runs workers can run them, without a
+            renderer for the pair.
     """
 
     name: str
     task_type: str
     config: str = ""
     default_backend: str = "local"
+    plain_worker: bool = False
     contract_minor: int = 0
 
 
@@ -163,11 +166,19 @@ class BackendDeclaration:
         visibility_seconds: how long a submitted job may stay invisible to ``find``.
         name_limit: the longest external name the vendor takes.
         call_seconds: after so many seconds a call counts as cut off; nobody knows whether the vendor has heard it.
+        runs_workers: it starts :class:`~flytepath.plugin.WorkerLaunch` commands, and so runs bodies of any task that
+            needs nothing else.
+        settings_base: another backend, whose settings are laid under this one's.
+        settings_merge: reference to a function ``(lower, upper) -> merged`` of two mappings that lays the settings of a
+            project over everybody's, and of a domain over its project's; by default the upper one's keys win.
     """
 
     name: str
     backend: str
     settings: str = ""
+    settings_base: str = ""
+    settings_merge: str = ""
+    runs_workers: bool = False
     idempotency: Literal["A", "B", "C", "D"]
     batch_limit: int = 100
     array_limit: int = 0
