@@ -157,7 +157,7 @@ def prepare() -> None:
 #: Constants that can be set, and where they are.
 SETTINGS = {
     "LEASE_SECONDS": ("flytepath.engine.engine", "flytepath.client.commands"),
-    "STORE_PATIENCE_SECONDS": ("flytepath.engine.journal",),
+    "STORE_PATIENCE_SECONDS": ("flytepath.engine.outage",),
     "FIRST_AFTER": ("flytepath.engine.snapshots",),
 }
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from flytepath.engine.ports import AttemptPool
 from flytepath.engine.state import ExecutionState, NodeState, NodeStatus
 from flytepath.engine.values import Blobs, Values
+from flytepath.errors import StoreUnavailableError
 from flytepath.model.events import Blob, ErrorRecord
 from flytepath.model.literal import BlobRef
 from flytepath.model.messages import CallEnded, CallRequested
@@ -75,7 +76,11 @@ class CallDesk:
         for node, calls in list(self._open.items()):
             ended = [path for path in calls if self._state.nodes[path].status.is_final]
             for path in ended:
-                message = _answer(self._state.nodes[path], calls.pop(path), values)
+                try:
+                    message = _answer(self._state.nodes[path], calls[path], values)
+                except StoreUnavailableError:
+                    return  # they are told when it is back
+                del calls[path]
                 await self._pool.tell(self._execution, node, self._attempts[node], message)
             if not calls:
                 self._open.pop(node, None)

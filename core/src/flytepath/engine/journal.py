@@ -5,21 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Final
 
 from flytepath.engine.commands import Command
 from flytepath.engine.decisions import decide
 from flytepath.engine.fold import apply
+from flytepath.engine.outage import patiently
 from flytepath.engine.ports import Log
 from flytepath.engine.state import ExecutionState
 from flytepath.engine.values import Values
 from flytepath.errors import FlytePathError, StoreUnavailableError
 from flytepath.model.events import Actor, ErrorRecord, Event, Payload
 from flytepath.model.literal import Literal
-
-#: How long a store that cannot be reached is asked again, and the longest pause between.
-STORE_PATIENCE_SECONDS: Final = 120.0
-STORE_PAUSE_SECONDS: Final = 2.0
 
 
 class Journal:
@@ -79,23 +75,26 @@ class Journal:
 
     async def _appended(self, epoch: int, events: list[Event], literals: list[Literal]) -> None:
         """Append; a store that cannot be reached is asked again, because the same append twice is one."""
-        loop = asyncio.get_running_loop()
-        until, pause = loop.time() + STORE_PATIENCE_SECONDS, 0.05
-        while True:
-            try:
-                await asyncio.wrap_future(
-                    self._log.append_later(self._execution, events[0].seq - 1, epoch, events, literals)
-                )
-                return
-            except StoreUnavailableError:
-                if loop.time() > until or self.fault is not None:
-                    raise
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, STORE_PAUSE_SECONDS)
+
+        def append() -> asyncio.Future[None]:
+            before = events[0].seq - 1
+            return asyncio.wrap_future(self._log.append_later(self._execution, before, epoch, events, literals))
+
+        await patiently(append, self.has_given_up)
+
+    def has_given_up(self) -> bool:
+        """Whether nothing more is to be waited for."""
+        return self.fault is not None
 
 
 def record_of(error: FlytePathError, place: str) -> ErrorRecord:
-    """An error that no retry mends, as it is kept."""
+    """An error that no retry mends, as it is kept.
+
+    Raises:
+        StoreUnavailableError: that is what ``error`` is. It says nothing against an execution, and is never kept.
+    """
+    if isinstance(error, StoreUnavailableError):
+        raise error
     kind = type(error)
     return ErrorRecord.of(
         error, kind="user", type=f"{kind.__module__}.{kind.__qualname__}", place=place, recoverable=False

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from flytepath.engine.local_machine import LocalAsk
+from flytepath.engine.outage import patiently
 from flytepath.engine.output import LogTail, kept_text
 from flytepath.engine.ports import AttemptPool, AttemptResult, Listener, Silent
 from flytepath.engine.room import RoomOfExecution
@@ -287,7 +288,8 @@ class Launches:
             log = await self._kept(request) if result.printed else None
             spec = ""
             if isinstance(result.message, GraphProduced):
-                spec = await asyncio.to_thread(self._keep_graph, result.message.graph)
+                graph = result.message.graph
+                spec = await patiently(lambda: asyncio.to_thread(self._keep_graph, graph))
             self._report(node, attempt, Ended(result, log, spec))
         except asyncio.CancelledError:
             if node not in self._stopping:

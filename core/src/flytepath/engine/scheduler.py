@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from flytepath.engine.backends import LOCAL
@@ -36,6 +37,7 @@ from flytepath.engine.execution_jobs import ExecutionJobs, JobReport, Remote
 from flytepath.engine.item_ends import ItemEnds
 from flytepath.engine.journal import Journal, record_of
 from flytepath.engine.launches import Ended, Killed, Launches, kept_log, remove_files
+from flytepath.engine.outage import patiently
 from flytepath.engine.places import Places
 from flytepath.engine.ports import AttemptPool, Listener, Log, Posted
 from flytepath.engine.recovery import Former
@@ -47,7 +49,7 @@ from flytepath.engine.starting import Starting
 from flytepath.engine.state import ExecutionState, NodeState
 from flytepath.engine.tokens import Tokens
 from flytepath.engine.values import Blobs, Values
-from flytepath.errors import BranchFailedError, FlytePathError, StoreFullError
+from flytepath.errors import BranchFailedError, FlytePathError, StoreFullError, StoreUnavailableError
 from flytepath.model.events import (
     Actor,
     AttemptLost,
@@ -305,17 +307,21 @@ class Scheduler:
         while not state.status.is_final:
             before, self._looked_at = state.seq, self._clock()
             self._look_at_clock()
+            # What needs a value that cannot be read while the store is away is looked at again when it is back.
             for path in list(state.settled):
-                self._settle(path)
+                with suppress(StoreUnavailableError):
+                    self._settle(path)
             if state.paused is None and not self._draining:
                 for path in [path for path in state.instant if state.why_stopped(path) is None]:
-                    self._enter(state.nodes[path])
+                    with suppress(StoreUnavailableError):
+                        self._enter(state.nodes[path])
                 started += self._starting.ready(self._looked_at)
             elif state.paused is not None:
                 self._starting.let_others_compute()
             self._stop_running()
             if self._is_over():
-                self._journal.do(self._finish())
+                with suppress(StoreUnavailableError):
+                    self._journal.do(self._finish())
             if state.seq == before:
                 break
         self._launches.settle()
@@ -413,7 +419,7 @@ class Scheduler:
         self._handled, self._kept = [], []
         events = await self._journal.commit(epoch)
         if handled:  # what they led to is durable now, and not before
-            await asyncio.to_thread(self._log.take, handled)
+            await patiently(lambda: asyncio.to_thread(self._log.take, handled), self._journal.has_given_up)
         for node, outputs in kept:
             self._reuses.kept(node, outputs)
         logs = [
@@ -440,7 +446,9 @@ class Scheduler:
         """Keep the graph that an eager task calls, so that an event can refer to it."""
         try:
             async with self._offers:  # in the order in which they were made
-                spec = await asyncio.to_thread(self._calls.kept, message.graph)
+                spec = await patiently(
+                    lambda: asyncio.to_thread(self._calls.kept, message.graph), self._journal.has_given_up
+                )
                 self._reports.append((node, attempt, Offered(message, spec)))
         except (FlytePathError, OSError, ValueError) as error:
             self._journal.fault = error
@@ -476,7 +484,7 @@ class Scheduler:
         known = [*state.retrying.values(), *(at for at in state.timers.values() if at is not None)]
         known += [*state.queued.values(), *([state.deadline] if state.deadline is not None else [])]
         times = [at for at in known if at > self._looked_at]
-        return max(0.0, min(times) - self._clock()) if times else None
+        return self._values.asked_again(max(0.0, min(times) - self._clock()) if times else None)
 
     def _take(self, node: str, attempt: int, report: _Report | None, items: ItemEnds) -> None:
         worker = Actor(kind="worker", name=f"{node}#{attempt}")

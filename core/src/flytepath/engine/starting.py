@@ -16,7 +16,7 @@ from flytepath.engine.reuse import Found, Reuses
 from flytepath.engine.state import ExecutionState, NodeState
 from flytepath.engine.tokens import Tokens
 from flytepath.engine.values import Values
-from flytepath.errors import FlytePathError
+from flytepath.errors import FlytePathError, StoreUnavailableError
 from flytepath.model.events import LiteralDigests
 from flytepath.model.literal import Literal
 from flytepath.model.messages import RunAttempt
@@ -79,6 +79,8 @@ class Starting:
         """Record the start of what can start ``now``; the attempts to launch when that is durable."""
         started: list[RunAttempt] = []
         items: dict[str, list[tuple[int, RunAttempt]]] = {}
+        if self._values.outage is not None and self._values.outage.pause > 0:
+            return started
         # Only as many as there may be room for: what is ready can be far more, and is looked at again and again.
         for path in list(islice(self._due(now), LOOK_AT)):
             if not self._begun(self._state.nodes[path], started, items):
@@ -105,7 +107,7 @@ class Starting:
             return False
         inputs = self._inputs_of(node)
         if inputs is None:
-            return True
+            return self._values.outage is None
         if not is_new:
             if self._is_known(node, inputs) or self._is_looked_up(node, inputs):
                 return True
@@ -148,6 +150,8 @@ class Starting:
             node = self._state.nodes[path]
             if node.is_remote and not is_begun(path):
                 inputs = self._inputs_of(node)
+                if inputs is None and self._values.outage is not None:
+                    raise self._values.outage.error  # nobody would ask for this attempt again
                 if inputs is not None:
                     found.append(self._request(node, inputs, attempt))
         return found
@@ -182,9 +186,11 @@ class Starting:
         return self._reuses.applies_to(node)
 
     def _inputs_of(self, node: NodeState) -> dict[str, Literal] | None:
-        """What a node is given; none where that cannot be put together, and it fails."""
+        """What a node is given; none where that cannot be put together, and it fails, or not now."""
         try:
             return self._values.inputs_of(node)
+        except StoreUnavailableError:
+            return None
         except FlytePathError as error:
             self._journal.do(Refuse(node.path, record_of(error, f"{node.name} at {node.path}")))
             return None

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from flytepath.engine.bindings import LiteralResolver
+from flytepath.engine.outage import Outage
 from flytepath.engine.state import ExecutionState, Frame, NodeState
-from flytepath.errors import InputError
+from flytepath.errors import InputError, StoreUnavailableError
 from flytepath.model.events import ErrorRecord
 from flytepath.model.literal import Literal, cast, compose_dict, compose_list
 from flytepath.model.task import Interface
@@ -32,6 +33,8 @@ class Values:
 
     Attributes:
         pending: literals that are to be stored with the next events.
+        outage: since a literal could not be read because the store is away; until it has passed whatever needs one
+            that is not here raises :class:`~flytepath.errors.StoreUnavailableError`, and is to be tried again.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Values:
         self._blobs = blobs
         self._known: dict[str, Literal] = {literal.digest: literal for literal in known}
         self.pending: dict[str, Literal] = {}
+        self.outage: Outage | None = None
         self._resolver = LiteralResolver(self._input, self._output, self._argument, blobs, blobs)
 
     # --- literals ---
@@ -62,8 +66,34 @@ class Values:
         """The literals of digests by name, read together."""
         missing = [digest for digest in digests.values() if digest not in self._known]
         if missing:
-            self._known.update(self._log.literals(self._execution, missing))
+            self._known.update(self._read(missing))
         return {name: self._known[digest] for name, digest in digests.items()}
+
+    def asked_again(self, due: float | None) -> float | None:
+        """In how many seconds to look again: when something is ``due``, or the store is asked again.
+
+        Raises:
+            StoreUnavailableError: it has been away for too long.
+        """
+        if self.outage is None:
+            return due
+        if self.outage.is_enough:
+            raise self.outage.error
+        return min(self.outage.pause, self.outage.pause if due is None else due)
+
+    def _read(self, digests: list[str]) -> dict[str, Literal]:
+        if self.outage is not None and self.outage.pause > 0:  # to ask takes time, and many may want to know
+            raise self.outage.error
+        try:
+            found = self._log.literals(self._execution, digests)
+        except StoreUnavailableError as error:
+            if self.outage is None:
+                self.outage = Outage(error)
+            else:
+                self.outage.goes_on(error)
+            raise
+        self.outage = None
+        return found
 
     def _input(self, name: str) -> Literal:
         created = self._state.created
