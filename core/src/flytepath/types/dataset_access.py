@@ -105,7 +105,7 @@ def kind(t: type[Any]) -> Any:
 
 
 def _from_memory(frame: Any, t: type[Any], columns: Columns) -> Any:
-    if type(frame) is t and kind_of(t) is None:
+    if isinstance(frame, t) and kind_of(t) is None:
         return frame
     if kind_of(type(frame)) is None or kind_of(t) is None:
         if not is_frame(t):
@@ -186,10 +186,13 @@ def _reference(dataset: StructuredDataset, columns: Columns, format: str, type: 
         facts["files"] = versions(uri)
         check_format(file_format, uri)
         if columns is not None and scheme_of(uri) == "file":
+            from flytepath.types.frame_partitions import Partitions
             from flytepath.types.frame_places import files_of
 
-            for file in files_of(uri):
-                check_names(file, file_format, columns, file)
+            files = files_of(uri)
+            inside = Partitions(uri, files, {}).inside(columns)
+            for file in files if inside else ():
+                check_names(file, file_format, inside or {}, file)
     return Literal.make(type, facts, format=file_format)
 
 

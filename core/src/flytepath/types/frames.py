@@ -209,19 +209,32 @@ def _types(literal: Literal) -> Columns:
 
 
 def _pieces(uri: str, literal: Literal, columns: Columns, *, whole: bool) -> Iterator[Any]:
+    from flytepath.types.frame_partitions import Partitions
     from flytepath.types.frame_places import files_of, opened
 
     format, types = literal.format, _types(literal)
-    for name in files_of(uri):
-        if columns is not None:
+    files = files_of(uri)
+    partitions = Partitions(uri, files, _partition_types(literal))
+    # A table without columns would forget how many rows it has.
+    inside = partitions.inside(columns) or None
+    for name in files:
+        if inside:
             with opened(uri, name) as file:
-                check_names(file, format, columns, name)
+                check_names(file, format, inside, name)
         with opened(uri, name) as file:
-            if whole:
-                yield _checked(read_table(file, format, columns, name, types), columns)
-            else:
-                for table in read_batches(file, format, columns, name, types):
-                    yield _checked(table, columns)
+            read = read_table if whole else read_batches
+            found: Any = read(file, format, inside, name, types)
+            for table in (found,) if whole else found:
+                table = partitions.added(table, name) if partitions else table  # noqa: PLW2901
+                if partitions and columns is not None:
+                    table = select(table, [column for column in columns if column in table.column_names])  # noqa: PLW2901
+                yield _checked(table, columns)
+
+
+def _partition_types(literal: Literal) -> dict[str, Any]:
+    """The Arrow types of the columns that folders say, where whoever wrote them has noted it."""
+    noted = literal.data.get("partitions") if isinstance(literal.data, dict) else None
+    return known_types({"columns": noted}) if noted else {}
 
 
 def _joined(tables: Iterator[Any]) -> Any:
