@@ -6,7 +6,7 @@ Subclasses mix in the built-in exception a Python user would catch (``TypeError`
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 
 class FlytePathError(Exception):
@@ -29,6 +29,8 @@ class FlytePathError(Exception):
 
     code: ClassVar[str] = "FP-ERROR"
     exit_status: ClassVar[int] = 1
+    #: Whose fault it is where a task raises it: a failure of the system is retried on the system's budget.
+    blame: ClassVar[Literal["user", "system"]] = "user"
 
     def __init__(
         self,
@@ -386,3 +388,4 @@ class WorkerError(FlytePathError):
     """A worker process died, spoke out of turn, or could not be started. A failure of the system, not the user."""
 
     code = "FP-WORKER"
+    blame = "system"

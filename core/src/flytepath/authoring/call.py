@@ -131,7 +131,11 @@ def _run_here(task: Task, inputs: dict[str, Any]) -> Any:
             outputs: Any = call_remotely(task, inputs)
         else:
             task_type, context = _prepared(task)
-            outputs = call_attempt(task, task_type, context, inputs, _ignore)
+            if task.task_config is None:
+                outputs = call_attempt(task, task_type, context, inputs, _ignore)
+            else:
+                with task_type.around(context):
+                    return _returned(task, call_attempt(task, task_type, context, inputs, _ignore))
     except Exception as error:
         error.add_note(f"in task {task.name}")
         raise
@@ -159,12 +163,12 @@ async def _run_async(task: Task, inputs: dict[str, Any]) -> Any:
         return _run_here(task, inputs)  # which refuses it: a body that is a coroutine runs in a worker
     task_type, context = _prepared(task)
     try:
-        steps = _steps(task, task_type, context, inputs, _ignore)
-        outputs = await _driven(steps)
+        with task_type.around(context):
+            steps = _steps(task, task_type, context, inputs, _ignore)
+            return _returned(task, await _driven(steps))
     except Exception as error:
         error.add_note(f"in task {task.name}")
         raise
-    return _returned(task, outputs)
 
 
 def _prepared(task: Task) -> tuple[TaskType, ExecutionContext]:

@@ -5,7 +5,8 @@ A context is made for every call, so it costs next to nothing until something is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import logging
     from pathlib import Path
 
+    from flytepath.authoring.carried import CarriedAttempt
     from flytepath.authoring.checkpoint import Checkpoint
     from flytepath.authoring.decks.deck import Deck, TimelineDeck
     from flytepath.authoring.secrets import SecretsManager
@@ -74,6 +76,7 @@ class ExecutionContext:
         checkpoint_sources: the folders (paths or URIs) of earlier attempts' checkpoints, newest first.
         checkpoint_source: one more, before them.
         checkpoint_destination: the folder (path or URI) this attempt's checkpoints go to.
+        code_path: the folder with the code of the workflow; ``None`` where the user's own modules run.
     """
 
     __slots__ = (
@@ -95,6 +98,7 @@ class ExecutionContext:
         "_task_version",
         "_working_directory",
         "attempt",
+        "code_path",
         "enable_deck",
         "node_path",
         "output_metadata_prefix",
@@ -121,8 +125,10 @@ class ExecutionContext:
         checkpoint_sources: tuple[str, ...] = (),
         checkpoint_source: str | None = None,
         checkpoint_destination: str | None = None,
+        code_path: Path | None = None,
     ) -> None:
         self.node_path = node_path
+        self.code_path = code_path
         self.attempt = attempt
         self.payload = payload
         self.tenant = tenant
@@ -334,6 +340,18 @@ class ExecutionContext:
             self._attached = {}
         self._attached[name.lower()] = value
 
+    def carried(self) -> CarriedAttempt:
+        """This attempt, for other processes of this machine to enter; it pickles."""
+        from flytepath.authoring.carried import carried
+
+        return carried(self)
+
+    def heard(self, news: Any) -> None:
+        """Take what a process that entered this attempt has told."""
+        from flytepath.authoring.carried import hear
+
+        hear(self, news)
+
     def has_attr(self, attr_name: str) -> bool:
         """Whether something of this name was attached."""
         return attr_name.lower() in (self._attached or {})
@@ -381,6 +399,16 @@ def current_context() -> ExecutionContext:
     """
     context = _current.get()
     return context if context is not None else ExecutionContext()
+
+
+@contextmanager
+def being_current(context: ExecutionContext) -> Iterator[None]:
+    """Make ``context`` the current one for what comes before and after the task's own code."""
+    token = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 class entered:

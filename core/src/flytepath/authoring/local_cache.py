@@ -283,5 +283,5 @@ def _opened() -> tuple[OutputCache, BlobFolder]:
         tenant = Tenant()
         cache = OutputCache(home / "cache.db")
         atexit.register(cache.close)
-        found = _open[str(home)] = (cache, BlobFolder(str(home / "blobs"), tenant.project, tenant.domain))
+        found = _open[str(home)] = (cache, BlobFolder(config.blob_root(home), tenant.project, tenant.domain))
     return found

@@ -37,6 +37,7 @@ _FIELDS: Final = {
     "annotations": ("annotations",),
     "environment": ("variables",),
     "pools": ("pools",),
+    "backend": ("backend",),
 }
 _NAMES: Final = ("node_name", "name", "aliases")
 

@@ -137,8 +137,9 @@ class _Attempt:
 class _Guard:
     """The handler, and the thread that keeps the deadline. One per process."""
 
-    def __init__(self, on_preempted: OnPreempted) -> None:
+    def __init__(self, on_preempted: OnPreempted, on_saved: Callable[[int | None], None] | None) -> None:
         self._on_preempted = on_preempted
+        self.on_saved = on_saved
         self._main = threading.get_ident()
         self._process = os.getpid()
         self._reading, self._writing = os.pipe()
@@ -312,15 +313,16 @@ _guard: _Guard | None = None
 # --- for the worker ---
 
 
-def install(on_preempted: OnPreempted) -> None:
+def install(on_preempted: OnPreempted, on_saved: Callable[[int | None], None] | None = None) -> None:
     """Take SIGTERM in this process. Called once, from the main thread, in which the attempts run too.
 
     Args:
         on_preempted: told once, when a preempted attempt is over, from the main thread or from the one that keeps the
             deadline: sends ``AttemptErred(error=report.record(task))``. The process ends when it returns.
+        on_saved: told of every checkpoint that an attempt saves here, with its step.
     """
     global _guard
-    _guard = _Guard(on_preempted)
+    _guard = _Guard(on_preempted, on_saved)
 
 
 def deadline(termination_seconds: float | None = None) -> float:
@@ -432,6 +434,8 @@ def note_saved(step: int | None) -> None:
     attempt = None if _guard is None else _guard.attempt
     if attempt is not None:
         attempt.has_saved, attempt.step = True, step
+    if attempt is not None and _guard is not None and _guard.on_saved is not None:
+        _guard.on_saved(step)
 
 
 def _takes_seconds(hook: Hook) -> bool:

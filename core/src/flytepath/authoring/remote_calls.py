@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, Any, Final
 from flytepath import config
 from flytepath.authoring.context import LOCAL_EXECUTION, current_context
 from flytepath.authoring.direct_jobs import DirectJobs, Outputs, jobs_thread
-from flytepath.authoring.remote_tasks import RemoteTaskError, checked_backend, error_from, job_spec
+from flytepath.authoring.remote_tasks import (
+    RemoteBodyError,
+    RemoteTaskError,
+    checked_backend,
+    error_from,
+    job_spec,
+    needs_worker,
+)
 from flytepath.errors import FlytePathError, TypeTransformerFailedError
 from flytepath.model.events import ErrorRecord
 from flytepath.model.identity import Tenant
@@ -124,8 +131,16 @@ def _place(task: Task) -> _Place:
             hint="nobody could cancel its job when the task that called it ends; make the caller @eager",
         )
     tenant = Tenant()
-    _, backend = checked_backend(task, tenant)
-    return _Place(task, backend, tenant, BlobFolder(str(config.home() / "blobs"), tenant.project, tenant.domain))
+    kind, backend = checked_backend(task, tenant)
+    if needs_worker(task, kind):
+        raise RemoteBodyError(
+            f"task {task.name} cannot be called directly: its body runs on backend {backend!r} alone",
+            place=task.name,
+            expected="a durable run, which sends its code there",
+            hint="flytepath run, or FlytePath().execute(...)",
+        )
+    blobs = BlobFolder(config.blob_root(config.home()), tenant.project, tenant.domain)
+    return _Place(task, backend, tenant, blobs)
 
 
 def _encoded(task: Task, inputs: Mapping[str, Any], blobs: BlobFolder) -> dict[str, Literal]:

@@ -6,11 +6,11 @@ is refused with the same words in both.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from flytepath.authoring.call import LOCAL, task_type_name, task_type_of
 from flytepath.errors import AttemptTimeoutError, CompileError, PluginNotFoundError, TaskFailedError
-from flytepath.model.task import Body, Interface, RetryPolicy, TaskSpec, Variable
+from flytepath.model.task import BODIES_OF_WORKERS, Body, Interface, RetryPolicy, TaskSpec, Variable
 
 if TYPE_CHECKING:
     from flytepath.authoring.settings import TaskSettings
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from flytepath.model.events import ErrorRecord
     from flytepath.model.identity import Tenant
     from flytepath.plugin.manager import Claim, PluginManager
-
-#: Bodies that Python code has to run; a backend's own service runs the others.
-_RUN_BY_WORKERS: Final = frozenset({"function", "notebook", "shell"})
 
 
 class RendererMissingError(CompileError):
@@ -30,9 +27,15 @@ class RendererMissingError(CompileError):
 
 
 class RemoteBodyError(CompileError):
-    """The task needs a worker beside its body, and its backend runs no workers."""
+    """The task needs a worker beside its body, and nobody runs one for it there."""
 
     code = "FP-REMOTE-BODY"
+
+
+class StorageNotSharedError(CompileError):
+    """A worker elsewhere could not find its code and inputs: the blobs lie on this machine alone."""
+
+    code = "FP-STORAGE-NOT-SHARED"
 
 
 class RemoteTaskError(TaskFailedError):
@@ -96,25 +99,64 @@ def checked_backend(task: Task, tenant: Tenant | None) -> tuple[Claim | None, st
         RendererMissingError: nobody says how a task of this type becomes a job there.
         RemoteBodyError: it needs a worker there.
     """
-    if task.task_config is None or task.has_own_execute:
+    has_type = task.task_config is not None and not task.has_own_execute
+    chosen, whose = _chosen(task, tenant)
+    if not has_type and chosen in ("", LOCAL):
         return None, LOCAL
     from flytepath.plugin.manager import current
 
     manager = current()
-    kind = manager.task_type_for(type(task.task_config))
-    manager.check_enabled(kind, tenant)
-    name: str = kind.declaration.default_backend
-    if name == LOCAL:
+    kind: Claim | None = None
+    if has_type:
+        kind = manager.task_type_for(type(task.task_config))
+        manager.check_enabled(kind, tenant)
+        chosen, whose = chosen or kind.declaration.default_backend, whose or f"where {_named(kind)} puts tasks"
+    if chosen == LOCAL:
         return kind, LOCAL
-    backend = _backend(manager, task, kind)
+    backend = _backend(manager, task, chosen, whose)
     manager.check_enabled(backend, tenant)
-    _check_renderer(manager, task, kind, backend, tenant)
-    _check_body(manager, task, name)
-    return kind, name
+    is_worked = needs_worker(task, kind)
+    if is_worked:
+        _check_worker(task, backend)
+    if not (is_worked and _is_plain(kind)):
+        _check_renderer(manager, task, kind, backend, tenant)
+    if not is_worked:
+        _check_boundaries(manager, task, chosen)
+    return kind, chosen
 
 
-def _backend(manager: PluginManager, task: Task, kind: Claim) -> Claim:
-    name = kind.declaration.default_backend
+def _chosen(task: Task, tenant: Tenant | None) -> tuple[str, str]:
+    """Which backend the task or the configuration names, and who says so; empty where neither does."""
+    own = task.settings.backend
+    if own:
+        return own, "as the task says"
+    if task.mode != "task":
+        return "", ""  # it leads others, which go where they belong
+    from flytepath.config import task_backends
+
+    routes = task_backends(*((tenant.project, tenant.domain) if tenant is not None else ("", "")))
+    found = routes.get(task_type_name(task), "") if routes else ""
+    return found, "as [task_backends] in the configuration says" if found else ""
+
+
+def needs_worker(task: Task, kind: Claim | None) -> bool:
+    """Whether a worker runs the task, and no service does.
+
+    Args:
+        task: any task.
+        kind: who brings its type; ``None`` for core's own.
+    """
+    return (
+        task.body in BODIES_OF_WORKERS or task.has_own_execute or (kind is not None and kind.declaration.plain_worker)
+    )
+
+
+def _is_plain(kind: Claim | None) -> bool:
+    """Whether tasks of the type need nothing but a worker."""
+    return kind is None or kind.declaration.plain_worker
+
+
+def _backend(manager: PluginManager, task: Task, name: str, whose: str) -> Claim:
     try:
         return manager.backend(name)
     except PluginNotFoundError as error:
@@ -127,38 +169,65 @@ def _backend(manager: PluginManager, task: Task, kind: Claim) -> Claim:
             f"task {task.name} runs on backend {name!r}, which no enabled plugin brings",
             place=task.name,
             expected=error.expected,
-            actual=f"{name}, where {_named(kind)} puts tasks of type {kind.declaration.name!r}",
+            actual=f"{name}, {whose} of type {task_type_name(task)!r}" if "puts" in whose else f"{name}, {whose}",
             hint=hint,
         ) from error
 
 
-def _check_renderer(manager: PluginManager, task: Task, kind: Claim, backend: Claim, tenant: Tenant | None) -> None:
+def _check_renderer(
+    manager: PluginManager, task: Task, kind: Claim | None, backend: Claim, tenant: Tenant | None
+) -> None:
     """A plugin's backend reads the payloads of its own task types; for those of others somebody must render them."""
-    task_type, name = kind.declaration.name, backend.declaration.name
+    task_type, name = task_type_name(task), backend.declaration.name
     try:
         renderer = manager.renderer(task_type, name)
     except PluginNotFoundError as error:
-        if (kind.plugin, kind.distribution) == (backend.plugin, backend.distribution):
+        if kind is not None and (kind.plugin, kind.distribution) == (backend.plugin, backend.distribution):
             return
         raise RendererMissingError(
             f"nothing says how a task of type {task_type!r} becomes a job of backend {name!r}",
             place=task.name,
             expected=f"an enabled plugin with a renderer for the pair ({task_type}, {name})",
-            actual=f"the type is brought by {_named(kind)}, the backend by {_named(backend)}",
+            actual=f"the type is brought by {'core' if kind is None else _named(kind)}, "
+            f"the backend by {_named(backend)}",
             hint="install the plugin that joins the two, or ask the authors of either for a renderer",
         ) from error
     manager.check_enabled(renderer, tenant)
 
 
-def _check_body(manager: PluginManager, task: Task, backend: str) -> None:
-    if task.body in _RUN_BY_WORKERS:
+def _check_worker(task: Task, backend: Claim) -> None:
+    """Whether the backend can run a worker for the task, and the worker can reach what it needs."""
+    name = backend.declaration.name
+    if not backend.declaration.runs_workers:
         raise RemoteBodyError(
-            f"task {task.name} has a {task.body} body, and backend {backend!r} has nobody to run it",
+            f"task {task.name} has a {task.body} body, and backend {name!r} has nobody to run it",
             place=task.name,
             expected="a task without a Python body, whose work the backend's service does",
-            actual=f"a {task.body} body on backend {backend!r}",
-            hint="take the task_config away to run it on this machine; backends that start workers come with plugins",
+            actual=f"a {task.body} body on backend {name!r}",
+            hint="run it on this machine, or on a backend that starts workers, as `kubernetes` does",
         )
+    if task.mode != "task":
+        raise RemoteBodyError(
+            f"task {task.name} leads other tasks while it runs, which a worker elsewhere cannot",
+            place=task.name,
+            expected=f"backend 'local' for a task that is {task.mode}",
+            actual=name,
+            hint="leave its backend out: the tasks it calls go to theirs",
+        )
+    from flytepath.config import home, shared_blobs
+
+    if shared_blobs() is None:
+        raise StorageNotSharedError(
+            f"task {task.name} runs on backend {name!r}, whose workers cannot reach the blobs of this machine",
+            place=task.name,
+            expected="a place that every machine reaches: an object store, or a folder they share",
+            actual=str(home() / "blobs"),
+            hint='say it once: [store] blobs = "s3://bucket/prefix" in flytepath.toml, or FLYTEPATH_BLOBS',
+        )
+
+
+def _check_boundaries(manager: PluginManager, task: Task, backend: str) -> None:
+    """A service hands values over without anybody looking at them."""
     for side, codecs in (("input", task.input_codecs), ("output", task.output_codecs)):
         for name, codec in codecs.items():
             for marker in codec.markers:
@@ -175,11 +244,11 @@ def _named(claim: Claim) -> str:
     return f"plugin {claim.plugin!r} ({claim.distribution} {claim.version})"
 
 
-def payload_of(task: Task) -> Any:
-    """What the task's type makes of its declaration."""
+def payload_of(task: Task, backend: str = LOCAL) -> Any:
+    """What the task's type makes of its declaration, for a backend."""
     if task.task_config is None or task.has_own_execute:
         return None
-    return task_type_of(task).compile(task.declaration())
+    return task_type_of(task).compile(task.declaration(backend))
 
 
 def retry_policy(settings: TaskSettings) -> RetryPolicy:
@@ -211,7 +280,7 @@ def job_spec(task: Task, backend: str) -> TaskSpec:
             )
         ),
         body=Body(kind=task.body),
-        payload=payload_of(task),
+        payload=payload_of(task, backend),
         retry=retry_policy(settings),
         timeout_seconds=settings.timeout_seconds,
         queue_timeout_seconds=settings.queue_timeout_seconds,

@@ -59,6 +59,7 @@ class TaskSettings:
     pools: Mapping[str, int] = field(default_factory=dict)
     detach: bool = False
     idempotent: bool = False
+    backend: str = ""
 
     @property
     def process_variables(self) -> Mapping[str, str]:
@@ -76,7 +77,7 @@ SETTING_NAMES: Final = frozenset(
         *("deprecated", "timeout", "container_image", "environment", "requests", "limits", "resources"),
         *("secret_requests", "docs", "disable_deck", "enable_deck", "deck_fields", "pod_template"),
         *("pod_template_name", "accelerator", "shared_memory", "labels", "annotations", "metadata"),
-        *("pools", "detach", "idempotent"),
+        *("pools", "detach", "idempotent", "backend"),
     }
 )
 
@@ -145,6 +146,7 @@ class _Reader:
             pools=self._pools(),
             detach=self._of("detach", bool, False),
             idempotent=self._of("idempotent", bool, False),
+            backend=self._backend(),
         )
 
     def wrong(self, name: str, expected: str, hint: str | None = None) -> DefinitionError:
@@ -333,6 +335,12 @@ class _Reader:
             if type(tokens) is not int or tokens < 1:
                 raise self.wrong("pools", expected, f"an attempt holds {tokens!r} tokens of {pool!r} while it runs")
         return dict(value)
+
+    def _backend(self) -> str:
+        value: str = self._of("backend", str, "")
+        if value != value.strip() or ("backend" in self._given and not value):
+            raise self.wrong("backend", "the name of a backend, as 'kubernetes', or 'local'")
+        return value
 
     def _texts(self, name: str) -> dict[str, str]:
         value = self._given.get(name, {})

@@ -160,8 +160,8 @@ class Task(Entity):
         """What the body returned, by output name."""
         return self.named(result)
 
-    def declaration(self) -> TaskDeclaration:
-        """The task as its task type sees it."""
+    def declaration(self, backend: str = "local") -> TaskDeclaration:
+        """The task as its task type sees it, on a backend."""
         from flytepath.plugin.task_type import TaskDeclaration
 
         return TaskDeclaration(
@@ -175,6 +175,7 @@ class Task(Entity):
             source=self.source,
             requests=self.settings.requests,
             limits=self.settings.limits,
+            backend=backend,
         )
 
     def __repr__(self) -> str:
@@ -389,6 +390,7 @@ def task(
     pools: Mapping[str, int] | None = None,
     detach: bool | None = None,
     idempotent: bool | None = None,
+    backend: str | None = None,
     cache_version: str | None = None,
     cache_serialize: bool | None = None,
     cache_ignore_input_vars: tuple[str, ...] | None = None,
@@ -424,6 +426,8 @@ def task(function: Callable[..., Any] | None = None, /, *, task_config: Any = No
         detach: leave its remote job alone when what started it is aborted or fails, instead of cancelling it.
         idempotent: its remote job may be submitted a second time where nobody can know whether the first call
             reached a vendor that cannot be asked. These two say nothing of tasks that run in workers of this machine.
+        backend: where a durable run runs it, as ``"kubernetes"`` or ``"local"``; by default what the configuration
+            says in ``[task_backends]`` for tasks of its type, or else the type itself.
 
     Raises:
         DefinitionError: the function cannot be a task; the error says why.

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
 
+from flytepath.config import blob_root
 from flytepath.config.settings import Configuration, JobSettings, LocalSettings, load_configuration
 from flytepath.engine.admission import Admission
 from flytepath.engine.backends import Backends
@@ -27,6 +28,7 @@ from flytepath.engine.room import Room
 from flytepath.engine.secrets.resolving import resolve_secret
 from flytepath.engine.state import ExecutionState
 from flytepath.engine.vendor_calls import Patience
+from flytepath.engine.worker_launches import WorkerLaunches
 from flytepath.engine.worker_pool import WorkerPool
 from flytepath.model.identity import Tenant
 from flytepath.model.resources import Resources
@@ -85,7 +87,7 @@ def remote_of(home: Path, store: Store, engine: str, configuration: Configuratio
     settings = JobSettings.model_validate(configuration.get("jobs", default={}))
     services = JobServices(backends, Admission(store, engine, rules), Patience(outage=settings.outage))
     reaper = Reaper(store, services, grace_seconds=settings.grace, sweep_seconds=settings.sweep)
-    return Remote(services, Planner(backends, rules, store.installation), rules, reaper.run)
+    return Remote(services, Planner(backends, rules, store.installation, WorkerLaunches(home)), rules, reaper.run)
 
 
 def drive(home: Path, store: Store, execution: str, listener: Listener, slots: int) -> ExecutionState:
@@ -121,7 +123,7 @@ def drive_here(home: Path, store: Store, execution: str, listener: Listener, ten
     """Drive it in a thread beside, so that this one is free to run tasks, and a debugger in them."""
     from flytepath.worker import InProcessPool
 
-    pool = InProcessPool(BlobFolder(str(home / "blobs"), tenant.project, tenant.domain), tenant, str(home))
+    pool = InProcessPool(BlobFolder(blob_root(home), tenant.project, tenant.domain), tenant, str(home))
     outcome: list[ExecutionState | BaseException] = []
     ends: list[Callable[[], object]] = []
 
@@ -162,7 +164,7 @@ def worker_pool(home: Path, slots: int) -> AttemptPool:
     return WorkerPool(
         home=home,
         slots=slots,
-        blob_root=str(home / "blobs"),
+        blob_root=blob_root(home),
         python_of=environments.python_of,
         on_close=environments.close,
     )

@@ -11,6 +11,7 @@ from flytepath.client.commands import Commands
 from flytepath.client.plans import Plans
 from flytepath.client.protocol import Kind, Spec
 from flytepath.client.views import Registered, Scope
+from flytepath.config import blob_root
 from flytepath.engine.histories import Histories
 from flytepath.engine.slots import default_slots
 from flytepath.errors import NotFoundError
@@ -61,7 +62,7 @@ class LocalClient(Commands):
         """The blobs of the scope's project and domain."""
         known = self._blobs.get(scope.tenant)
         if known is None:
-            known = BlobFolder(str(self.home / "blobs"), scope.tenant.project, scope.tenant.domain)
+            known = BlobFolder(blob_root(self.home), scope.tenant.project, scope.tenant.domain)
             self._blobs[scope.tenant] = known
         return known
 

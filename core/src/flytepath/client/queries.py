@@ -17,6 +17,7 @@ from flytepath.client.logs import LogReader
 from flytepath.client.standings import Standings
 from flytepath.client.viewing import execution_view, find_node, node_detail
 from flytepath.client.views import ExecutionSummary, ExecutionView, NodeDetail, Scope
+from flytepath.config import blob_root
 from flytepath.engine.fold import fold
 from flytepath.engine.histories import Histories
 from flytepath.engine.ownership import is_dead
@@ -345,4 +346,4 @@ class Queries:
     def _blobs_of(self, state: ExecutionState) -> BlobFolder:
         created = created_of(state)
         tenant = Tenant(created.project, created.domain)
-        return BlobFolder(str(self.home / "blobs"), tenant.project, tenant.domain)
+        return BlobFolder(blob_root(self.home), tenant.project, tenant.domain)

@@ -276,7 +276,7 @@ class GraphCompiler:
         return None if isinstance(entity, Task) else interface_of(entity, self._sink)
 
     def _overrides(self, overrides: NodeOverrides | None, task: Task, scope: _Scope) -> Overrides | None:
-        made = None if overrides is None else compile_overrides(task, overrides)
+        made = None if overrides is None else compile_overrides(task, overrides, self._tenant)
         if scope.interruptible and task.settings.interruptible is None:
             made = made or Overrides()
             if made.interruptible is None:

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from flytepath.authoring.call import task_type_name
 from flytepath.authoring.overrides import NodeOverrides
-from flytepath.authoring.remote_tasks import checked_backend, payload_of, retry_policy
+from flytepath.authoring.remote_tasks import checked_backend, needs_worker, payload_of, retry_policy
 from flytepath.authoring.settings import Caching, TaskSettings
 from flytepath.authoring.task import Task
 from flytepath.compiler.literals import interface_of
 from flytepath.errors import NestedTaskError
 from flytepath.model.identity import Tenant
-from flytepath.model.task import Body, CacheSpec, Overrides, TaskSpec
+from flytepath.model.task import BODIES_OF_WORKERS, Body, CacheSpec, Overrides, TaskSpec
 from flytepath.plugin.transformer import BlobSink
 
 if TYPE_CHECKING:
     from flytepath.authoring.declared.image_spec import ImageSpec
+    from flytepath.plugin.manager import Claim
 
 
 def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
@@ -37,8 +38,8 @@ def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
         task_type=task_type_name(task),
         backend=backend,
         interface=interface_of(task, sink),
-        body=Body(kind=task.body, entry=entry_of(task)),
-        payload=payload_of(task),
+        body=body_of(task, kind),
+        payload=payload_of(task, backend),
         retry=retry_policy(settings),
         timeout_seconds=settings.timeout_seconds,
         queue_timeout_seconds=settings.queue_timeout_seconds,
@@ -63,9 +64,14 @@ def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
     )
 
 
-def compile_overrides(task: Task, overrides: NodeOverrides) -> Overrides:
-    """What a node changes of its task."""
+def compile_overrides(task: Task, overrides: NodeOverrides, tenant: Tenant) -> Overrides:
+    """What a node changes of its task.
+
+    Raises:
+        PluginDeniedError, PluginNotFoundError, RendererMissingError, RemoteBodyError: no backend can run it so.
+    """
     changed = overrides.entity(task)
+    backend = checked_backend(changed, tenant)[1]  # type: ignore[arg-type]
     settings: TaskSettings = changed.settings  # type: ignore[attr-defined]
     given: dict[str, Any] = {}
     for field in overrides.settings:
@@ -88,11 +94,19 @@ def compile_overrides(task: Task, overrides: NodeOverrides) -> Overrides:
                 given["variables"] = dict(settings.process_variables)
             case "labels" | "annotations" | "pools":
                 given[field] = dict(getattr(settings, field))
+            case "backend":
+                given[field] = backend
             case _:
                 given[field] = getattr(settings, field)
-    if overrides.task_config is not None:
-        given["payload"] = payload_of(changed)  # type: ignore[arg-type]
+    if overrides.task_config is not None or "backend" in given:
+        given["payload"] = payload_of(changed, backend)  # type: ignore[arg-type]
     return Overrides(**given)
+
+
+def body_of(task: Task, kind: Claim | None) -> Body:
+    """What is called, and by whom."""
+    says_so = task.body in BODIES_OF_WORKERS
+    return Body(kind=task.body, entry=entry_of(task), worked=not says_so and needs_worker(task, kind))
 
 
 def _cache(caching: Caching | None) -> CacheSpec:

@@ -19,6 +19,8 @@ FILE_NAME: Final = "flytepath.toml"
 PROJECT_FILE: Final = "pyproject.toml"
 #: Names the database where it is not a file in the home; stronger than every file.
 DATABASE_VARIABLE: Final = f"{ENV_PREFIX}DATABASE"
+#: Names the place of the blobs where that is not the home; stronger than every file.
+BLOBS_VARIABLE: Final = f"{ENV_PREFIX}BLOBS"
 #: Variables that start so are configuration keys; the other ``FLYTEPATH_`` variables belong to those who read them.
 SETTING_PREFIXES: Final = (f"{ENV_PREFIX}PLUGINS", f"{ENV_PREFIX}PROJECTS", f"{ENV_PREFIX}TYPES")
 
@@ -118,6 +120,54 @@ def database_url(start: Path | None = None, home_folder: Path | None = None) -> 
 
     found = load_configuration(start, home_folder).get("store", "database")
     return str(found) if found else None
+
+
+def shared_blobs(start: Path | None = None, home_folder: Path | None = None) -> str | None:
+    """Where every machine finds the blobs: ``$FLYTEPATH_BLOBS``, else ``blobs`` in the ``[store]`` table of a file.
+
+    A URL that fsspec knows, or the path of a folder that all machines share. ``None`` where neither says anything: then
+    they lie in the home, for this machine alone. No file is parsed unless one mentions the key.
+
+    Raises:
+        ConfigError: a configuration file or variable is wrong.
+    """
+    named = os.environ.get(BLOBS_VARIABLE)
+    if not named and any(b"blobs" in item.content for item in candidate_files(start, home_folder)):
+        from flytepath.config.settings import load_configuration
+
+        named = load_configuration(start, home_folder).get("store", "blobs")
+    if not named:
+        return None
+    return named.rstrip("/") if "://" in named else os.path.abspath(os.path.expanduser(named))  # noqa: PTH100, PTH111
+
+
+def blob_root(home_folder: Path) -> str:
+    """Where the blobs of a home lie: the shared place, or else a folder in it."""
+    return shared_blobs(home_folder=home_folder) or str(home_folder / "blobs")
+
+
+def task_backends(project: str, domain: str) -> dict[str, str]:
+    """Where tasks run, by their type: ``[task_backends]``, under that of the project, under that of its domain.
+
+    Raises:
+        ConfigError: a configuration file or variable is wrong.
+    """
+    if not any(b"task_backends" in item.content for item in candidate_files()):
+        return {}
+    from flytepath.config.settings import load_configuration
+
+    configuration = load_configuration()
+    found: dict[str, str] = {}
+    of_project = ("projects", project)
+    for level in ((), of_project, (*of_project, "domains", domain)):
+        found.update(configuration.get(*level, "task_backends", default={}))
+    return found
+
+
+def shared_place(project: str, domain: str, home_folder: Path) -> str:
+    """Where files of a tenant lie that every machine must find; empty where nothing is shared."""
+    shared = shared_blobs(home_folder=home_folder)
+    return "" if shared is None else f"{shared}/{project}/{domain}"
 
 
 def setting_variables() -> list[tuple[str, str]]:

@@ -70,6 +70,8 @@ class SecretSettings(_Section):
 
 #: ``[backends.<name>]``: the settings of a backend, which its plugin checks.
 BackendTables = dict[str, dict[str, Any]]
+#: ``[task_backends]``: where tasks of a type run unless they say so themselves.
+TaskBackends = dict[str, Annotated[str, Field(min_length=1)]]
 
 
 class DomainSettings(_Section):
@@ -78,6 +80,7 @@ class DomainSettings(_Section):
     plugins: PluginRules = PluginRules()
     secrets: SecretSettings = SecretSettings()
     backends: BackendTables = {}
+    task_backends: TaskBackends = {}
 
 
 class ProjectSettings(_Section):
@@ -86,6 +89,7 @@ class ProjectSettings(_Section):
     plugins: PluginRules = PluginRules()
     secrets: SecretSettings = SecretSettings()
     backends: BackendTables = {}
+    task_backends: TaskBackends = {}
     domains: dict[str, DomainSettings] = {}
 
 
@@ -99,6 +103,7 @@ class StoreSettings(_Section):
     """The ``[store]`` table."""
 
     database: str | None = None
+    blobs: str | None = None
 
 
 class PoolUse(_Section):
@@ -169,6 +174,7 @@ class Settings(_Section):
     pools: dict[Annotated[str, Field(min_length=1, max_length=255)], PoolSettings] = {}
     local: LocalSettings = LocalSettings()
     backends: BackendTables = {}
+    task_backends: TaskBackends = {}
     jobs: JobSettings = JobSettings()
 
 

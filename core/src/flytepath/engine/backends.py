@@ -116,7 +116,8 @@ class Backends:
             manager, claim = _claim(name)
             manager.check_enabled(claim, tenant)
             declaration: BackendDeclaration = claim.declaration
-            values, whose = settings_of(self._configuration(), name, tenant)
+            lay_over = manager.resolve(declaration.settings_merge) if declaration.settings_merge else _keys_over
+            values, whose = settings_of(self._configuration(), name, tenant, declaration.settings_base, lay_over)
             told = canonical_text([values, whose.project, whose.domain])
             digest = sha256(told.encode())[7:23] if values else ""
             known = self._instances.get((name, digest))
@@ -206,23 +207,40 @@ def _claim(name: str) -> tuple[Any, Any]:
         return fresh, claim
 
 
-def settings_of(configuration: Configuration, name: str, tenant: Tenant) -> tuple[dict[str, Any], Tenant]:
-    """The settings of a backend for a tenant, base, then project, then domain, key by key; and whose they are.
+#: Lays the settings of one level over those of the level below.
+LayOver = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
+
+
+def _keys_over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**lower, **upper}
+
+
+def settings_of(
+    configuration: Configuration, name: str, tenant: Tenant, base: str = "", lay_over: LayOver = _keys_over
+) -> tuple[dict[str, Any], Tenant]:
+    """The settings of a backend for a tenant, everybody's, then the project's, then the domain's; and whose they are.
 
     They are of the tenant whose own table says the last of it; of everybody, the default tenant, where only the base
     does.
+
+    Args:
+        configuration: what is configured.
+        name: of the backend.
+        tenant: for whom.
+        base: another backend, whose settings at all levels lie under these.
+        lay_over: lays one level over the one below.
     """
-    found: dict[str, Any] = dict(configuration.get("backends", name, default={}) or {})
+    found: Mapping[str, Any] = {}
     whose = Tenant()
-    for level, key in (
-        (Tenant(tenant.project), ("projects", tenant.project, "backends", name)),
-        (tenant, ("projects", tenant.project, "domains", tenant.domain, "backends", name)),
-    ):
-        more = configuration.get(*key, default={}) or {}
-        if more:
-            found.update(more)
-            whose = level
-    return found, whose
+    project = ("projects", tenant.project)
+    levels = ((Tenant(), ()), (Tenant(tenant.project), project), (tenant, (*project, "domains", tenant.domain)))
+    for table in filter(None, (base, name)):
+        for level, key in levels:
+            more = configuration.get(*key, "backends", table, default={}) or {}
+            if more:
+                found = lay_over(found, more)
+                whose = max(whose, level, key=[each for each, _ in levels].index)
+    return dict(found), whose
 
 
 def _new(manager: Any, declaration: BackendDeclaration, values: Mapping[str, Any], digest: str) -> Backend:

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from flytepath.bundle import unpacked
+from flytepath.config import blob_root, shared_place
 from flytepath.engine.execution_jobs import Remote
 from flytepath.engine.fold import apply
 from flytepath.engine.histories import Begun, Histories
@@ -222,8 +223,8 @@ class Engine:
         tenant = Tenant(created.project, created.domain)
         if tenant not in self._outputs:
             self._outputs[tenant] = self._outputs_of(tenant)
-        blobs = BlobFolder(str(self._home / "blobs"), tenant.project, tenant.domain)
-        places = Places(self._home, execution)
+        blobs = BlobFolder(blob_root(self._home), tenant.project, tenant.domain)
+        places = Places(self._home, execution, shared=shared_place(tenant.project, tenant.domain, self._home))
         scheduler = Scheduler(
             execution,
             state,

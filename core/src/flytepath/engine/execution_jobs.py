@@ -14,6 +14,7 @@ from flytepath.engine.job_desk import Collected, JobDesk, Told
 from flytepath.engine.job_outputs import taken_over
 from flytepath.engine.job_planning import Asks, NotPlanned, Planner, Unplanned
 from flytepath.engine.job_services import JobServices
+from flytepath.engine.job_workers import WorkerEnded
 from flytepath.engine.jobs import (
     Cancel,
     Done,
@@ -32,11 +33,23 @@ from flytepath.engine.journal import Journal
 from flytepath.engine.slices import ItemsSeen
 from flytepath.engine.state import ExecutionState, NodeState
 from flytepath.engine.values import Blobs, Values, interface_of
+from flytepath.engine.worker_outcomes import Left
 from flytepath.errors import ExecutionStateError
-from flytepath.model.events import Actor, Blob, ErrorRecord, JobAmbiguous, JobParked, JobPlanned, LogWritten, Usage
+from flytepath.model.events import (
+    Actor,
+    Blob,
+    BoundaryChecked,
+    DeckWritten,
+    ErrorRecord,
+    JobAmbiguous,
+    JobParked,
+    JobPlanned,
+    LogWritten,
+    Usage,
+)
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import Literal
-from flytepath.model.messages import RunAttempt
+from flytepath.model.messages import DeckReport, RunAttempt
 from flytepath.plugin.backend import ErrorClass, Handle, Phase
 
 log = logging.getLogger("flytepath")
@@ -113,6 +126,7 @@ class ExecutionJobs:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._draining = False
         self._was_held = False
+        self._used: dict[str, Usage] = {}
 
     # --- beginnings ---
 
@@ -198,6 +212,8 @@ class ExecutionJobs:
         if isinstance(told, Collected):
             digests = {name: self._values.keep(literal) for name, literal in told.outputs.items()}
             self._record(job, Kept(digests), actor)
+        elif isinstance(told, WorkerEnded):
+            self._worker_ended(job, told, actor)
         elif isinstance(told, ItemsSeen):
             self._items_ended(job, told, actor)
         elif isinstance(told, Done):
@@ -224,26 +240,52 @@ class ExecutionJobs:
         if why is not None:
             self._record(self._state.jobs[planned.key], Cancel(why))
 
+    def _worker_ended(self, job: Job, ended: WorkerEnded, actor: Actor) -> None:
+        """The worker of a job has ended: what it told, and in the same append what it gave."""
+        self._reported(job.node, job.attempt, ended.left, actor)
+        self._used[job.key] = ended.left.usage
+        self._record(job, ended.seen, actor)
+        if ended.outputs is not None:
+            digests = {name: self._values.keep(literal) for name, literal in ended.outputs.items()}
+            self._record(job, Kept(digests), actor)
+
+    def _reported(self, path: str, attempt: int, left: Left, actor: Actor) -> None:
+        for report in left.reports:
+            if isinstance(report, DeckReport):
+                deck = DeckWritten(node=path, attempt=attempt, name=report.name, deck=report.deck)
+                self._journal.record(deck, actor)
+            else:
+                facts = report.model_dump(exclude={"type"})
+                self._journal.record(BoundaryChecked(node=path, attempt=attempt, **facts), actor)
+
     def _items_ended(self, job: Job, seen: ItemsSeen, actor: Actor) -> None:
         attempts = dict(job.items)
+        for index, left in seen.left.items():
+            if index in attempts:
+                self._reported(f"{job.node}/{index}", attempts[index], left, actor)
         self._record(job, Seen(seen.observation, seen.settled), actor)
-        usage = self._usage(job)
+        whole = self._usage(job)
+        usages: list[Usage] = []
         done: list[tuple[int, int, tuple[str, ...]]] = []
         names: tuple[str, ...] = ()
         for index, outputs in seen.outputs.items():
             if index not in attempts:
                 continue
+            usage = seen.left[index].usage if index in seen.left else whole
             if isinstance(outputs, ErrorRecord):
                 self._fail(f"{job.node}/{index}", attempts[index], outputs, usage)
             else:
                 names = tuple(outputs)
                 self._attempt_ended(self._state.nodes[f"{job.node}/{index}"], outputs)
                 done.append((index, attempts[index], tuple(self._values.keep(value) for value in outputs.values())))
+                usages.append(usage)
         if done:
-            self._journal.do(SucceedItems(job.node, names, tuple(done), (usage,) * len(done)), actor)
+            self._journal.do(SucceedItems(job.node, names, tuple(done), tuple(usages)), actor)
         for index, error in seen.failed.items():
             if index in attempts:
-                self._fail(f"{job.node}/{index}", attempts[index], error, usage)
+                told = seen.left.get(index)
+                usage, progress = (whole, None) if told is None else (told.usage, told.progress)
+                self._fail(f"{job.node}/{index}", attempts[index], error, usage, progress)
 
     def _end(self, job: Job, printed: Blob | None, actor: Actor) -> None:
         """The job has ended, and with it the attempts it ran: in one append."""
@@ -279,6 +321,10 @@ class ExecutionJobs:
         self._gone(path)
 
     def _usage(self, job: Job) -> Usage:
+        """What its worker measured, or else the time since it was submitted."""
+        measured = self._used.pop(job.key, Usage())
+        if measured.wall_seconds:
+            return measured
         began = job.submitting_at
         return Usage(wall_seconds=max(0.0, self._clock() - began)) if began is not None else Usage()
 

@@ -31,6 +31,7 @@ from flytepath.engine.job_verdicts import (
     is_worth_telling,
     why_bad,
 )
+from flytepath.engine.job_workers import Take, WorkerEnded, ended_items, ended_worker, is_over
 from flytepath.engine.jobs import (
     Answer,
     Cancel,
@@ -90,10 +91,8 @@ class Collected:
 
 
 #: What the desk reports. Outputs become digests where the events are kept.
-Told = Answer | Collected | ItemsSeen
+Told = Answer | Collected | ItemsSeen | WorkerEnded
 Report = Callable[[str, Told], None]
-#: Takes over the outputs of a job, or of an item; raises ``BackendError`` where they are not what they should be.
-Take = Callable[[Job, Mapping[str, Literal]], Mapping[str, Literal]]
 
 
 def _as_they_are(_job: Job, outputs: Mapping[str, Literal]) -> Mapping[str, Literal]:
@@ -429,9 +428,14 @@ class JobDesk:
                 return Trouble(changed(instance))
             is_new = False
         run.known = facts_of(seen)
+        is_worked = "worker" in job.plan
         if not job.is_slice:
+            if is_worked and is_over(seen):
+                return await ended_worker(job, seen, self._take, self._services.patience)
             return Seen(seen)
         ended = newly_ended(job, seen)
+        if is_worked:
+            return await ended_items(job, seen, ended, self._take, self._services.patience)
         outputs = await self._items(run, instance, ended.succeeded)
         return ItemsSeen(seen, outputs, ended.failed)
 

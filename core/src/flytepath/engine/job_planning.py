@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, cast
 
 from flytepath.engine.backends import BackendInstance, BackendSource, BackendUnavailableError
 from flytepath.engine.job_desk import PARKED_SECONDS
 from flytepath.engine.job_plans import plan_to_json
 from flytepath.engine.jobs import job_key
+from flytepath.engine.worker_launches import WorkerLaunches
 from flytepath.errors import FlytePathError
 from flytepath.model.events import ErrorRecord, JobPlanned
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import canonical_text
 from flytepath.model.messages import RunAttempt
+from flytepath.model.resources import Resources
 from flytepath.model.task import TaskSpec
 from flytepath.plugin.backend import BackendError, ErrorClass, JobKey, Owner, Plan, PlanRequest, PoolAsk
 from flytepath.plugin.secrets import SecretReference
@@ -65,9 +67,17 @@ class Planner:
         backends: where they run.
         asks: knows the pools.
         installation: gives the name of this installation, which is stamped on every job; asked in a thread.
+        launches: makes the launches of workers; without it there are none here.
     """
 
-    def __init__(self, backends: BackendSource, asks: Asks, installation: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        backends: BackendSource,
+        asks: Asks,
+        installation: Callable[[], str],
+        launches: WorkerLaunches | None = None,
+    ) -> None:
+        self._launches = launches
         self._backends = backends
         self._asks = asks
         self._installation = installation
@@ -147,23 +157,15 @@ class Planner:
             node = map_path
             items = tuple((int(r.node.rpartition("/")[2]), r.attempt) for r in requests)
         key = job_key(tenant.project, tenant.domain, first.execution, node, user, submission, items)
-        requested, resources = _after_policies(task, tenant)
-        request = PlanRequest(
-            key=JobKey(key),
-            owner=Owner(self._installation(), tenant, first.execution, node),
-            task=task.name,
-            task_type=task.task_type,
-            payload=task.payload,
+        requested, resources = after_policies(task, tenant)
+        worker = self._launches.of(requests) if self._launches is not None and task.body.needs_worker else None
+        request = replace(
+            plan_request(task, JobKey(key), Owner(self._installation(), tenant, first.execution, node), requested),
             inputs={} if map_path else first.inputs,
-            requests=requested[0],
-            limits=requested[1],
+            worker=worker,
             items=tuple(index for index, _ in items),
             item_inputs=tuple(r.inputs for r in requests) if map_path else (),
-            timeout_seconds=task.timeout_seconds,
             interruptible=first.interruptible,
-            labels=task.labels,
-            annotations=task.annotations,
-            secrets=tuple(_reference(secret) for secret in task.secrets),
         )
         plan = checked(instance.render(request), request, instance)
         asks = self._asks.asks_for(task, tenant, plan.pools)
@@ -174,7 +176,7 @@ class Planner:
             submission=submission,
             backend=instance.name,
             settings=instance.settings,
-            plan=plan_to_json(plan),
+            plan=plan_to_json(plan, worker),
             items=items,
             pools=tuple((ask.pool, ask.tokens) for ask in asks),
             detached=task.detach,
@@ -210,6 +212,36 @@ def checked(plan: Any, request: PlanRequest, instance: BackendInstance) -> Plan:
     return cast(Plan, plan)
 
 
+def plan_request(task: TaskSpec, key: JobKey, owner: Owner, requested: tuple[Resources, Resources]) -> PlanRequest:
+    """What a backend is told of a task, without inputs.
+
+    Args:
+        task: the task, with what its node changes.
+        key, owner: of the job.
+        requested: requests and limits after the policies.
+    """
+    return PlanRequest(
+        key=key,
+        owner=owner,
+        task=task.name,
+        task_type=task.task_type,
+        payload=task.payload,
+        inputs={},
+        requests=requested[0],
+        limits=requested[1],
+        timeout_seconds=task.timeout_seconds,
+        labels=task.labels,
+        annotations=task.annotations,
+        secrets=tuple(_reference(secret) for secret in task.secrets),
+        body=task.body.kind,
+        variables=task.variables,
+        environment=task.environment,
+        accelerator=task.accelerator,
+        pod_template=task.pod_template,
+        shared_memory=task.shared_memory,
+    )
+
+
 def _reference(secret: Mapping[str, Any]) -> SecretReference:
     return SecretReference(
         group=secret.get("group") or "",
@@ -219,7 +251,7 @@ def _reference(secret: Mapping[str, Any]) -> SecretReference:
     )
 
 
-def _after_policies(task: TaskSpec, tenant: Tenant) -> tuple[tuple[Any, Any], dict[str, Any]]:
+def after_policies(task: TaskSpec, tenant: Tenant) -> tuple[tuple[Resources, Resources], dict[str, Any]]:
     """Requests and limits after the policies of this tenant, and what they made of them where they changed them."""
     from flytepath.plugin.extensions import ResourceRequest
     from flytepath.plugin.manager import current

@@ -7,7 +7,7 @@ from typing import Any
 
 from flytepath.engine.jobs import Job
 from flytepath.model.identity import Tenant
-from flytepath.plugin.backend import Handle, JobKey, Owner, Plan, PoolAsk
+from flytepath.plugin.backend import Handle, JobKey, Owner, Plan, PoolAsk, WorkerLaunch
 from flytepath.plugin.secrets import SecretReference
 
 
@@ -27,10 +27,15 @@ def bad_handle(handle: Any) -> str:
     return ""
 
 
-def plan_to_json(plan: Plan) -> dict[str, Any]:
-    """A plan as an event holds it."""
+def plan_to_json(plan: Plan, worker: WorkerLaunch | None = None) -> dict[str, Any]:
+    """A plan as an event holds it; of its worker, what has to be kept and where its outcome will be."""
     owner = plan.owner
+    worked = {}
+    if worker is not None:
+        bundle = "" if worker.bundle is None else worker.bundle.digest
+        worked["worker"] = {"shelf": worker.outputs_prefix, "inputs": _digest(worker.inputs_uri), "bundle": bundle}
     return {
+        **worked,
         "name": plan.external_name,
         "spec": plan.spec,
         "digest": plan.digest,
@@ -39,6 +44,11 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "owner": [owner.installation, owner.tenant.project, owner.tenant.domain, owner.execution, owner.node_path],
         "secrets": [[s.group, s.key, s.scheme, s.version] for s in plan.secrets],
     }
+
+
+def _digest(uri: str) -> str:
+    """The digest of a blob, as whoever looks for blobs that are needed finds it."""
+    return f"sha256:{uri.rpartition('/')[2]}"
 
 
 def plan_of(job: Job) -> Plan:

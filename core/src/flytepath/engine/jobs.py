@@ -293,10 +293,14 @@ class NotThere:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a poll saw; ``settled`` are the items of a slice whose attempts end with it."""
+    """What a poll saw; ``settled`` are the items of a slice whose attempts end with it.
+
+    ``error`` is what the attempt fails with, where somebody knows better than the vendor.
+    """
 
     observation: Observation
     settled: tuple[int, ...] = ()
+    error: ErrorRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,8 +368,8 @@ def follow(job: Job, answer: Answer) -> list[Payload]:
             return [JobObserved(key=key, phase=job.phase.value, raw_state=job.raw_state, reason=reason)]
         case Refused():
             return _refused(job, answer)
-        case Seen(observation, settled):
-            return _seen(job, observation, settled)
+        case Seen():
+            return _seen(job, answer)
         case Kept(outputs):
             return [JobCollected(key=key, outputs=outputs)] if job.phase is Phase.COLLECTING else []
         case Cancel(reason, error):
@@ -389,7 +393,8 @@ def _refused(job: Job, refused: Refused) -> list[Payload]:
     return [JobObserved(key=job.key, phase="failed", raw_state=job.raw_state, reason=refused.message, error=error)]
 
 
-def _seen(job: Job, seen: Observation, settled: tuple[int, ...]) -> list[Payload]:
+def _seen(job: Job, answer: Seen) -> list[Payload]:
+    seen, settled = answer.observation, answer.settled
     if job.phase not in AT_VENDOR:
         return []
     phase, error, reason = seen.phase, None, seen.reason
@@ -404,6 +409,8 @@ def _seen(job: Job, seen: Observation, settled: tuple[int, ...]) -> list[Payload
         phase, error = Phase.FAILED, _cancelled_by_others(job, seen)
     elif phase is Phase.SUCCEEDED:
         phase = Phase.COLLECTING
+    if error is not None:
+        error = answer.error or error
     counts = {} if seen.items is None else {str(p): len(found) for p, found in seen.items.by_phase.items() if found}
     links = seen.links if seen.links != job.links else ()
     now = phase or job.phase

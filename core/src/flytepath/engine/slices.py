@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flytepath.engine.jobs import Job, error_of
+from flytepath.engine.worker_outcomes import Left
 from flytepath.model.events import ErrorRecord
 from flytepath.model.literal import Literal
 from flytepath.plugin.backend import ErrorClass, ItemPhases, Observation, Phase
@@ -18,6 +19,8 @@ class ItemsSeen:
     observation: Observation
     outputs: Mapping[int, Mapping[str, Literal] | ErrorRecord]
     failed: Mapping[int, ErrorRecord]
+    #: What the workers left that ran them, where workers did.
+    left: Mapping[int, Left] = field(default_factory=dict)
 
     @property
     def settled(self) -> tuple[int, ...]:

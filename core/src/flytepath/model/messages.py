@@ -84,6 +84,23 @@ class RunAttempt(AttemptFacts):
     code_path: str = ""
 
 
+class RemoteAttempts(Record):
+    """What a worker elsewhere is given, as a blob: attempts of one task, of which it runs one.
+
+    ``bundle`` is the code as a zip file; none where the image holds it. ``outcomes`` are the places, one for each
+    attempt, that take what comes of it: an :class:`AttemptOutcome`.
+    """
+
+    protocol: int
+    project: str
+    domain: str
+    blob_root: str
+    bundle: Blob | None = None
+    task: TaskSpec
+    attempts: tuple[AttemptFacts, ...]
+    outcomes: tuple[str, ...]
+
+
 class TaskGiven(Record):
     """Engine to worker: a task, in place of another of its name. Attempts that come after this run it."""
 
@@ -192,6 +209,20 @@ class AttemptEnded(Record):
     outcome: Annotated[AttemptSucceeded | GraphProduced | AttemptErred, Field(discriminator="type")]
     printed: int = 0
     leaving: bool = False
+
+
+class AttemptOutcome(Record):
+    """A worker elsewhere, as a blob: what came of the attempt, and what was told while it ran.
+
+    ``at`` is when it ended (seconds since the epoch, UTC), ``host`` where it ran. A member of a gang that gives no
+    outputs has no ``outcome``.
+    """
+
+    protocol: int
+    at: float
+    host: str = ""
+    outcome: Annotated[AttemptSucceeded | GraphProduced | AttemptErred, Field(discriminator="type")] | None = None
+    reports: tuple[Annotated[DeckReport | BoundaryResult, Field(discriminator="type")], ...] = ()
 
 
 ToWorker = Annotated[

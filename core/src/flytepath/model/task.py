@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from flytepath.model.literal import Literal as LiteralValue
 from flytepath.model.resources import Resources
 from flytepath.model.types import LiteralType
+
+#: Bodies that a worker has to run; a service runs the others.
+BODIES_OF_WORKERS: Final = frozenset({"function", "notebook", "shell"})
 
 
 class Record(BaseModel):
@@ -35,11 +38,20 @@ class Interface(Record):
 
 
 class Body(Record):
-    """What a worker calls: ``entry`` is ``module:name`` in the code bundle, or else it is ``cloudpickle``d."""
+    """What a worker calls: ``entry`` is ``module:name`` in the code bundle, or else it is ``cloudpickle``d.
+
+    ``worked`` says that a worker runs it although its kind does not say so: the task's own code does.
+    """
 
     kind: Literal["function", "notebook", "shell", "sql", "none"] = "function"
     entry: str = ""
     cloudpickle: bool = False
+    worked: bool = False
+
+    @property
+    def needs_worker(self) -> bool:
+        """Whether a worker runs it, and no service does."""
+        return self.worked or self.kind in BODIES_OF_WORKERS
 
 
 class RetryPolicy(Record):
@@ -138,6 +150,7 @@ class Overrides(Record):
     ``retry`` is the whole policy, ``retries`` only the user's budget; a timeout of 0 takes the task's own away.
     """
 
+    backend: str | None = None
     payload: Any = None
     retry: RetryPolicy | None = None
     retries: int | None = Field(default=None, ge=0)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         RecoverableError,
         TaskFailedError,
         TypeTransformerFailedError,
+        WorkerError,
     )
     from flytepath.model.identity import Tenant
     from flytepath.model.literal import BlobRef, Literal
@@ -95,12 +96,13 @@ if TYPE_CHECKING:
     from flytepath.plugin.policy import Policy
     from flytepath.plugin.secrets import SecretNotFoundError, SecretProvider, SecretReference
     from flytepath.plugin.sql import Identifier, Statement, compile_sql, render_sql
-    from flytepath.plugin.task_type import NO_OUTPUT, TaskContext, TaskDeclaration, TaskType
+    from flytepath.plugin.task_type import NO_OUTPUT, CarriedAttempt, TaskContext, TaskDeclaration, TaskType
     from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, TypeTransformer
 
 _ROOMS = {
     "flytepath.errors": (
-        "BoundaryCheckError DefinitionError FlytePathError RecoverableError TaskFailedError TypeTransformerFailedError"
+        "BoundaryCheckError DefinitionError FlytePathError RecoverableError TaskFailedError TypeTransformerFailedError "
+        "WorkerError"
     ),
     "flytepath.model.identity": "Tenant",
     "flytepath.model.literal": "BlobRef Literal",
@@ -114,7 +116,7 @@ _ROOMS = {
         "TaskTypeDeclaration TaskWrapperDeclaration TransformerDeclaration"
     ),
     "flytepath.plugin.sql": "Identifier Statement compile_sql render_sql",
-    "flytepath.plugin.task_type": "NO_OUTPUT TaskContext TaskDeclaration TaskType",
+    "flytepath.plugin.task_type": "NO_OUTPUT CarriedAttempt TaskContext TaskDeclaration TaskType",
     "flytepath.plugin.transformer": "BlobSink BlobSource Converter TypeTransformer",
     "flytepath.plugin.backend": (
         "Backend BackendError BlobAccess ErrorClass Found Gone Handle InProgress ItemPhases JobKey LogChunk "
@@ -152,6 +154,7 @@ __all__ = [
     "BoundaryChecker",
     "BoundaryContext",
     "BoundaryReport",
+    "CarriedAttempt",
     "CliCommandDeclaration",
     "Converter",
     "DataframeCodecDeclaration",
@@ -217,6 +220,7 @@ __all__ = [
     "TypeTransformer",
     "TypeTransformerFailedError",
     "Unknown",
+    "WorkerError",
     "WorkerLaunch",
     "compile_sql",
     "hookimpl",

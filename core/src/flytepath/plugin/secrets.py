@@ -39,6 +39,7 @@ class SecretProviderError(FlytePathError):
     """A source of secrets does not work: it cannot be reached, refuses, or gives what is no value."""
 
     code = "FP-SECRET-PROVIDER"
+    blame = "system"
 
 
 class SecretProvider(ABC):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from abc import ABC
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Protocol
@@ -40,6 +41,7 @@ class TaskDeclaration:
         body: what the body is made of.
         source: a body that is text or a path (notebook, shell, SQL); empty otherwise.
         requests, limits: the resources asked for.
+        backend: where it runs, as far as it is known; ``local`` on this machine and in a direct call.
     """
 
     name: str
@@ -52,6 +54,18 @@ class TaskDeclaration:
     source: str = ""
     requests: Resources = field(default_factory=Resources)
     limits: Resources = field(default_factory=Resources)
+    backend: str = "local"
+
+
+class CarriedAttempt(Protocol):
+    """An attempt that other processes of this machine can enter, as the members of a gang do."""
+
+    def entered(self, tell: Callable[[Any], None]) -> AbstractContextManager[tuple[TaskContext, CallBody]]:
+        """The context and the body, for as long as the process runs the attempt.
+
+        Args:
+            tell: called with news, from any thread; returns when :meth:`TaskContext.heard` has heard them.
+        """
 
 
 class TaskContext(Protocol):
@@ -81,6 +95,23 @@ class TaskContext(Protocol):
     def working_directory(self) -> Path:
         """An empty folder of this attempt's own."""
 
+    @property
+    def raw_output_prefix(self) -> str:
+        """Where files of this attempt may lie that its outputs refer to: a folder or a URL."""
+
+    @property
+    def code_path(self) -> Path | None:
+        """The folder with the code of the workflow, which other processes of a task need; ``None`` in a direct call."""
+
+    def attach(self, name: str, value: Any) -> None:
+        """Offer ``value`` to the task's code as ``current_context().<name>``."""
+
+    def carried(self) -> CarriedAttempt:
+        """This attempt, for other processes of this machine to enter; it pickles."""
+
+    def heard(self, news: Any) -> None:
+        """Take what a process that entered this attempt has told."""
+
     def add_deck(self, name: str, html: str) -> None:
         """Keep ``html`` as a deck of this attempt, also if the attempt fails afterwards."""
 
@@ -108,6 +139,13 @@ class TaskType(ABC):
             DefinitionError: the configuration can never run.
         """
         return {}
+
+    def around(self, context: TaskContext) -> AbstractContextManager[object]:
+        """What must hold from before the inputs are decoded until after the outputs are encoded; nothing by default.
+
+        For a session, say, that lazy values come from and are written by.
+        """
+        return nullcontext()
 
     def execute(self, context: TaskContext, inputs: Mapping[str, Any], call_body: CallBody) -> Any:
         """Run one attempt: by default, call the body.

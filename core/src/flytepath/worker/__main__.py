@@ -1,8 +1,15 @@
-"""``python -m flytepath.worker --messages FD``."""
+"""``python -m flytepath.worker --messages FD`` beside an engine, ``--attempt URI`` elsewhere."""
 
 from __future__ import annotations
 
-from flytepath.worker.serving import main
+import sys
 
 if __name__ == "__main__":
-    main()
+    if "--messages" in sys.argv:
+        from flytepath.worker.serving import main as serve
+
+        serve()
+    else:
+        from flytepath.worker.remote import main
+
+        sys.exit(main(sys.argv[1:]))

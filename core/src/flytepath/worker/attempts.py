@@ -12,7 +12,7 @@ from typing import Any
 
 from flytepath.authoring.call import call_attempt, enter_surroundings, task_type_of, variables_set
 from flytepath.authoring.conducting import conducted
-from flytepath.authoring.context import LOCAL_EXECUTION, ExecutionContext, entered
+from flytepath.authoring.context import LOCAL_EXECUTION, ExecutionContext, being_current, entered
 from flytepath.authoring.preemption import AttemptPreempted, saved_step
 from flytepath.authoring.task import Task
 from flytepath.engine.secrets import given
@@ -75,6 +75,8 @@ class AttemptRunner:
         self._interrupts = interrupts
         self._importing = importing
         self._calls: Calls | None = None
+        #: Whether the last attempt was that of a member of a gang that gives no outputs.
+        self.gave_nothing = False
         self._tasks: dict[str, Task] = {}
         given.keep()
 
@@ -117,13 +119,13 @@ class AttemptRunner:
 
     def _attempt(self, spec: TaskSpec, attempt: AttemptFacts) -> AttemptSucceeded | GraphProduced:
         task = self._found(spec.body.entry)
-        inputs = _decoded(task, attempt.inputs, self._blobs)
+        self.gave_nothing = False
         context = ExecutionContext(
             node_path=attempt.node,
             execution_id=attempt.execution,
             attempt=attempt.attempt,
             tenant=self._tenant,
-            declare=task.declaration,
+            declare=partial(task.declaration, spec.backend),
             payload=spec.payload,
             working_directory=Path(attempt.working_directory),
             on_deck=self._keep_deck,
@@ -134,9 +136,18 @@ class AttemptRunner:
             checkpoint_sources=attempt.checkpoint_sources,
             checkpoint_source=attempt.checkpoint_source,
             checkpoint_destination=attempt.checkpoint_destination,
+            code_path=Path(self._code_path) if self._code_path else None,
         )
         if spec.mode == "dynamic":
-            return self._graph(task, inputs, context)
+            return self._graph(task, _decoded(task, attempt.inputs, self._blobs), context)
+        if task.task_config is None:
+            with being_current(context):
+                return self._called(spec, task, context, attempt)
+        with being_current(context), task_type_of(task).around(context):
+            return self._called(spec, task, context, attempt)
+
+    def _called(self, spec: TaskSpec, task: Task, context: ExecutionContext, attempt: AttemptFacts) -> AttemptSucceeded:
+        inputs = _decoded(task, attempt.inputs, self._blobs)
         if spec.mode == "eager":
             self._calls = Calls(self._tenant, self._blobs, self._send, self._fetch)
         try:
@@ -145,6 +156,7 @@ class AttemptRunner:
         finally:
             self._calls = None
         if outputs is NO_OUTPUT:
+            self.gave_nothing = True
             raise WorkerError(f"task {task.name} gave no output", hint="rank 0 of a gang must return the outputs")
         encoded = {}
         for name, value in outputs.items():

@@ -12,10 +12,9 @@ from flytepath.errors import (
     FlytePathError,
     RecoverableError,
     TypeTransformerFailedError,
-    WorkerError,
 )
 from flytepath.model.events import ErrorRecord
-from flytepath.plugin.secrets import SecretNotFoundError, SecretProviderError
+from flytepath.plugin.secrets import SecretNotFoundError
 
 _OUR_FOLDER = str(Path(flytepath.__file__).parent)
 
@@ -32,12 +31,13 @@ def error_record(error: BaseException, task: str, code_path: str) -> ErrorRecord
     text = "".join(traceback.format_list(frames)) if frames else ""
     causes = "".join(traceback.format_exception(error.__cause__)) if error.__cause__ is not None else ""
     trace = f"{causes}{text}".replace(f"{code_path}{os.sep}", "") if code_path else f"{causes}{text}"
+    trace += "".join(f"{note}\n" for note in getattr(error, "__notes__", ()))
     kind = type(error)
     shown = f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ != "builtins" else kind.__qualname__
     if isinstance(error, FlytePathError):
         record = ErrorRecord.of(
             error,
-            kind="system" if isinstance(error, WorkerError | SecretProviderError) else "user",
+            kind=error.blame,
             type=shown,
             place=task,
             traceback=trace,

@@ -151,9 +151,7 @@ class Streams:
 
         What a library or another process wrote is in it, and all in the order in which it was written.
         """
-        self.flush()
-        if self._filter is not None:
-            self._filter.finish()
+        self.finish()
         size = os.fstat(self._own).st_size
         if size and path and self.file:
             try:
@@ -183,6 +181,12 @@ class Streams:
                 for name, other in all_values().items():
                     self._filter.add(name, other)
             self._filter.add(label, value)
+
+    def finish(self) -> None:
+        """Wait until all that was printed is written."""
+        self.flush()
+        if self._filter is not None:
+            self._filter.finish()
 
     @property
     def are_lost(self) -> bool:

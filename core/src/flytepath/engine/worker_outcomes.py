@@ -1,0 +1,126 @@
+"""What workers elsewhere left of their attempts, read when their job has ended, or one item of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from flytepath.engine.jobs import Job, error_of
+from flytepath.engine.places import outcome_place
+from flytepath.errors import FlytePathError
+from flytepath.model.events import ErrorRecord, Usage
+from flytepath.model.literal import Literal
+from flytepath.model.messages import (
+    AttemptErred,
+    AttemptOutcome,
+    AttemptSucceeded,
+    BoundaryResult,
+    DeckReport,
+)
+from flytepath.plugin.backend import BackendError, ErrorClass, Observation, Phase
+from flytepath.store.outcomes import outcomes_at
+
+_NONE: Final = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What was left of one attempt.
+
+    Attributes:
+        outputs: the outputs, where they were committed.
+        error: why it failed, as the first process says that did.
+        usage: what it used; of a gang, the member that gave the outputs.
+        progress: how far it had come.
+        reports: decks and checks of all processes, in the order of their ends.
+    """
+
+    outputs: Mapping[str, Literal] | None = None
+    error: ErrorRecord | None = None
+    usage: Usage = _NONE
+    progress: float | None = None
+    reports: tuple[DeckReport | BoundaryResult, ...] = ()
+
+
+#: What the vendor says of a machine counts for more than what a process says that lost others with it.
+_TAKEN_AWAY: Final = frozenset({ErrorClass.PREEMPTED, ErrorClass.LOST})
+
+
+def left_at(place: str) -> Left:
+    """What was left of an attempt at ``place``. Blocks.
+
+    Raises:
+        BackendError: it cannot be read now, or was written by another version.
+    """
+    outcomes = outcomes_at(place)
+    try:
+        result = outcomes.result()
+        beside = [*outcomes.all_of("errors"), *outcomes.all_of("reports")]
+    except (FlytePathError, OSError) as error:
+        raise BackendError(
+            f"what its worker left cannot be read: {error}", error_class=ErrorClass.UNAVAILABLE, place=place
+        ) from error
+    try:
+        made = None if result is None else AttemptOutcome.model_validate_json(result)
+        others = [AttemptOutcome.model_validate_json(content) for content in beside]
+    except ValueError as error:
+        raise BackendError(
+            f"what its worker left cannot be understood: {error}",
+            error_class=ErrorClass.INVALID,
+            place=place,
+            hint="use an image with the flytepath of the engine",
+        ) from error
+    others.sort(key=lambda each: each.at)
+    reports = tuple(report for each in (*others, *([made] if made else [])) for report in each.reports)
+    if made is not None and isinstance(made.outcome, AttemptSucceeded):
+        return Left(made.outcome.outputs, usage=made.outcome.usage, reports=reports)
+    for each in others:
+        if isinstance(each.outcome, AttemptErred):
+            erred = each.outcome
+            return Left(error=erred.error, usage=erred.usage, progress=erred.progress, reports=reports)
+    return Left(reports=reports)
+
+
+def place_of(job: Job, index: int | None = None) -> str | None:
+    """Where the attempt of a job, or of one item of a slice, leaves what comes of it; ``None``: no worker runs it."""
+    worker = job.plan.get("worker")
+    if worker is None:
+        return None
+    node, attempt = (job.node, job.attempt) if index is None else (f"{job.node}/{index}", job.items[index])
+    return outcome_place(worker["shelf"], node, attempt)
+
+
+def failure(job: Job, left: Left, error_class: ErrorClass, seen: ErrorRecord) -> ErrorRecord:
+    """What the attempt fails with: what its worker said, unless the machine was taken away beneath it.
+
+    Args:
+        job: the job.
+        left: what its worker left.
+        error_class: of what the vendor says.
+        seen: the record of that.
+    """
+    if left.error is None:
+        return seen
+    if error_class in _TAKEN_AWAY and left.error.kind == "user":
+        said = "\n".join(filter(None, (left.error.traceback, left.error.message)))
+        return seen.model_copy(update={"traceback": said})
+    return left.error if left.error.place else left.error.model_copy(update={"place": job.node})
+
+
+def without_outputs(job: Job, index: int | None = None) -> ErrorRecord:
+    """What an attempt fails with that ended well and left nothing."""
+    which = "" if index is None else f"item {index}: "
+    return error_of(
+        job, ErrorClass.LOST, f"{which}its process ended well and left no outputs", "did the image run something else?"
+    )
+
+
+def as_it_came(seen: Observation, left: Left) -> Observation:
+    """What the vendor says of a job, in the light of what its worker left.
+
+    Outputs that were committed count, whatever became of the machine afterwards.
+    """
+    if left.outputs is None or seen.phase is Phase.SUCCEEDED:
+        return seen
+    return replace(seen, phase=Phase.SUCCEEDED, gone=False, error_class=None)

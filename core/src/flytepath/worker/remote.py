@@ -1,0 +1,215 @@
+"""A worker elsewhere: one attempt, taken from a blob, and its outcome put where the engine looks for it.
+
+``python -m flytepath.worker --attempt URI [--item POSITION]``. Nobody speaks with it while it runs: what it prints is
+its log, what it tells besides is kept until its end, and the outputs count from the moment their one object is there.
+It ends with 0 when they are, or when this member of a gang has none to give; else with 1, or as SIGTERM ends a process
+where its machine was taken away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import hashlib
+import json
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from flytepath.authoring import preemption
+from flytepath.engine.secrets import given
+from flytepath.errors import FlytePathError, StoreError, WorkerError
+from flytepath.model.events import ErrorRecord
+from flytepath.model.identity import Tenant
+from flytepath.model.literal import BlobRef
+from flytepath.model.messages import (
+    PROTOCOL_VERSION,
+    AttemptErred,
+    AttemptOutcome,
+    RemoteAttempts,
+)
+from flytepath.store.blobs import BlobFolder, local_path_of
+from flytepath.store.outcomes import Outcomes, outcomes_at
+from flytepath.worker.attempts import AttemptRunner, Outcome
+from flytepath.worker.failures import error_record
+from flytepath.worker.surroundings import Streams
+from flytepath.worker.telling import without_secrets
+
+
+class RemoteWorker:
+    """One attempt in this process.
+
+    Args:
+        given: the attempts, of which it runs one.
+        position: which.
+    """
+
+    def __init__(self, given: RemoteAttempts, position: int) -> None:
+        if not 0 <= position < len(given.attempts):
+            raise WorkerError("there is no such item", expected=f"0 to {len(given.attempts) - 1}", actual=str(position))
+        self._given = given
+        self._facts = given.attempts[position]
+        self._outcomes: Outcomes = outcomes_at(given.outcomes[position])
+        self._reports: list[Any] = []
+        self._lock = threading.Lock()
+        self._scratch = Path(tempfile.mkdtemp(prefix="flytepath-attempt-"))
+
+    def run(self) -> int:
+        """Run it; the exit status of the process."""
+        if self._outcomes.result() is not None:
+            print("the outputs of this attempt are there already", file=sys.stderr)  # noqa: T201 - its log
+            return 0
+        preemption.install(self._preempted)
+        try:
+            return self._told(self._outcome())
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _outcome(self) -> Outcome | None:
+        """What comes of the attempt; ``None`` where this process gives no outputs."""
+        given = self._given
+        tenant = Tenant(given.project, given.domain)
+        blobs = BlobFolder(given.blob_root, given.project, given.domain, cache=self._scratch / "blobs")
+        try:
+            code = self._unpacked(blobs)
+        except FlytePathError as error:
+            return AttemptErred(error=ErrorRecord.of(error, kind="system", place=given.task.name))
+        if code is not None:
+            sys.path.insert(0, str(code))
+            # Processes that the task starts import the same code.
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(code), os.environ.get("PYTHONPATH"))))
+        facts = self._facts.model_copy(update={"working_directory": str(self._scratch / "work")})
+        runner = AttemptRunner("" if code is None else str(code), blobs, tenant, self._report)
+        preemption.attempt_begins(preemption.deadline())
+        try:
+            outcome = runner.run(given.task, facts)
+        finally:
+            preemption.attempt_ended()  # if it was preempted, this ends the process
+        return None if runner.gave_nothing else outcome
+
+    def _unpacked(self, blobs: BlobFolder) -> Path | None:
+        bundle = self._given.bundle
+        if bundle is None:
+            return None
+        folder = self._scratch / "code"
+        with zipfile.ZipFile(blobs.local_path(BlobRef(bundle.uri, bundle.digest, bundle.size))) as archive:
+            archive.extractall(folder)
+        return folder
+
+    def _report(self, message: Any) -> None:
+        """What is told while it runs; decks may come from other threads of a task."""
+        with self._lock:
+            self._reports.append(message)
+
+    def _told(self, outcome: Outcome | None) -> int:
+        """Leave the outcome where it is looked for."""
+        with self._lock:
+            reports = tuple(self._reports)
+        whole = AttemptOutcome(
+            protocol=PROTOCOL_VERSION, at=time.time(), host=socket.gethostname(), outcome=outcome, reports=reports
+        )
+        content = whole.model_dump_json().encode()
+        if outcome is None:
+            if reports:
+                self._outcomes.add("reports", content)
+            return 0
+        if isinstance(outcome, AttemptErred):
+            print(_shown(outcome.error), file=sys.stderr, flush=True)  # noqa: T201 - its log
+            self._outcomes.add("errors", content)
+            return 1
+        if not self._outcomes.commit(content):
+            print("another run of this attempt was first with its outputs", file=sys.stderr)  # noqa: T201 - its log
+        return 0
+
+    def failed(self, error: Exception) -> None:
+        """Leave word of a fault of ours, or of the storage, that kept the outcome from being told."""
+        record = without_secrets(error_record(error, self._given.task.name, "").model_copy(update={"kind": "system"}))
+        self._told(AttemptErred(error=record))
+
+    def _preempted(self, report: preemption.PreemptedReport) -> None:
+        """SIGTERM has ended the attempt; the process ends after this."""
+        record = without_secrets(report.record(self._given.task.name))
+        self._told(AttemptErred(error=record, progress=report.step))
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _shown(error: ErrorRecord) -> str:
+    return "\n".join(part for part in (error.traceback, f"[{error.code}] {error.message}") if part)
+
+
+def attempts_at(uri: str) -> RemoteAttempts:
+    """The attempts of a blob, checked against the digest that is its name.
+
+    Raises:
+        WorkerError: it is not there, damaged, or made by another version.
+    """
+    local = local_path_of(uri)
+    try:
+        if local is not None:
+            content = local.read_bytes()
+        else:
+            from flytepath.store.remote_files import files_at
+
+            files, path = files_at(uri, "attempts", StoreError)
+            content = files.cat_file(path)
+    except (OSError, FlytePathError) as error:
+        raise WorkerError(
+            "the attempt cannot be read", place=uri, actual=str(error), hint="can this machine reach the blobs?"
+        ) from error
+    if hashlib.sha256(content).hexdigest() != uri.rpartition("/")[2]:
+        raise WorkerError("the attempt is damaged", place=uri)
+    try:
+        protocol = json.loads(content).get("protocol")
+        if protocol == PROTOCOL_VERSION:
+            return RemoteAttempts.model_validate_json(content)
+    except ValueError as error:
+        raise WorkerError("the attempt cannot be understood", place=uri, actual=str(error)) from error
+    raise WorkerError(
+        "the engine speaks another protocol than the flytepath of this image",
+        place=uri,
+        expected=str(PROTOCOL_VERSION),
+        actual=str(protocol),
+        hint="use an image with the flytepath of the engine",
+    )
+
+
+def _keep_secrets_out() -> Streams:
+    """From the first secret that the task is given on, what is printed passes a filter."""
+    streams = Streams()
+    streams.file = f"/proc/{os.getpid()}/fd/{os.dup(2)}"
+    given.keep(streams.keep_out)
+    return streams
+
+
+def main(arguments: list[str]) -> int:
+    """Run what the arguments name; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m flytepath.worker")
+    parser.add_argument("--attempt", required=True, metavar="URI", help="the blob with the attempt")
+    parser.add_argument("--item", type=int, default=0, metavar="POSITION", help="which of the attempts in it")
+    parsed = parser.parse_args(arguments)
+    faulthandler.enable()
+    worker: RemoteWorker | None = None
+    try:
+        worker = RemoteWorker(attempts_at(parsed.attempt), parsed.item)
+        streams = _keep_secrets_out()
+        try:
+            return worker.run()
+        finally:
+            streams.finish()
+    except FlytePathError as error:
+        sys.exit(str(error))
+    except Exception as error:  # noqa: BLE001 - it is told to whoever reads the log, and to the engine if it can be
+        traceback.print_exc()
+        if worker is not None:
+            with suppress(Exception):
+                worker.failed(error)
+        return 1
