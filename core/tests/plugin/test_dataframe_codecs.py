@@ -137,6 +137,24 @@ def test_a_direct_call_converts_as_a_durable_one_does(grid: Any) -> None:
     assert held.open(pandas.DataFrame).all()["a"].tolist() == [1, 2]
     assert codec(grid).isolate(pandas.DataFrame({"a": [1]})).table.column("a").to_pylist() == [1]
     assert codec(pandas.DataFrame).isolate(StructuredDataset(dataframe=grid(table())))["a"].tolist() == [1, 2]
+    assert codec(pandas.DataFrame).isolate(grid(table()))["a"].tolist() == [1, 2]
+
+
+def test_a_frame_of_a_subclass_is_handed_over_as_it_is(grid: Any) -> None:
+    own = type("Own", (grid,), {})(table())
+    assert codec(grid).isolate(own) is own
+
+
+def test_a_plugins_own_frames_take_no_scheme_from_core(distributions: Distributions) -> None:
+    distributions.add("grid", manifest(row(GRID, "memory", "", "to_base", "from_base")))
+    before = set_current(None)
+    try:
+        made = StructuredDataset(dataframe=pandas.DataFrame({"a": [1]}), uri="memory://tables/one.parquet")
+        literal = codec(StructuredDataset).encode(made, MemoryBlobs())
+        assert literal.format == "parquet"
+        assert codec(pandas.DataFrame).decode(literal, MemoryBlobs())["a"].tolist() == [1]
+    finally:
+        set_current(before)
 
 
 def test_a_scheme_of_the_plugin_is_its_own_to_write_and_read(grid: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import threading
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -163,9 +163,10 @@ class PluginManager:
         what = f"{name} in format {format!r} at {scheme!r}"
         return self._required("flytepath_dataframe_codecs", f"dataframe-codec:{name},{scheme},{format}", what)
 
-    def dataframe_claims(self, field: str) -> frozenset[str]:
-        """The values of ``frame_type``, ``scheme`` or ``format`` for which somebody declares a codec."""
-        return frozenset(item.get(field, "") for _, item in self._index["claims"].get("flytepath_dataframe_codecs", ()))
+    def dataframe_claims(self, field: str, of: Collection[str] = ()) -> frozenset[str]:
+        """The ``frame_type``, ``scheme`` or ``format`` of every codec; with ``of``, of those for these frame types."""
+        claims = (item for _, item in self._index["claims"].get("flytepath_dataframe_codecs", ()))
+        return frozenset(item.get(field, "") for item in claims if not of or item.get("frame_type", "") in of)
 
     def boundary_check_for(self, marker_class: type[Any]) -> Claim | None:
         """The check that a marker in ``Annotated`` asks for; ``None`` where it is nobody's marker."""

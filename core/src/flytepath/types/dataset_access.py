@@ -23,7 +23,7 @@ from flytepath.types.frame_formats import (
     read_table,
     write_table,
 )
-from flytepath.types.frame_kinds import BATCH_ROWS, kind_of, pyarrow
+from flytepath.types.frame_kinds import BATCH_ROWS, KIND_NAMES, kind_of, pyarrow
 from flytepath.types.frame_places import file_uri, resolved, scheme_of, versions, writing
 from flytepath.types.frames import batches_at, check_names, converted, place_of, table_at, table_of, write_blob
 
@@ -274,12 +274,15 @@ def received(
 
 
 def _is_served(scheme: str) -> bool:
-    """Whether a plugin reads and writes tables of this scheme, which then are no files."""
+    """Whether a plugin reads and writes core's frames at this scheme, where what lies there then is no files.
+
+    One that only brings frames of its own class to a store, as Spark to S3, takes none of core's away.
+    """
     if scheme == "file":
         return False
     from flytepath.plugin.manager import current
 
-    return scheme in current().dataframe_claims("scheme")
+    return scheme in current().dataframe_claims("scheme", KIND_NAMES)
 
 
 def _encoder(t: type[Any], uri: str | None, format: str) -> Any:

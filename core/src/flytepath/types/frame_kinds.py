@@ -155,6 +155,9 @@ _KINDS: Final[dict[str, FrameKind]] = {
     "pyarrow.lib.Table": _Arrow("pyarrow.Table"),
 }
 
+#: Every name of a class of core's frames.
+KIND_NAMES: Final = frozenset(_KINDS)
+
 
 def kind_of(t: Any) -> FrameKind | None:
     """The kind of a class of frames, if it is one that core knows.

@@ -48,7 +48,7 @@ class FrameTransformer(TypeTransformer[Any]):
         return LiteralType("dataframe", format=self.format)
 
     def accepts(self, value: Any, t: Any) -> bool:
-        return kind_of(type(value)) is not None or is_dataset(value) or is_schema(value)
+        return kind_of(type(value)) is not None or is_dataset(value) or is_schema(value) or _is_of_plugin(value)
 
     def annotated(self, t: Any, metadata: tuple[Any, ...]) -> TypeTransformer[Any] | None:
         columns = declared_columns(metadata)
@@ -97,10 +97,20 @@ def _kind(t: Any) -> FrameKind:
 
 
 def _taken(value: Any, t: Any) -> Any:
-    """The frame itself, where ``value`` is a dataset or a schema around one."""
+    """The frame itself, where ``value`` is a dataset or a schema around one, or a frame that a plugin knows."""
     if is_schema(value):
         value = value.dataset()
+    elif kind_of(type(value)) is None and not is_dataset(value) and _is_of_plugin(value):
+        from flytepath.types.structured_dataset import StructuredDataset
+
+        value = StructuredDataset(dataframe=value)
     return value.open(t).all() if is_dataset(value) else value
+
+
+def _is_of_plugin(value: Any) -> bool:
+    from flytepath.types.dataset_access import is_plugin_frame
+
+    return is_plugin_frame(type(value))
 
 
 def is_schema(value: Any) -> bool:
