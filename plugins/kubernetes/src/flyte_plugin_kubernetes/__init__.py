@@ -1,3 +1,68 @@
-"""Kubernetes for FlytePath: any task or container on a cluster, and the base for plugins that create objects there."""
+"""Kubernetes for FlytePath: any task or container on a cluster, and the base for plugins that create objects there.
+
+The names are resolved on first use, so that importing this costs nothing; the Kubernetes client is imported where a
+cluster is spoken to, and where a ``Pod`` is checked.
+"""
 
 from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flyte_plugin_kubernetes.backend import KubernetesBackend
+    from flyte_plugin_kubernetes.custom_resource import CustomResourceBackend
+    from flyte_plugin_kubernetes.errors import (
+        ContainerValueError,
+        KubernetesNameError,
+        KubernetesResourcesError,
+        PodSpecError,
+    )
+    from flyte_plugin_kubernetes.merging import merge
+    from flyte_plugin_kubernetes.pod import Pod
+    from flyte_plugin_kubernetes.pod_spec import pod_template_of, role_template
+    from flyte_plugin_kubernetes.resource_kind import ResourceKind
+    from flyte_plugin_kubernetes.settings import KubernetesSettings
+
+_HOME_OF = {
+    "ContainerValueError": "errors",
+    "CustomResourceBackend": "custom_resource",
+    "KubernetesBackend": "backend",
+    "KubernetesNameError": "errors",
+    "KubernetesResourcesError": "errors",
+    "KubernetesSettings": "settings",
+    "Pod": "pod",
+    "PodSpecError": "errors",
+    "ResourceKind": "resource_kind",
+    "merge": "merging",
+    "pod_template_of": "pod_spec",
+    "role_template": "pod_spec",
+}
+
+__all__ = [
+    "ContainerValueError",
+    "CustomResourceBackend",
+    "KubernetesBackend",
+    "KubernetesNameError",
+    "KubernetesResourcesError",
+    "KubernetesSettings",
+    "Pod",
+    "PodSpecError",
+    "ResourceKind",
+    "merge",
+    "pod_template_of",
+    "role_template",
+]
+
+
+def __getattr__(name: str) -> Any:
+    room = _HOME_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{room}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})
