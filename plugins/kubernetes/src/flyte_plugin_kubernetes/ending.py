@@ -1,0 +1,170 @@
+"""Ending jobs: only the object that was meant, until neither it nor a pod of it is there any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from flytepath.plugin import (
+    BackendError,
+    ErrorClass,
+    Gone,
+    InProgress,
+    JobKey,
+    NotOurs,
+    Observation,
+    Phase,
+    Terminal,
+)
+
+from flyte_plugin_kubernetes.api_errors import ApiAnswerError
+from flyte_plugin_kubernetes.classification import state_of
+from flyte_plugin_kubernetes.looking import JobRef, bounds_of, pods_of, terminating
+from flyte_plugin_kubernetes.places import EVERYWHERE, Places
+from flyte_plugin_kubernetes.resource_kind import POD, ResourceKind
+from flyte_plugin_kubernetes.stamps import INSTALLATION, KEY, key_label, stamp_of
+
+if TYPE_CHECKING:
+    from flyte_plugin_kubernetes.custom_resource import CustomResourceBackend
+
+Json = Any
+Answer = Gone | Terminal | InProgress | NotOurs
+
+
+def cancelled(backend: CustomResourceBackend, places: Places, key: JobKey, job: JobRef | None) -> Answer:
+    """Ask for the end of a job, and tell how far that has come."""
+    thing = _found(backend, places, key, job)
+    if thing is None:
+        return Gone() if job is None else _pods_gone(backend, job, key)
+    stamp = stamp_of(thing)
+    if stamp is None or stamp.key != key:
+        return NotOurs(_whose(thing))
+    job = _job_of(backend, thing, stamp.items)
+    if not thing["metadata"].get("deletionTimestamp"):
+        seen = ended_as(backend, job, thing)
+        if seen is not None:
+            return Terminal(seen)
+        backend.client.delete(job.kind, job.namespace, job.name, job.uid)
+        again = backend.client.get(job.kind, job.namespace, job.name)
+        if again is None or again["metadata"]["uid"] != job.uid:
+            return _pods_gone(backend, job, key)
+        thing = again
+    if job.kind != POD:
+        _delete_pods(backend, job, key)
+    return InProgress(terminating(thing) if thing["metadata"].get("deletionTimestamp") else "it is being deleted")
+
+
+def cleaned(backend: CustomResourceBackend, places: Places, key: JobKey, job: JobRef | None) -> None:
+    """Remove a job's object: at once what runs on for no one, what has ended when it is not to be kept."""
+    thing = _found(backend, places, key, job)
+    stamp = None if thing is None else stamp_of(thing)
+    if thing is None or stamp is None or stamp.key != key or thing["metadata"].get("deletionTimestamp"):
+        return
+    job = _job_of(backend, thing, stamp.items)
+    if backend.settings.keep_finished and ended_as(backend, job, thing) is not None:
+        return
+    backend.client.delete(job.kind, job.namespace, job.name, job.uid)
+
+
+def ended_as(backend: CustomResourceBackend, job: JobRef, thing: Mapping[str, Json]) -> Observation | None:
+    """How a job has ended, if nothing of it runs any more."""
+    pods = pods_of(backend, job, fields=backend.pods_fields(job.kind)) if backend.needs_pods(thing) else []
+    bounds = bounds_of(backend, [thing, *pods])
+    seen = backend.observation(job, thing, pods, bounds)
+    if seen.phase not in (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED):
+        return None
+    living = [thing] if job.kind == POD else pods
+    return None if any(state_of(pod, bounds).is_alive for pod in living) else seen
+
+
+def _pods_gone(backend: CustomResourceBackend, job: JobRef, key: JobKey) -> Answer:
+    """Whether the pods of an object that is gone are so too."""
+    if job.kind == POD:
+        return Gone()
+    left = _delete_pods(backend, job, key)
+    return InProgress(f"{left} pod(s) of it are still being deleted") if left else Gone()
+
+
+def _delete_pods(backend: CustomResourceBackend, job: JobRef, key: JobKey) -> int:
+    """Ask for the end of the pods of a job whose object is deleted; how many still live.
+
+    The cluster's own garbage collection does the same, in its time. A job is only over when nothing of it runs.
+    """
+    if backend.pods_selector(job.name):
+        chosen = backend.pods_selector(job.name)
+    else:
+        chosen = f"{KEY}={key_label(key)}" + (f",{INSTALLATION}={job.installation}" if job.installation else "")
+    left = 0
+    for pod in backend.client.all(POD, job.namespace, labels=chosen):
+        if not state_of(pod).is_alive:
+            continue
+        left += 1
+        metadata = pod["metadata"]
+        if not metadata.get("deletionTimestamp"):
+            try:
+                backend.client.delete(POD, metadata["namespace"], metadata["name"], metadata["uid"])
+            except ApiAnswerError as error:
+                if error.status != 403:  # then it is left to the cluster, and waited for
+                    raise
+    return left
+
+
+def _found(backend: CustomResourceBackend, places: Places, key: JobKey, job: JobRef | None) -> Json | None:
+    """The object of a job, by what is known of it; one that runs before one that has ended."""
+    if job is not None:
+        return _known(backend, job.kind, lambda: backend.client.get(job.kind, job.namespace, job.name))
+    for kind in backend.kinds:
+        found = _search(backend, places, kind, key)
+        if found:
+            return min(found, key=lambda thing: bool(thing["metadata"].get("deletionTimestamp")))
+    return None
+
+
+def _search(backend: CustomResourceBackend, places: Places, kind: ResourceKind, key: JobKey) -> list[Json]:
+    """All objects of a kind that bear a key, wherever they are."""
+    chosen = f"{KEY}={key_label(key)}"
+    if not places.is_one:
+        try:
+            return _known(backend, kind, lambda: list(backend.client.all(kind, EVERYWHERE, labels=chosen))) or []
+        except ApiAnswerError as error:
+            if error.status != 403:
+                raise
+    found: list[Json] = []
+    for namespace in places.known(backend.tenant):
+        found += _known(backend, kind, lambda at=namespace: list(backend.client.all(kind, at, labels=chosen))) or []
+    if not found and not places.is_one:
+        raise BackendError(
+            f"it cannot be told whether there is a {kind.kind} of job {key.value}: the account may not list all "
+            "namespaces, and in those that are known there is none",
+            error_class=ErrorClass.AUTH,
+            accepted=False,
+            hint=f"let the account list {kind.plural} in all namespaces, or look for the label {chosen} by hand",
+        )
+    return found
+
+
+def _known(backend: CustomResourceBackend, kind: ResourceKind, call: Any) -> Any:
+    """What a call gives; nothing where the cluster does not have the kind."""
+    try:
+        return call()
+    except ApiAnswerError as error:
+        if error.is_absent_kind:
+            return None
+        raise
+
+
+def _job_of(backend: CustomResourceBackend, thing: Mapping[str, Json], items: tuple[int, ...]) -> JobRef:
+    metadata = thing["metadata"]
+    labels = metadata.get("labels") or {}
+    named = (thing.get("apiVersion"), thing.get("kind"))
+    kind = next(kind for kind in backend.kinds if (kind.api_version, kind.kind) == named)
+    place = (metadata["namespace"], metadata["name"], metadata["uid"])
+    return JobRef(kind, *place, labels.get(INSTALLATION, ""), labels.get(KEY, ""), items)
+
+
+def _whose(thing: Mapping[str, Json]) -> str:
+    stamp = stamp_of(thing)
+    return "" if stamp is None else f"{stamp.key.value} of {stamp.owner.installation}"
+
+
+__all__ = ["cancelled", "cleaned", "ended_as"]

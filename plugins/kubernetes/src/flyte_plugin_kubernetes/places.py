@@ -1,0 +1,45 @@
+"""Where objects of ours may be: the namespaces that settings name, and those that jobs were seen in."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from flytepath.plugin import Tenant
+
+if TYPE_CHECKING:
+    from flyte_plugin_kubernetes.settings import KubernetesSettings
+
+#: In place of a namespace: all of them, which an account may or may not list.
+EVERYWHERE: Final = ""
+
+
+class Places:
+    """The namespaces of one backend.
+
+    Args:
+        settings: with the template that names them.
+    """
+
+    def __init__(self, settings: KubernetesSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._seen: set[str] = set()
+
+    def note(self, namespace: str) -> None:
+        """A job of ours is, or was, there."""
+        with self._lock:
+            self._seen.add(namespace)
+
+    @property
+    def is_one(self) -> bool:
+        """Whether all tenants have one namespace."""
+        return "{" not in self._settings.namespace
+
+    def known(self, tenant: Tenant) -> list[str]:
+        """Every namespace that is known to hold jobs of ours."""
+        with self._lock:
+            return sorted({self._settings.namespace_of(tenant), *self._seen})
+
+
+__all__ = ["EVERYWHERE", "Places"]
