@@ -21,6 +21,7 @@ from flytepath.authoring.reference import ReferenceEntity
 from flytepath.authoring.task import Task
 from flytepath.authoring.wiring import needs
 from flytepath.authoring.workflow import Workflow
+from flytepath.compiler.backend_checks import check_on_backend
 from flytepath.compiler.bindings import binding_of, part_of_binding
 from flytepath.compiler.lines import Lines
 from flytepath.compiler.literals import encode, interface_of
@@ -276,7 +277,11 @@ class GraphCompiler:
         return None if isinstance(entity, Task) else interface_of(entity, self._sink)
 
     def _overrides(self, overrides: NodeOverrides | None, task: Task, scope: _Scope) -> Overrides | None:
-        made = None if overrides is None else compile_overrides(task, overrides, self._tenant)
+        made = None
+        if overrides is not None:
+            made = compile_overrides(task, overrides, self._tenant)
+            self._collect_task(task, task.name)
+            check_on_backend(made.applied(self.tasks[task.name]), self._tenant)
         if scope.interruptible and task.settings.interruptible is None:
             made = made or Overrides()
             if made.interruptible is None:

@@ -10,6 +10,7 @@ from flytepath.authoring.overrides import NodeOverrides
 from flytepath.authoring.remote_tasks import checked_backend, needs_worker, payload_of, retry_policy
 from flytepath.authoring.settings import Caching, TaskSettings
 from flytepath.authoring.task import Task
+from flytepath.compiler.backend_checks import check_on_backend
 from flytepath.compiler.literals import interface_of
 from flytepath.errors import NestedTaskError
 from flytepath.model.identity import Tenant
@@ -28,11 +29,12 @@ def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
         NestedTaskError: a worker could not find it.
         PluginDeniedError: it needs a plugin that the policy does not enable for ``tenant``.
         PluginNotFoundError, RendererMissingError, RemoteBodyError: no backend can run it.
+        BackendRefusalError: its backend says so.
     """
     _check_boundary_plugins(task, tenant)
     kind, backend = checked_backend(task, tenant)
     settings = task.settings
-    return TaskSpec(
+    spec = TaskSpec(
         name=task.name,
         mode=task.mode,
         task_type=task_type_name(task),
@@ -62,6 +64,8 @@ def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
         plugin="" if kind is None else f"{kind.distribution} {kind.version}",
         documentation=_documentation(task),
     )
+    check_on_backend(spec, tenant)
+    return spec
 
 
 def compile_overrides(task: Task, overrides: NodeOverrides, tenant: Tenant) -> Overrides:

@@ -116,7 +116,7 @@ class Backends:
             manager, claim = _claim(name)
             manager.check_enabled(claim, tenant)
             declaration: BackendDeclaration = claim.declaration
-            lay_over = manager.resolve(declaration.settings_merge) if declaration.settings_merge else _keys_over
+            lay_over = manager.resolve(declaration.settings_merge) if declaration.settings_merge else keys_over
             values, whose = settings_of(self._configuration(), name, tenant, declaration.settings_base, lay_over)
             told = canonical_text([values, whose.project, whose.domain])
             digest = sha256(told.encode())[7:23] if values else ""
@@ -211,12 +211,13 @@ def _claim(name: str) -> tuple[Any, Any]:
 LayOver = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
 
 
-def _keys_over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> Mapping[str, Any]:
+def keys_over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The upper settings, and the lower ones where those say nothing."""
     return {**lower, **upper}
 
 
 def settings_of(
-    configuration: Configuration, name: str, tenant: Tenant, base: str = "", lay_over: LayOver = _keys_over
+    configuration: Configuration, name: str, tenant: Tenant, base: str = "", lay_over: LayOver = keys_over
 ) -> tuple[dict[str, Any], Tenant]:
     """The settings of a backend for a tenant, everybody's, then the project's, then the domain's; and whose they are.
 

@@ -496,8 +496,12 @@ class JobDesk:
         calls, scope = self._services.calls(instance), job.plan.get("scope", "")
         while True:
             try:
-                args = (JobKey(job.key), handle, job.cancelling or "")
-                answer = checked_cancel(await calls.make("cancel", scope, instance.backend.cancel, *args))
+                backend, reason = instance.backend, job.cancelling or ""
+                if handle is None:
+                    making = calls.make("cancel", scope, backend.cancel_planned, plan_of(job), reason)
+                else:
+                    making = calls.make("cancel", scope, backend.cancel, JobKey(job.key), handle, reason)
+                answer = checked_cancel(await making)
             except BackendError as error:
                 failures += 1
                 if is_worth_telling(error, failures) and not job.reason.startswith(CANCEL_FAILS):

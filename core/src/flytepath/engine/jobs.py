@@ -455,11 +455,13 @@ _FAILURES: Final[Mapping[ErrorClass, tuple[str, str, bool]]] = {
     ErrorClass.QUOTA_EXCEEDED: ("system", "FP-JOB-QUOTA", True),
     ErrorClass.PREEMPTED: ("preempted", "FP-JOB-PREEMPTED", True),
     ErrorClass.LOST: ("system", "FP-JOB-LOST", True),
+    ErrorClass.OUT_OF_MEMORY: ("system", "FP-OUT-OF-MEMORY", True),
     ErrorClass.CONFLICT: ("system", "FP-JOB-CONFLICT", False),
     ErrorClass.PROTOCOL: ("system", "FP-JOB-PROTOCOL", False),
 }
 _HINTS: Final[Mapping[ErrorClass, str]] = {
     ErrorClass.AUTH: "check the credentials of this backend's settings, and what they may do",
+    ErrorClass.OUT_OF_MEMORY: "raise mem= of its limits",
     ErrorClass.CONFLICT: "somebody else's job bears this name; nothing of it was touched",
     ErrorClass.PROTOCOL: "this is a mistake of the backend's plugin; report it to its authors",
 }

@@ -16,6 +16,7 @@ from flytepath.engine.places import outcome_place, shelf_of
 from flytepath.model.facts import Blob
 from flytepath.model.literal import BlobRef
 from flytepath.model.messages import PROTOCOL_VERSION, AttemptFacts, RemoteAttempts, RunAttempt
+from flytepath.model.task import TaskSpec
 from flytepath.plugin.backend import WorkerLaunch
 from flytepath.store.blobs import BlobFolder
 
@@ -82,6 +83,18 @@ class WorkerLaunches:
                     del self._bundles[next(iter(self._bundles))]
                 self._bundles[code, place] = known
             return known
+
+
+def placeholder_launch(task: TaskSpec) -> WorkerLaunch:
+    """A launch of the shape of a real one, for whoever wants to see a plan before there is anything to run."""
+    return WorkerLaunch(
+        argv=("python", "-m", "flytepath.worker", "--attempt", "<attempt>"),
+        env=dict(task.variables),
+        image=image_of(task.environment),
+        bundle=None,
+        inputs_uri="<attempt>",
+        outputs_prefix="<outputs>",
+    )
 
 
 def image_of(environment: Any) -> str:

@@ -62,6 +62,7 @@ class ErrorClass(enum.StrEnum):
     QUOTA_EXCEEDED = "quota_exceeded"
     PREEMPTED = "preempted"
     LOST = "lost"
+    OUT_OF_MEMORY = "out_of_memory"
     CONFLICT = "conflict"
     PROTOCOL = "protocol"
 
@@ -436,6 +437,10 @@ class Backend(ABC):
 
         Core calls again until it is ``Gone`` or ``Terminal``, and only then lets go of the job's lease.
         """
+
+    async def cancel_planned(self, plan: Plan, reason: str) -> Gone | Terminal | InProgress | NotOurs:
+        """Stop a job that nobody has a handle of: submitted perhaps, or not at all. By its key, unless overridden."""
+        return await self.cancel(plan.key, None, reason)
 
     @abstractmethod
     async def collect(self, handle: Handle, sink: BlobAccess) -> Mapping[str, LiteralValue]:

@@ -28,6 +28,7 @@ def flytepath_task_types() -> list[TaskTypeDeclaration]:
             name="container",
             task_type="flytepath.authoring.kinds.container:ContainerTaskType",
             config="flytepath.authoring.kinds.container:ContainerConfig",
+            plain_worker=True,
         ),
         TaskTypeDeclaration(
             name="sql",

@@ -171,6 +171,9 @@ class BackendDeclaration:
         settings_base: another backend, whose settings are laid under this one's.
         settings_merge: reference to a function ``(lower, upper) -> merged`` of two mappings that lays the settings of a
             project over everybody's, and of a domain over its project's; by default the upper one's keys win.
+        check: reference to a function ``(request, settings) -> None`` that raises what ``plan`` would raise of a task:
+            asked when a task is compiled for the backend, with placeholders for what only a run knows, and with the
+            settings of the tenant as a mapping.
     """
 
     name: str
@@ -178,6 +181,7 @@ class BackendDeclaration:
     settings: str = ""
     settings_base: str = ""
     settings_merge: str = ""
+    check: str = ""
     runs_workers: bool = False
     idempotency: Literal["A", "B", "C", "D"]
     batch_limit: int = 100
