@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from flyte_plugin_kubernetes.testing.fixtures import api_server, shared_api_server
+
+__all__ = ["api_server", "shared_api_server"]  # fixtures: what is imported here, tests may ask for
 
 
 @pytest.fixture(scope="session", autouse=True)
