@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         ContainerValueError,
         KubernetesNameError,
         KubernetesResourcesError,
+        KubernetesSettingsError,
         PodSpecError,
     )
     from flyte_plugin_kubernetes.merging import merge
@@ -31,6 +32,7 @@ _HOME_OF = {
     "KubernetesNameError": "errors",
     "KubernetesResourcesError": "errors",
     "KubernetesSettings": "settings",
+    "KubernetesSettingsError": "errors",
     "Pod": "pod",
     "PodSpecError": "errors",
     "ResourceKind": "resource_kind",
@@ -46,6 +48,7 @@ __all__ = [
     "KubernetesNameError",
     "KubernetesResourcesError",
     "KubernetesSettings",
+    "KubernetesSettingsError",
     "Pod",
     "PodSpecError",
     "ResourceKind",

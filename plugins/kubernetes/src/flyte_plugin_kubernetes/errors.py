@@ -23,6 +23,12 @@ class KubernetesResourcesError(DefinitionError):
     code = "FP-K8S-RESOURCES"
 
 
+class KubernetesSettingsError(DefinitionError):
+    """``[backends.kubernetes]`` says what cannot be meant."""
+
+    code = "FP-K8S-SETTINGS"
+
+
 class ContainerValueError(DefinitionError):
     """A value that cannot stand in the command of a container."""
 

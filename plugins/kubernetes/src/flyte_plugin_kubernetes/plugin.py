@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flytepath.plugin import MigrationDeclaration, TaskTypeDeclaration, hookimpl
+from flytepath.plugin import BackendDeclaration, MigrationDeclaration, PollPolicy, TaskTypeDeclaration, hookimpl
 
 
 @hookimpl
@@ -15,6 +15,29 @@ def flytepath_task_types() -> list[TaskTypeDeclaration]:
             config="flyte_plugin_kubernetes.pod:Pod",
             default_backend="kubernetes",
             plain_worker=True,
+            contract_minor=2,
+        )
+    ]
+
+
+@hookimpl
+def flytepath_backends() -> list[BackendDeclaration]:
+    """A pod for every task, and an Indexed Job for every slice of a map task."""
+    return [
+        BackendDeclaration(
+            name="kubernetes",
+            backend="flyte_plugin_kubernetes.backend:KubernetesBackend",
+            settings="flyte_plugin_kubernetes.settings:KubernetesSettings",
+            settings_merge="flyte_plugin_kubernetes.merging:merge_settings",
+            check="flyte_plugin_kubernetes.compile_check:check_request",
+            runs_workers=True,
+            # The name is made of the key, and a cluster has no two objects of one name.
+            idempotency="B",
+            batch_limit=1000,
+            array_limit=1000,
+            name_limit=63,
+            call_seconds=60.0,
+            poll=PollPolicy(first=1.0, longest=15.0),
             contract_minor=2,
         )
     ]

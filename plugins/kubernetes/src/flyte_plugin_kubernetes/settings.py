@@ -221,10 +221,10 @@ class KubernetesSettings(_Section):
 
 def _template(value: str, fields: frozenset[str]) -> str:
     try:
-        named = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
+        parts = [part for part in string.Formatter().parse(value) if part[1] is not None]
     except ValueError as error:
         raise ValueError(f"it cannot be read: {error}") from error
-    if named - fields:
+    if any(name not in fields or form or conversion for _, name, form, conversion in parts):
         raise ValueError(f"it may hold {', '.join(f'{{{name}}}' for name in sorted(fields))} and nothing else in {{}}")
     return value
 
