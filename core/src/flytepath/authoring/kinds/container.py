@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from flytepath.model.types import LiteralType
     from flytepath.plugin.task_type import CallBody, Json, TaskContext, TaskDeclaration
 
+#: Set where somebody else runs the container: ``inputs`` writes its files before it, ``outputs`` reads them after it.
+STAGE_VARIABLE: Final = "FLYTEPATH_CONTAINER_STAGE"
+#: The folders of its files, as the worker of a stage sees them.
+FOLDER_VARIABLES: Final = {"inputs": "FLYTEPATH_CONTAINER_INPUTS", "outputs": "FLYTEPATH_CONTAINER_OUTPUTS"}
 INPUT_FOLDER: Final = "/var/inputs"
 OUTPUT_FOLDER: Final = "/var/outputs"
 #: A template of ours. Everything else between braces is the command's own.
@@ -108,9 +112,12 @@ class ContainerTaskType(TaskType):
         return payload
 
     def execute(self, context: TaskContext, inputs: Mapping[str, Any], call_body: CallBody) -> Any:
-        from flytepath.authoring.kinds.container_run import run_container
+        import os
 
-        return run_container(context, inputs)
+        from flytepath.authoring.kinds.container_run import run_container, run_stage
+
+        stage = os.environ.get(STAGE_VARIABLE)
+        return run_stage(stage, context, inputs) if stage else run_container(context, inputs)
 
 
 class ContainerTask(PythonInstanceTask):

@@ -17,10 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flytepath.authoring.context import LOCAL_EXECUTION
-from flytepath.authoring.kinds.container import TEMPLATE, ContainerConfig, IOStrategy, MetadataFormat
+from flytepath.authoring.kinds.container import (
+    FOLDER_VARIABLES,
+    STAGE_VARIABLE,
+    TEMPLATE,
+    ContainerConfig,
+    IOStrategy,
+    MetadataFormat,
+)
 from flytepath.authoring.kinds.processes import ProcessFailedError, ProcessResult, failure, run_process
 from flytepath.authoring.kinds.written_outputs import read_output
 from flytepath.errors import DefinitionError, InputError, TaskFailedError
+from flytepath.plugin.task_type import NO_OUTPUT
 
 if TYPE_CHECKING:
     from flytepath.plugin.task_type import TaskContext
@@ -83,6 +91,33 @@ def run_container(context: TaskContext, inputs: Mapping[str, Any]) -> Any:
     if result.returncode != 0:
         raise _failed(context, Path(runtime).name, result)
     return _outputs(context, config, left)
+
+
+def run_stage(stage: str, context: TaskContext, inputs: Mapping[str, Any]) -> Any:
+    """Do what is to be done before or after the container that somebody else runs, a cluster for instance.
+
+    Args:
+        stage: ``inputs`` writes the container's files and gives no outputs, ``outputs`` reads what it has left.
+        context: the attempt.
+        inputs: its inputs.
+
+    Raises:
+        ContainerRuntimeError: there is no such stage, or nobody says where the files lie.
+        ProcessFailedError: the container did not write an output.
+    """
+    folder = os.environ.get(FOLDER_VARIABLES.get(stage, ""))
+    if not folder:
+        raise ContainerRuntimeError(
+            f"whoever runs the container of task {context.declaration.name} does not say where its files lie",
+            place=context.declaration.name,
+            expected=", ".join(f"{STAGE_VARIABLE}={one} with {name}" for one, name in FOLDER_VARIABLES.items()),
+            actual=f"{STAGE_VARIABLE}={stage}",
+        )
+    config = ContainerConfig.from_payload(context.payload)
+    if stage == "outputs":
+        return _outputs(context, config, Path(folder))
+    _write_inputs(config, inputs, Path(folder), context.declaration.name)
+    return NO_OUTPUT
 
 
 def _runtime(task: str) -> str:
