@@ -6,9 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from flytepath.plugin import ErrorClass, Phase
-
 from flyte_plugin_kubernetes.classification import Bounds, state_of
+from flytepath.plugin import ErrorClass, Phase
 
 BORN = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flytepath.plugin import ErrorClass, Phase
-
 from flyte_plugin_kubernetes.conditions import ConditionTable, Reading, Row
+from flytepath.plugin import ErrorClass, Phase
 
 BY_CONDITION = ConditionTable(
     Row(condition="Succeeded", phase=Phase.SUCCEEDED),

@@ -69,12 +69,12 @@ class ApiAnswerError(Exception):
     @property
     def is_absent_object(self) -> bool:
         """Whether the server serves the kind, and there is no such object."""
-        return self.status == 404 and bool(self.body)
+        return self.status == 404 and not self.is_absent_kind
 
     @property
     def is_absent_kind(self) -> bool:
         """Whether the server does not serve the kind at all."""
-        return self.status == 404 and not self.body
+        return self.status == 404 and (not self.body or "could not find the requested resource" in self.message)
 
     def __str__(self) -> str:
         return f"{self.status} {self.reason or 'from the API server'}: {self.message}"
