@@ -28,6 +28,8 @@ log = logging.getLogger("flytepath")
 #: An attempt, cut at its body.
 Steps = Generator[Any, Any, Any]
 
+#: A task's type, and the context of the attempt.
+Prepared = tuple[TaskType, ExecutionContext]
 #: Told of each boundary check: variable, side, checker's name, report.
 OnCheck = Callable[[str, str, str, BoundaryReport], None]
 
@@ -108,7 +110,35 @@ def check_markers(task: Task) -> None:
                 raise
 
 
-def call_here(task: Task, inputs: dict[str, Any]) -> Any:
+def has_surroundings(task: Task) -> bool:
+    """Whether the task's type puts something around attempts, which in a direct call has to hold for inputs too."""
+    if task.task_config is None or task.has_own_execute or runs_as_job(task):
+        return False
+    return type(task_type_of(task)).around is not TaskType.around
+
+
+def call_inside(task: Task, check: Callable[[], dict[str, Any]]) -> Any:
+    """A direct call of such a task: its inputs are checked, which may read frames, inside what its type puts around.
+
+    Args:
+        task: the task.
+        check: gives the inputs, checked.
+    """
+    prepared = _prepared(task)
+    task_type, context = prepared
+    with task_type.around(context):
+        return call_here(task, check(), prepared)
+
+
+async def call_inside_async(task: Task, check: Callable[[], dict[str, Any]]) -> Any:
+    """The same in the caller's event loop."""
+    prepared = _prepared(task)
+    task_type, context = prepared
+    with task_type.around(context):
+        return await call_async(task, check(), prepared)
+
+
+def call_here(task: Task, inputs: dict[str, Any], prepared: Prepared | None = None) -> Any:
     """A direct call: run the attempt in this process, or reuse its outputs; what the caller expects."""
     if task.settings.caching is not None:
         from flytepath.authoring.local_cache import slot_of
@@ -117,61 +147,57 @@ def call_here(task: Task, inputs: dict[str, Any]) -> Any:
         if slot is not None:
             with slot.turn():
                 if not slot.is_filled():
-                    slot.value = _run_here(task, inputs)
+                    slot.value = _run_here(task, inputs, prepared)
                     slot.keep(slot.value)
                 return slot.value
-    return _run_here(task, inputs)
+    return _run_here(task, inputs, prepared)
 
 
-def _run_here(task: Task, inputs: dict[str, Any]) -> Any:
+def _run_here(task: Task, inputs: dict[str, Any], prepared: Prepared | None = None) -> Any:
     try:
         if runs_as_job(task):
             from flytepath.authoring.remote_calls import call_remotely
 
             outputs: Any = call_remotely(task, inputs)
         else:
-            task_type, context = _prepared(task)
-            if task.task_config is None:
-                outputs = call_attempt(task, task_type, context, inputs, _ignore)
-            else:
-                with task_type.around(context):
-                    return _returned(task, call_attempt(task, task_type, context, inputs, _ignore))
+            task_type, context = prepared or _prepared(task)
+            outputs = call_attempt(task, task_type, context, inputs, _ignore)
     except Exception as error:
         error.add_note(f"in task {task.name}")
         raise
     return _returned(task, outputs)
 
 
-async def call_async(task: Task, inputs: dict[str, Any]) -> Any:
+async def call_async(task: Task, inputs: dict[str, Any], prepared: Prepared | None = None) -> Any:
     """A direct call of a task whose body is a coroutine, in the caller's event loop."""
     if task.settings.caching is None:
-        return await _run_async(task, inputs)
+        return await _run_async(task, inputs, prepared)
     from flytepath.authoring.local_cache import slot_of
 
     slot = slot_of(task, inputs)
     if slot is None:
-        return await _run_async(task, inputs)
+        return await _run_async(task, inputs, prepared)
     async with slot.turn_async():
         if not slot.is_filled():
-            slot.value = await _run_async(task, inputs)
+            slot.value = await _run_async(task, inputs, prepared)
             slot.keep(slot.value)
         return slot.value
 
 
-async def _run_async(task: Task, inputs: dict[str, Any]) -> Any:
+async def _run_async(task: Task, inputs: dict[str, Any], prepared: Prepared | None = None) -> Any:
     if runs_as_job(task):
         return _run_here(task, inputs)  # which refuses it: a body that is a coroutine runs in a worker
-    task_type, context = _prepared(task)
+    task_type, context = prepared or _prepared(task)
     try:
-        with task_type.around(context):
-            steps = _steps(task, task_type, context, inputs, _ignore)
-            return _returned(task, await _driven(steps))
+        steps = _steps(task, task_type, context, inputs, _ignore)
+        outputs = await _driven(steps)
     except Exception as error:
         error.add_note(f"in task {task.name}")
         raise
+    return _returned(task, outputs)
 
 
-def _prepared(task: Task) -> tuple[TaskType, ExecutionContext]:
+def _prepared(task: Task) -> Prepared:
     task_type = task_type_of(task)
     if task.is_plain:
         return task_type, ExecutionContext(node_path=task.name, declare=task.declaration)

@@ -128,6 +128,17 @@ class Task(Entity):
         """Run one attempt in this process with native inputs, checked and kept apart from the caller's."""
         if self.stand_in is not None:
             return self.answered(inputs)
+        if self.task_config is not None:
+            from flytepath.authoring.call import call_inside, has_surroundings
+
+            if has_surroundings(self):
+                return call_inside(self, lambda: self._own(inputs))
+        from flytepath.authoring.call import call_here  # with the first call: a definition needs nothing of it
+
+        return call_here(self, self._own(inputs))
+
+    def _own(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The inputs, checked, and kept apart from the caller's."""
         own = {}
         isolate, key = self._isolate, ""
         try:
@@ -136,19 +147,19 @@ class Task(Entity):
         except TypeTransformerFailedError as error:  # not tried again: an iterator would be half consumed
             error.place = f"{self.name}({key}{error.place or ''})"
             raise
-        from flytepath.authoring.call import call_here  # with the first call: a definition needs nothing of it
-
-        return call_here(self, own)
+        return own
 
     async def run_async(self, inputs: dict[str, Any]) -> Any:
         """Run one attempt of a task whose body is a coroutine in the caller's loop."""
-        from flytepath.authoring.call import call_async
+        from flytepath.authoring.call import call_async, call_inside_async, has_surroundings
 
         if self.stand_in is not None:
             result = self.stand_in(**{key: self.checked_input(key, value) for key, value in inputs.items()})
             result = await result if inspect.isawaitable(result) else result
             return self.checked(self.named(result)) if self.outputs else None
-        return await call_async(self, {key: self.checked_input(key, value) for key, value in inputs.items()})
+        if has_surroundings(self):
+            return await call_inside_async(self, lambda: self._own(inputs))
+        return await call_async(self, self._own(inputs))
 
     def call_body(self, inputs: Mapping[str, Any]) -> Any:
         """Call the user's function, or :meth:`execute`."""
