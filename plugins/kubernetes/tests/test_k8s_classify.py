@@ -142,6 +142,11 @@ def test_a_task_that_ended_well_has_succeeded_whatever_became_of_its_sidecars() 
     assert state_of(thing).phase is Phase.SUCCEEDED
 
 
+def test_a_pod_of_several_containers_that_have_all_ended_is_over() -> None:
+    seen = state_of(pod("Succeeded", ended(0, "Completed"), ended(0, "Completed", name="proxy")))
+    assert (seen.phase, seen.is_alive) == (Phase.SUCCEEDED, False)
+
+
 @pytest.mark.parametrize(("code", "phase"), [(0, Phase.SUCCEEDED), (9, Phase.FAILED)])
 def test_the_end_of_the_primary_container_is_the_end_while_sidecars_run_on(code: int, phase: Phase) -> None:
     seen = state_of(pod("Running", ended(code, "Completed" if not code else "Error"), running("proxy")))

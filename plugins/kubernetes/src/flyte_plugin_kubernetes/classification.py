@@ -129,11 +129,11 @@ def state_of(pod: Mapping[str, Json], bounds: Bounds | None = None) -> PodState:
     phase = str(status.get("phase") or "Pending")
     if phase == "Failed":
         return _failed(pod, status)
+    if phase == "Succeeded":
+        return PodState(Phase.SUCCEEDED, phase, exit_code=0, is_alive=False, ended_at=_end_of_pod(status))
     ended = _ended_primary(pod, status)
     if ended is not None:
         return ended
-    if phase == "Succeeded":
-        return PodState(Phase.SUCCEEDED, phase, exit_code=0, is_alive=False, ended_at=_end_of_pod(status))
     if phase in ("Pending", "Running", "Unknown"):
         return _going(pod, status, phase, bounds)
     return PodState(None, phase, str(status.get("message") or ""))
