@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from flytepath.plugin import JobKey, Owner, PlanRequest, Resources, Tenant, WorkerLaunch
+from flytepath.plugin import JobKey, Literal, Owner, PlanRequest, Resources, Tenant, WorkerLaunch
+from flytepath.testing import MemoryBlobs
+from flytepath.types.engine import codec
 
 WORKER = WorkerLaunch(
     argv=("python", "-m", "flytepath.worker", "--attempt", "s3://bucket/attempt"),
@@ -45,3 +47,8 @@ def container(pod: Mapping[str, Any], name: str = "primary") -> dict[str, Any]:
 def variables(found: Mapping[str, Any]) -> dict[str, Any]:
     """The variables of a container by name: values, or where they come from."""
     return {one["name"]: one.get("value", one.get("valueFrom")) for one in found.get("env", ())}
+
+
+def literal_of(value: Any, declared: Any = None) -> Literal:
+    """A value as core hands it over."""
+    return codec(declared or type(value)).encode(value, MemoryBlobs())
