@@ -6,14 +6,13 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import spark_servers
-
-Program = Callable[..., subprocess.CompletedProcess[str]]
+from spark_servers import Program
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,13 +10,15 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyspark
 
 SPARK_HOME = Path(pyspark.__file__).parent
 _DEADLINE = 90.0
+#: What the fixtures that run programs give: run one, and say what it printed.
+Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def free_port() -> int:

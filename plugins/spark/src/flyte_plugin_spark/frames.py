@@ -139,7 +139,7 @@ def _encode(frame: Any, uri: str | None, format: str, more: Mapping[str, Any] | 
     place = _own_folder() if uri is None else uri
     with spark_errors(f"the frame for {place}"), _settings(frame.sparkSession, _WRITING):
         writer = frame.write.mode("overwrite")
-        partitions = getattr(frame, _PARTITIONED, ())
+        partitions = frame.__dict__.get(_PARTITIONED, ())
         if partitions:
             writer = writer.partitionBy(*partitions)
         if format == CSV:
