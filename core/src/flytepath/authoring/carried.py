@@ -208,7 +208,7 @@ def _pickled(task: Task) -> bytes:
 
     function = task.function or task.execute
     try:
-        return cloudpickle.dumps(_Function(function, task.is_async))
+        pickled: bytes = cloudpickle.dumps(_Function(function, task.is_async))
     except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
         raise WorkerError(
             f"the function of task {task.name} cannot be given to another process: {error}",
@@ -216,6 +216,7 @@ def _pickled(task: Task) -> bytes:
             expected="a task at the top level of a module that can be imported",
             hint="move it into a module of its own, or keep what cannot be pickled out of the globals that it uses",
         ) from error
+    return pickled
 
 
 def _place_of(task: Task) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,15 @@ _START_METHODS: Final = ("spawn", "fork")
 _PROCESSES: Final = ("auto", "cpu", "gpu")
 #: Options of a rendezvous that are a time in seconds.
 _SECONDS: Final = frozenset(
-    {"timeout", "join_timeout", "last_call_timeout", "close_timeout", "heartbeat", "read_timeout", "keep_alive_interval"}
+    {
+        "timeout",
+        "join_timeout",
+        "last_call_timeout",
+        "close_timeout",
+        "heartbeat",
+        "read_timeout",
+        "keep_alive_interval",
+    }
 )
 _RDZV_DEFAULTS: Final = {"timeout": 900, "join_timeout": 900}
 
@@ -278,7 +287,7 @@ def _check_rendezvous(given: Any) -> None:
             raise _no_such(value, f"{place}[{name!r}]", "seconds, above 0")
         if not is_number and not isinstance(value, str | bool):
             raise _no_such(value, f"{place}[{name!r}]", "a number, text or a truth value")
-        if is_number and (value != value or value in (float("inf"), float("-inf"))):
+        if is_number and not math.isfinite(value):
             raise _no_such(value, f"{place}[{name!r}]", "a finite number")
 
 

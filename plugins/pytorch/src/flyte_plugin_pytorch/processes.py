@@ -19,8 +19,7 @@ from flyte_plugin_pytorch.gang import Pipes, Place, Started
 from flyte_plugin_pytorch.rank import RAISED, Opening, leave, run
 
 _PROGRAM: Final = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
-    "from flyte_plugin_pytorch.rank import main; main()"
+    "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); from flyte_plugin_pytorch.rank import main; main()"
 )
 
 

@@ -13,6 +13,8 @@ from flyte_plugin_pytorch.config import Elastic, PyTorch
 
 #: Says to the worker in a replica's pod that an operator has made it one of a gang.
 REPLICA_VARIABLE: Final = "FLYTEPATH_PYTORCH_REPLICA"
+#: Where a gang may have several nodes: pods of a job, or on this machine processes in their place.
+_BACKENDS_WITH_NODES: Final = ("local", "kubeflow")
 
 CallBody = Callable[[Mapping[str, Any]], Any]
 
@@ -24,7 +26,8 @@ class PyTorchTaskType(TaskType):
 
     def compile(self, declaration: TaskDeclaration) -> dict[str, Any]:
         """The configuration as canonical data."""
-        return _config(declaration, PyTorch).to_json()
+        config: PyTorch = _config(declaration, PyTorch)
+        return config.to_json()
 
     def execute(self, context: TaskContext, inputs: Mapping[str, Any], call_body: CallBody) -> Any:
         """Run the body in every rank; what rank 0 returned."""
@@ -42,8 +45,21 @@ class ElasticTaskType(TaskType):
     local_fidelity: ClassVar[Literal["full", "emulated", "unsupported"]] = "full"
 
     def compile(self, declaration: TaskDeclaration) -> dict[str, Any]:
-        """The configuration as canonical data."""
-        return _config(declaration, Elastic).to_json()
+        """The configuration as canonical data.
+
+        Raises:
+            DefinitionError: it has several nodes, on a backend that gives a task one machine.
+        """
+        config: Elastic = _config(declaration, Elastic)
+        if config.nodes != (1, 1) and declaration.backend not in _BACKENDS_WITH_NODES:
+            raise DefinitionError(
+                f"a gang of several nodes cannot run on {declaration.backend!r}, which gives a task one machine",
+                place=f"{declaration.name}(task_config.nnodes)",
+                expected=" or ".join(repr(name) for name in _BACKENDS_WITH_NODES),
+                actual=f"nnodes={config.nnodes!r} on {declaration.backend!r}",
+                hint="@task(backend='kubeflow') makes it a PyTorchJob; nnodes=1 runs everywhere",
+            )
+        return config.to_json()
 
     def execute(self, context: TaskContext, inputs: Mapping[str, Any], call_body: CallBody) -> Any:
         """Run the body in every rank; what rank 0 returned."""
