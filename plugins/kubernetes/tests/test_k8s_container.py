@@ -128,11 +128,17 @@ def test_a_value_too_large_for_a_command_is_refused_and_left_to_its_file() -> No
 
 
 def test_the_items_of_a_map_share_a_command() -> None:
+    items = {"items": (3, 5), "item_inputs": ({"a": literal_of(1)}, {"a": literal_of(2)}), "item_position": "$(INDEX)"}
     with pytest.raises(ContainerValueError, match="the same for all"):
-        pod(["run", "{{.inputs.a}}"], item_position="$(JOB_COMPLETION_INDEX)")
-    made = pod(["run"], item_position="$(JOB_COMPLETION_INDEX)")
+        pod(["run", "{{.inputs.a}}"], **items)
+    made = pod(["run"], **items)
     for stage in ("flytepath-inputs", "flytepath-outputs"):
-        assert container(made, stage)["command"][-2:] == ["--item", "$(JOB_COMPLETION_INDEX)"]
+        assert container(made, stage)["command"][-2:] == ["--item", "$(INDEX)"]
+
+
+def test_the_only_item_of_a_slice_has_its_value_in_the_command() -> None:
+    made = pod(["run", "{{.inputs.a}}"], items=(3,), item_inputs=({"a": literal_of(7)},), item_position="$(INDEX)")
+    assert container(made)["command"] == ["run", "7"]
 
 
 def test_sidecars_run_beside_all_three() -> None:

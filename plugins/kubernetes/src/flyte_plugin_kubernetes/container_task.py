@@ -58,12 +58,12 @@ def container_template(
             expected="helper_image or image in [backends.kubernetes]: an image with Python and flytepath",
             actual="neither",
         )
-    if item_position is not None and _uses_inputs(payload):
+    if len(request.items) > 1 and _uses_inputs(payload):
         raise ContainerValueError(
             "the items of a map are one job, whose command is the same for all of them",
             place=f"{request.task}(command)",
             expected="a command without {{.inputs...}}",
-            hint=f"read the inputs from files below {payload['input_data_dir']}",
+            hint=f"read the inputs from files below {payload['input_data_dir']}, or call it in a @dynamic",
         )
     metadata, spec, name = merged_role(request, settings, image=payload["image"], container=_own(request, payload))
     helpers = _helpers(worker, payload, helper, settings, item_position)
@@ -96,7 +96,8 @@ class _Texts:
     """The inputs as text, each made when a template first asks for it."""
 
     def __init__(self, request: PlanRequest, folder: str) -> None:
-        self._request = request
+        self._inputs = request.item_inputs[0] if request.items else request.inputs
+        self._task = request.task
         self._folder = folder
 
     def filled(self, part: str) -> str:
@@ -106,8 +107,8 @@ class _Texts:
         )
 
     def _text(self, name: str) -> str:
-        literal = self._request.inputs.get(name)
-        place = f"{self._request.task}({name})"
+        literal = self._inputs.get(name)
+        place = f"{self._task}({name})"
         if literal is None:
             raise ContainerValueError(f"the command wants input {name!r}, which has no value", place=place)
         if literal.type.kind in _FILES:
