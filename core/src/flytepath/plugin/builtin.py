@@ -23,6 +23,7 @@ def flytepath_task_types() -> list[TaskTypeDeclaration]:
             name="shell",
             task_type="flytepath.authoring.kinds.shell:ShellTaskType",
             config="flytepath.authoring.kinds.shell:ShellConfig",
+            plain_worker=True,
         ),
         TaskTypeDeclaration(
             name="container",
@@ -39,6 +40,7 @@ def flytepath_task_types() -> list[TaskTypeDeclaration]:
             name="sqlite3",
             task_type="flytepath.authoring.kinds.sqlite:SQLite3TaskType",
             config="flytepath.authoring.kinds.sqlite:SQLite3Config",
+            plain_worker=True,
         ),
     ]
 
