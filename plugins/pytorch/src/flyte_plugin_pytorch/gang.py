@@ -134,6 +134,7 @@ class _Rank:
     printed: bytearray
     outcome: Done | Failure | None = None
     status: int | None = None
+    family: dict[int, str] = field(default_factory=dict)
 
     @property
     def is_alive(self) -> bool:
@@ -211,6 +212,7 @@ class Gang:
     def tell_to_go(self) -> None:
         """Send SIGTERM to every rank: its checkpoint hooks run, and it ends. Failures from now on do not count."""
         self._is_told = True
+        self._note_families()
         self._signal(signal.SIGTERM)
 
     def attend_until(self, deadline: float, *, at_end: Callable[[], bool] | None = None) -> bool:
@@ -229,12 +231,11 @@ class Gang:
             self.attend_until(time.monotonic() + grace)
         self._is_told = True
         while self.is_running:
-            families = [pid for rank in self._ranks if rank.is_alive for pid in descendants(rank.process.pid)]
+            self._note_families()
             self._signal(signal.SIGKILL)
-            for pid in families:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
             self.attend_until(time.monotonic() + 0.5)
+        for rank in self._ranks:
+            kill_those(rank.family)
         self._close()
 
     # --- how ---
@@ -278,11 +279,21 @@ class Gang:
     def _take(self, rank: _Rank, message: Message) -> None:
         if isinstance(message, News):
             self._hear(message.content)
-        elif isinstance(message, Done):
+            rank.end.acknowledge()
+            return
+        # It waits for the answer, so what it has started can still be told to be its own.
+        rank.family |= descendants(rank.process.pid)
+        if isinstance(message, Done):
             rank.outcome = message
         elif not self._is_told:
             rank.outcome = Failure(rank.place.rank, rank.process.pid, message.at, message)
         rank.end.acknowledge()
+
+    def _note_families(self) -> None:
+        """What the ranks have started so far, while it can be told."""
+        for rank in self._ranks:
+            if rank.is_alive:
+                rank.family |= descendants(rank.process.pid)
 
     def _ended(self, rank: _Rank) -> None:
         """The process has ended: what it still said and printed is read, and what became of it is settled."""
@@ -321,21 +332,45 @@ class Gang:
         self._selector.close()
 
 
-def descendants(pid: int) -> list[int]:
-    """The processes that ``pid`` has started, and those that they have; none where nobody can tell."""
+def descendants(pid: int) -> dict[int, str]:
+    """The processes that ``pid`` has started, and those that they have, each with the moment of its start.
+
+    None where nobody can tell.
+    """
     children: dict[int, list[int]] = {}
+    begun: dict[int, str] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError, ValueError, IndexError):
-            # The name may hold spaces and parentheses; what follows the last of them does not.
-            parent = int(entry.read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(entry.parent.name))
-    found: list[int] = []
+        facts = _facts(entry)
+        if facts is not None:
+            number = int(entry.parent.name)
+            children.setdefault(facts[0], []).append(number)
+            begun[number] = facts[1]
+    found: dict[int, str] = {}
     waiting = [pid]
     while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
+        for child in children.get(waiting.pop(), []):
+            found[child] = begun[child]
+            waiting.append(child)
     return found
+
+
+def kill_those(processes: Mapping[int, str]) -> None:
+    """End processes that :func:`descendants` has found, but none that has one of their numbers by now."""
+    for pid, begun in processes.items():
+        facts = _facts(Path(f"/proc/{pid}/stat"))
+        if facts is not None and facts[1] == begun:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _facts(entry: Path) -> tuple[int, str] | None:
+    """The parent of a process, and when it was started; ``None`` for one that is gone."""
+    try:
+        # The name may hold spaces and parentheses; what follows the last of them does not.
+        fields = entry.read_text().rpartition(")")[2].split()
+        return int(fields[1]), fields[19]
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _is_readable(source: Any) -> bool:

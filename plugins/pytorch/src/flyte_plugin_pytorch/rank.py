@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import pickle
 import signal
@@ -52,6 +53,7 @@ class Opening:
 
 def main() -> None:
     """The process of a rank that was started anew: the channel's descriptor is the last argument."""
+    faulthandler.enable()  # to the log of the attempt
     end = RankEnd(socket.socket(fileno=int(sys.argv.pop())))
     opening: Opening = end.receive()
     leave(run(end, opening, lambda: handover.load(Path(opening.inputs or ""))))
