@@ -38,6 +38,12 @@ class StorageNotSharedError(CompileError):
     code = "FP-STORAGE-NOT-SHARED"
 
 
+class RemoteImageError(CompileError):
+    """The task describes an image that no registry holds: whoever runs it elsewhere has nothing to start."""
+
+    code = "FP-REMOTE-IMAGE"
+
+
 class RemoteTaskError(TaskFailedError):
     """The job of a task failed, or cannot be run from here; ``code`` is that of the failure.
 
@@ -85,12 +91,13 @@ def error_from(record: ErrorRecord) -> RemoteTaskError:
     return error
 
 
-def checked_backend(task: Task, tenant: Tenant | None) -> tuple[Claim | None, str]:
+def checked_backend(task: Task, tenant: Tenant | None, workers: str = "") -> tuple[Claim | None, str]:
     """Who brings the task's type, ``None`` for core's own, and the backend that runs it.
 
     Args:
         task: any task.
         tenant: whose policy counts; ``None`` for everyone's.
+        workers: the backend of tasks that a worker runs and that name none, in place of what configuration says.
 
     Raises:
         PluginNotFoundError: nobody brings the backend; the hint says what to install or enable.
@@ -98,9 +105,11 @@ def checked_backend(task: Task, tenant: Tenant | None) -> tuple[Claim | None, st
         PluginQuarantinedError, PluginConflictError: who brings it is broken, or not alone.
         RendererMissingError: nobody says how a task of this type becomes a job there.
         RemoteBodyError: it needs a worker there.
+        StorageNotSharedError: a worker there would not find its inputs.
+        RemoteImageError: nobody has built the image it describes.
     """
     has_type = task.task_config is not None and not task.has_own_execute
-    chosen, whose = _chosen(task, tenant)
+    chosen, whose = _chosen(task, tenant, workers)
     if not has_type and chosen in ("", LOCAL):
         return None, LOCAL
     from flytepath.plugin.manager import current
@@ -118,6 +127,7 @@ def checked_backend(task: Task, tenant: Tenant | None) -> tuple[Claim | None, st
     is_worked = needs_worker(task, kind)
     if is_worked:
         _check_worker(task, backend)
+        _check_image(task, kind, chosen)
     if not (is_worked and _is_plain(kind)):
         _check_renderer(manager, task, kind, backend, tenant)
     if not is_worked:
@@ -125,13 +135,15 @@ def checked_backend(task: Task, tenant: Tenant | None) -> tuple[Claim | None, st
     return kind, chosen
 
 
-def _chosen(task: Task, tenant: Tenant | None) -> tuple[str, str]:
+def _chosen(task: Task, tenant: Tenant | None, workers: str) -> tuple[str, str]:
     """Which backend the task or the configuration names, and who says so; empty where neither does."""
     own = task.settings.backend
     if own:
         return own, "as the task says"
     if task.mode != "task":
         return "", ""  # it leads others, which go where they belong
+    if workers and (task.body in BODIES_OF_WORKERS or task.has_own_execute):
+        return workers, "as was asked for"
     from flytepath.config import task_backends
 
     routes = task_backends(*((tenant.project, tenant.domain) if tenant is not None else ("", "")))
@@ -224,6 +236,23 @@ def _check_worker(task: Task, backend: Claim) -> None:
             actual=str(home() / "blobs"),
             hint='say it once: [store] blobs = "s3://bucket/prefix" in flytepath.toml, or FLYTEPATH_BLOBS',
         )
+
+
+def _check_image(task: Task, kind: Claim | None, backend: str) -> None:
+    """An image that is described is built by its author: what nobody can pull is no image for a machine elsewhere."""
+    image = task.settings.image
+    if image is None or isinstance(image, str) or image.registry:
+        return
+    if kind is not None and "container_image" in task_type_of(task).ignored_settings:
+        return  # it says itself what it starts
+    raise RemoteImageError(
+        f"task {task.name} runs on backend {backend!r} in an image that nobody builds",
+        place=f"{task.name}(container_image)",
+        expected="an image that a registry holds",
+        actual=f"ImageSpec {image.image_name()}, without a registry",
+        hint="build and push it, and name where: ImageSpec(registry='ghcr.io/acme', ...); "
+        "or give the name of an image: container_image='...'",
+    )
 
 
 def _check_boundaries(manager: PluginManager, task: Task, backend: str) -> None:

@@ -19,7 +19,9 @@ from flytepath.model.workflow import WorkflowSpec
 from flytepath.plugin.transformer import BlobSink
 
 
-def compile_entity(entity: Entity, tenant: Tenant, sink: BlobSink, fetch: Fetch | None = None) -> WorkflowSpec:
+def compile_entity(
+    entity: Entity, tenant: Tenant, sink: BlobSink, fetch: Fetch | None = None, workers: str = ""
+) -> WorkflowSpec:
     """The closed spec of anything that can be run; what is no workflow becomes the one node of one.
 
     Args:
@@ -27,6 +29,7 @@ def compile_entity(entity: Entity, tenant: Tenant, sink: BlobSink, fetch: Fetch 
         tenant: whose policy decides which plugins it may use.
         sink: keeps constants that are too large, or of types that are no JSON.
         fetch: finds registered entities by kind and identity, for references.
+        workers: where tasks run that a worker runs and that name no backend, in place of what configuration says.
 
     Raises:
         CompileError: the graph does not fit together.
@@ -34,7 +37,7 @@ def compile_entity(entity: Entity, tenant: Tenant, sink: BlobSink, fetch: Fetch 
         PluginDeniedError: a task needs a plugin that the policy does not enable for ``tenant``.
         EntityReferenceError: a reference leads nowhere.
     """
-    compiler = GraphCompiler(tenant, sink, fetch)
+    compiler = GraphCompiler(tenant, sink, fetch, workers)
     if isinstance(entity, Workflow | LaunchPlan):
         own = compiler.graph_of(entity)
         workflow = entity.workflow if isinstance(entity, LaunchPlan) else entity

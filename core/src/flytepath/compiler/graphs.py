@@ -98,17 +98,19 @@ class GraphCompiler:
         tenant: whose policy decides.
         sink: keeps large constants.
         fetch: finds registered entities.
+        workers: where tasks run that a worker runs and that name no backend, in place of what configuration says.
 
     Attributes:
         tasks, graphs: what was collected, by the name nodes refer to.
     """
 
-    def __init__(self, tenant: Tenant, sink: BlobSink, fetch: Fetch | None = None) -> None:
+    def __init__(self, tenant: Tenant, sink: BlobSink, fetch: Fetch | None = None, workers: str = "") -> None:
         self.tasks: dict[str, TaskSpec] = {}
         self.graphs: dict[str, GraphSpec] = {}
         self._tenant = tenant
         self._sink = sink
         self._fetch = fetch
+        self._workers = workers
         self._known_tasks: dict[str, Task] = {}
         self._graph_names: dict[Entity, str] = {}
         self._line = Lines()
@@ -279,7 +281,7 @@ class GraphCompiler:
     def _overrides(self, overrides: NodeOverrides | None, task: Task, scope: _Scope) -> Overrides | None:
         made = None
         if overrides is not None:
-            made = compile_overrides(task, overrides, self._tenant)
+            made = compile_overrides(task, overrides, self._tenant, self._workers)
             self._collect_task(task, task.name)
             check_on_backend(made.applied(self.tasks[task.name]), self._tenant)
         if scope.interruptible and task.settings.interruptible is None:
@@ -323,7 +325,7 @@ class GraphCompiler:
             return
         if known is not None:
             raise CompileError(f"two things are named {task.name!r}", place=line, hint="give each a name of its own")
-        self.tasks[task.name] = compile_task(task, self._tenant, self._sink)
+        self.tasks[task.name] = compile_task(task, self._tenant, self._sink, self._workers)
         self._known_tasks[task.name] = task
 
     def _referenced(self, entity: ReferenceEntity) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from flytepath.authoring.call import task_type_name
+from flytepath.authoring.call import LOCAL, task_type_name
 from flytepath.authoring.overrides import NodeOverrides
 from flytepath.authoring.remote_tasks import checked_backend, needs_worker, payload_of, retry_policy
 from flytepath.authoring.settings import Caching, TaskSettings
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from flytepath.plugin.manager import Claim
 
 
-def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
-    """The spec of one task.
+def compile_task(task: Task, tenant: Tenant, sink: BlobSink, workers: str = "") -> TaskSpec:
+    """The spec of one task; ``workers`` as of :func:`checked_backend`.
 
     Raises:
         NestedTaskError: a worker could not find it.
         PluginDeniedError: it needs a plugin that the policy does not enable for ``tenant``.
-        PluginNotFoundError, RendererMissingError, RemoteBodyError: no backend can run it.
+        PluginNotFoundError, RendererMissingError, RemoteBodyError, RemoteImageError: no backend can run it.
         BackendRefusalError: its backend says so.
     """
     _check_boundary_plugins(task, tenant)
-    kind, backend = checked_backend(task, tenant)
+    kind, backend = checked_backend(task, tenant, workers)
     settings = task.settings
     spec = TaskSpec(
         name=task.name,
@@ -49,7 +49,7 @@ def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
         interruptible=settings.interruptible,
         requests=settings.requests,
         limits=settings.limits,
-        environment=_image(settings.image),
+        environment=_image(settings.image, backend),
         variables=dict(settings.process_variables),
         secrets=tuple(secret.to_json() for secret in settings.secrets),
         accelerator=None if settings.accelerator is None else settings.accelerator.to_json(),
@@ -68,14 +68,14 @@ def compile_task(task: Task, tenant: Tenant, sink: BlobSink) -> TaskSpec:
     return spec
 
 
-def compile_overrides(task: Task, overrides: NodeOverrides, tenant: Tenant) -> Overrides:
-    """What a node changes of its task.
+def compile_overrides(task: Task, overrides: NodeOverrides, tenant: Tenant, workers: str = "") -> Overrides:
+    """What a node changes of its task; ``workers`` as of :func:`checked_backend`.
 
     Raises:
         PluginDeniedError, PluginNotFoundError, RendererMissingError, RemoteBodyError: no backend can run it so.
     """
     changed = overrides.entity(task)
-    backend = checked_backend(changed, tenant)[1]  # type: ignore[arg-type]
+    backend = checked_backend(changed, tenant, workers)[1]  # type: ignore[arg-type]
     settings: TaskSettings = changed.settings  # type: ignore[attr-defined]
     given: dict[str, Any] = {}
     for field in overrides.settings:
@@ -83,7 +83,7 @@ def compile_overrides(task: Task, overrides: NodeOverrides, tenant: Tenant) -> O
             case "caching":
                 given["cache"] = _cache(settings.caching)
             case "image":
-                given["environment"] = _image(settings.image)
+                given["environment"] = _image(settings.image, backend)
                 if settings.process_variables != task.settings.process_variables:
                     given["variables"] = dict(settings.process_variables)
             case "accelerator" if settings.accelerator is not None:
@@ -102,6 +102,8 @@ def compile_overrides(task: Task, overrides: NodeOverrides, tenant: Tenant) -> O
                 given[field] = backend
             case _:
                 given[field] = getattr(settings, field)
+    if "backend" in given and not isinstance(settings.image, str | None):
+        given["environment"] = _image(settings.image, backend)
     if overrides.task_config is not None or "backend" in given:
         given["payload"] = payload_of(changed, backend)  # type: ignore[arg-type]
     return Overrides(**given)
@@ -125,8 +127,15 @@ def _cache(caching: Caching | None) -> CacheSpec:
     )
 
 
-def _image(image: str | ImageSpec | None) -> Any:
-    return image if image is None or isinstance(image, str) else image.compiled()
+def _image(image: str | ImageSpec | None, backend: str) -> Any:
+    """What the code needs around it; elsewhere than here, also under which name a registry holds it.
+
+    On this machine an environment is made of the description, so that its spec is the same wherever images are pushed.
+    """
+    if image is None or isinstance(image, str):
+        return image
+    compiled = image.compiled()
+    return {**compiled, "image": image.image_name()} if image.registry and backend != LOCAL else compiled
 
 
 def _pod_template(settings: TaskSettings) -> dict[str, Any] | None:

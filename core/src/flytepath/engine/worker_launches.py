@@ -100,9 +100,13 @@ def placeholder_launch(task: TaskSpec) -> WorkerLaunch:
 def image_of(environment: Any) -> str:
     """The container image that a task names; empty where it names none.
 
+    Of a description (``ImageSpec``) it is the name under which a registry holds what was built of it.
+
     Example:
         >>> image_of("ghcr.io/acme/train:3"), image_of(None)
         ('ghcr.io/acme/train:3', '')
+        >>> image_of({"packages": ["pandas"], "image": "ghcr.io/acme/flytepath:1f0"})
+        'ghcr.io/acme/flytepath:1f0'
     """
     if isinstance(environment, str):
         return environment
