@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flytepath.plugin import (
@@ -35,7 +35,8 @@ def cancelled(backend: CustomResourceBackend, places: Places, key: JobKey, job: 
     """Ask for the end of a job, and tell how far that has come."""
     thing = _found(backend, places, key, job)
     if thing is None:
-        return Gone() if job is None else _pods_gone(backend, job, key)
+        left = _searched_pods(backend, places, key) if job is None else _pods_of_gone(backend, job, key)
+        return _still_ending(_delete_pods(backend, left))
     stamp = stamp_of(thing)
     if stamp is None or stamp.key != key:
         return NotOurs(_whose(thing))
@@ -47,10 +48,10 @@ def cancelled(backend: CustomResourceBackend, places: Places, key: JobKey, job: 
         backend.client.delete(job.kind, job.namespace, job.name, job.uid)
         again = backend.client.get(job.kind, job.namespace, job.name)
         if again is None or again["metadata"]["uid"] != job.uid:
-            return _pods_gone(backend, job, key)
+            return _still_ending(_delete_pods(backend, _pods_of_gone(backend, job, key)))
         thing = again
     if job.kind != POD:
-        _delete_pods(backend, job, key)
+        _delete_pods(backend, _pods_of_gone(backend, job, key))
     return InProgress(terminating(thing) if thing["metadata"].get("deletionTimestamp") else "it is being deleted")
 
 
@@ -77,25 +78,32 @@ def ended_as(backend: CustomResourceBackend, job: JobRef, thing: Mapping[str, Js
     return None if any(state_of(pod, bounds).is_alive for pod in living) else seen
 
 
-def _pods_gone(backend: CustomResourceBackend, job: JobRef, key: JobKey) -> Answer:
-    """Whether the pods of an object that is gone are so too."""
-    if job.kind == POD:
-        return Gone()
-    left = _delete_pods(backend, job, key)
+def _still_ending(left: int) -> Answer:
+    """What follows from the number of pods that still live, of an object that is gone."""
     return InProgress(f"{left} pod(s) of it are still being deleted") if left else Gone()
 
 
-def _delete_pods(backend: CustomResourceBackend, job: JobRef, key: JobKey) -> int:
+def _pods_of_gone(backend: CustomResourceBackend, job: JobRef, key: JobKey) -> Iterable[Json]:
+    """The pods of an object that is deleted."""
+    if job.kind == POD:
+        return ()
+    of_installation = f",{INSTALLATION}={job.installation}" if job.installation else ""
+    chosen = backend.pods_selector(job.name) or f"{KEY}={key_label(key)}{of_installation}"
+    return backend.client.all(POD, job.namespace, labels=chosen)
+
+
+def _searched_pods(backend: CustomResourceBackend, places: Places, key: JobKey) -> Iterable[Json]:
+    """What is left of a job of which only the key is known, and whose object is gone."""
+    return _search(backend, places, POD, key)
+
+
+def _delete_pods(backend: CustomResourceBackend, pods: Iterable[Json]) -> int:
     """Ask for the end of the pods of a job whose object is deleted; how many still live.
 
     The cluster's own garbage collection does the same, in its time. A job is only over when nothing of it runs.
     """
-    if backend.pods_selector(job.name):
-        chosen = backend.pods_selector(job.name)
-    else:
-        chosen = f"{KEY}={key_label(key)}" + (f",{INSTALLATION}={job.installation}" if job.installation else "")
     left = 0
-    for pod in backend.client.all(POD, job.namespace, labels=chosen):
+    for pod in pods:
         if not state_of(pod).is_alive:
             continue
         left += 1
@@ -114,7 +122,8 @@ def _found(backend: CustomResourceBackend, places: Places, key: JobKey, job: Job
     if job is not None:
         return _known(backend, job.kind, lambda: backend.client.get(job.kind, job.namespace, job.name))
     for kind in backend.kinds:
-        found = _search(backend, places, kind, key)
+        # The pods of a Job bear the label of its key, and no stamp of their own.
+        found = [thing for thing in _search(backend, places, kind, key) if stamp_of(thing) is not None]
         if found:
             return min(found, key=lambda thing: bool(thing["metadata"].get("deletionTimestamp")))
     return None
