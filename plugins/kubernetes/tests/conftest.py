@@ -6,9 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from flyte_plugin_kubernetes.testing.fixtures import api_server, shared_api_server
+from flyte_plugin_kubernetes.testing.fixtures import (
+    api_server,
+    cluster,
+    double_cluster,
+    double_home,
+    real_home,
+    shared_api_server,
+)
 
-__all__ = ["api_server", "shared_api_server"]  # fixtures: what is imported here, tests may ask for
+__all__ = [
+    "api_server",
+    "cluster",
+    "double_cluster",
+    "double_home",
+    "real_home",
+    "shared_api_server",
+]  # fixtures: what is imported here, tests may ask for
 
 
 @pytest.fixture(scope="session", autouse=True)
