@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from flyte_plugin_pytorch import Elastic, Master, PyTorch, Worker, load_checkpoint, save_checkpoint
+from flyte_plugin_pytorch import Elastic, Master, PyTorch, Worker, load_checkpoint, preempted, save_checkpoint
 from flytepath import Deck, Resources, Secret, current_context, map_task, task, workflow
 from flytepath.plugin import RecoverableError
 
@@ -213,6 +213,42 @@ def everything(x: int) -> int:
 
 
 @task(task_config=FORKED)
+def patient(folder: str) -> int:
+    """Waits until it may go on."""
+    (Path(folder) / str(os.getpid())).touch()
+    (Path(folder) / f"{os.getppid()}.parent").touch()
+    while not (Path(folder) / "go").exists():
+        time.sleep(0.02)
+    return int(os.environ["WORLD_SIZE"])
+
+
+@task(task_config=FORKED)
+def preempted_once(folder: str) -> int:
+    """Works until it is told to go, and then saves; the next attempt only tells what it found."""
+    dist.init_process_group("gloo")
+    state = load_checkpoint()
+    if state is not None:
+        return int(state["step"])
+    step = 0
+    while not preempted():
+        step += 1
+        (Path(folder) / str(os.getpid())).touch()
+        (Path(folder) / f"{os.getppid()}.parent").touch()
+        time.sleep(0.02)
+    save_checkpoint({"step": step}, step=step)
+    return -1
+
+
+@task(task_config=FORKED)
+def telling(x: int = 1) -> int:
+    """Tells a secret in every way there is."""
+    secret = current_context().secrets.get("db", "password")
+    print("it is", secret)
+    current_context().add_deck("told", f"<p>{secret}</p>")
+    raise ValueError(f"no {secret} today")
+
+
+@task(task_config=FORKED)
 def doubled(x: int) -> int:
     dist.init_process_group("gloo")
     total = torch.tensor([x])
@@ -238,6 +274,21 @@ def stepping_flow(marks: str, kill_at: int) -> list[int]:
 @workflow
 def hanging_flow(pids: str) -> int:
     return hanging(pids=pids)
+
+
+@workflow
+def patient_flow(folder: str) -> int:
+    return patient(folder=folder)
+
+
+@workflow
+def preempted_flow(folder: str) -> int:
+    return preempted_once(folder=folder)
+
+
+@workflow
+def telling_flow() -> int:
+    return telling(x=1)
 
 
 @workflow
