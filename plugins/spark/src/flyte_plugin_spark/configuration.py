@@ -13,6 +13,8 @@ REMOTE: Final = "spark.remote"
 #: How a setting of Hadoop is written among those of Spark.
 HADOOP: Final = "spark.hadoop."
 PYTHON: Final = "spark.pyspark.python"
+#: Set where spark-submit has started the driver's Java, and this process is the program it runs.
+SUBMITTED: Final = "PYSPARK_GATEWAY_PORT"
 DRIVER_PYTHON: Final = "spark.pyspark.driver.python"
 
 _MASTERS: Final = re.compile(

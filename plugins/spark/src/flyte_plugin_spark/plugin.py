@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from flytepath.plugin import DataframeCodecDeclaration, TaskTypeDeclaration, TransformerDeclaration, hookimpl
+from flytepath.plugin import (
+    BackendDeclaration,
+    DataframeCodecDeclaration,
+    MigrationDeclaration,
+    PollPolicy,
+    TaskTypeDeclaration,
+    TransformerDeclaration,
+    hookimpl,
+)
 
 #: Spark's frame, and the classes that its frames really have: of a driver in this process, of a Connect server.
 _FRAMES = (
@@ -24,6 +32,9 @@ def flytepath_task_types() -> list[TaskTypeDeclaration]:
             name="spark",
             task_type="flyte_plugin_spark.task:SparkTaskType",
             config="flyte_plugin_spark.task:Spark",
+            # Wherever a worker runs, it is the driver.
+            plain_worker=True,
+            contract_minor=2,
         )
     ]
 
@@ -54,4 +65,35 @@ def flytepath_transformers() -> list[TransformerDeclaration]:
             transformer="flyte_plugin_spark.pipeline:PipelineModelTransformer",
             format="spark-pipeline",
         )
+    ]
+
+
+@hookimpl
+def flytepath_backends() -> list[BackendDeclaration]:
+    """Drivers and executors in pods of a cluster, by the Spark operator."""
+    return [
+        BackendDeclaration(
+            name="spark-operator",
+            backend="flyte_plugin_spark.operator_backend:SparkOperatorBackend",
+            settings="flyte_plugin_spark.operator_settings:SparkOperatorSettings",
+            settings_base="kubernetes",
+            settings_merge="flyte_plugin_kubernetes.merging:merge_settings",
+            check="flyte_plugin_spark.operator_backend:check_request",
+            runs_workers=True,
+            idempotency="B",
+            batch_limit=1000,
+            name_limit=63,
+            call_seconds=60.0,
+            poll=PollPolicy(first=1.0, longest=15.0),
+            contract_minor=2,
+        )
+    ]
+
+
+@hookimpl
+def flytepath_migrations() -> list[MigrationDeclaration]:
+    """Where the names of flytekit's plugin are."""
+    return [
+        MigrationDeclaration(source="flytekitplugins.spark", target="flyte_plugin_spark"),
+        MigrationDeclaration(source="flytekitplugins.spark.task", target="flyte_plugin_spark"),
     ]

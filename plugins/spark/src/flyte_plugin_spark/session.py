@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from flyte_plugin_spark.configuration import HADOOP, MASTER, PYTHON, REMOTE, addresses_of
+from flyte_plugin_spark.configuration import HADOOP, MASTER, PYTHON, REMOTE, SUBMITTED, addresses_of
 from flyte_plugin_spark.errors import (
     SparkSessionConflictError,
     SparkSetupError,
@@ -29,8 +29,6 @@ from flyte_plugin_spark.errors import (
 
 log = logging.getLogger(__name__)
 
-#: Set where spark-submit has started the driver's Java, and this process is the program it runs.
-SUBMITTED: Final = "PYSPARK_GATEWAY_PORT"
 #: By this variable the functions of pyspark know that their columns go to a Connect server.
 _CONNECTED: Final = "SPARK_CONNECT_MODE_ENABLED"
 #: A running Java cannot take these on any more.

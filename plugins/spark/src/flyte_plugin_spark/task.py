@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, Final
 from flytepath import PodTemplate
 from flytepath.plugin import DefinitionError, LiteralType, TaskContext, TaskDeclaration, TaskType
 
-from flyte_plugin_spark.configuration import DRIVER_PYTHON, PYTHON, check_spark_conf, read_conf
+from flyte_plugin_spark.configuration import DRIVER_PYTHON, PYTHON, SUBMITTED, check_spark_conf, read_conf
 
 NAME: Final = "spark"
 #: What a direct call's execution is named.
@@ -135,15 +136,16 @@ def _attempt_of(context: TaskContext) -> Iterator[None]:
     from flyte_plugin_spark.frames import Attempt, attempt
     from flyte_plugin_spark.session import Wanted, session_for
 
-    config = _config(context.declaration)
+    # What was compiled, not what the module declares: a node may have overridden it.
+    config = context.payload or SparkTaskType().compile(context.declaration)
     direct = context.execution_id == _LOCAL
     name = context.declaration.name
     scratch = Path(tempfile.mkdtemp(prefix="flytepath-spark-")) if direct else context.working_directory / ".spark"
     wanted = Wanted(
         name=name if direct else f"{name} {context.execution_id}/{context.node_path}#{context.attempt}",
-        conf=config.spark_conf,
-        hadoop=config.hadoop_conf,
-        executor_python=config.executor_path or config.spark_conf.get(PYTHON, ""),
+        conf=config["spark_conf"],
+        hadoop=config["hadoop_conf"],
+        executor_python=config["executor_path"] or config["spark_conf"].get(PYTHON, ""),
         scratch=None if direct else scratch,
     )
     lasting = direct and any(map(_may_hold_frames, context.declaration.outputs.values()))
@@ -168,7 +170,8 @@ def _attempt_of(context: TaskContext) -> Iterator[None]:
 def _computes_here(session: Any) -> bool:
     """Whether executors are processes of this machine that import what this one does."""
     remote = type(session).__module__.startswith("pyspark.sql.connect")
-    return not remote and str(session.sparkContext.master).startswith("local")
+    # Where spark-submit has started the driver, nobody has told executors what to import.
+    return not remote and SUBMITTED not in os.environ and str(session.sparkContext.master).startswith("local")
 
 
 def _remove_at_exit(folder: Path) -> None:
