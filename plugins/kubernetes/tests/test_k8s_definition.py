@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from flyte_plugin_kubernetes import (
     Pod,
     PodSpecError,
 )
+from flyte_plugin_kubernetes.pod import PodTaskType
 from flytepath import (
     ContainerTask,
     PodTemplate,
@@ -25,7 +28,7 @@ from flytepath import (
     workflow,
 )
 from flytepath.compiler import compile_entity
-from flytepath.plugin import DefinitionError, Tenant
+from flytepath.plugin import DefinitionError, TaskDeclaration, Tenant
 from flytepath.testing import MemoryBlobs
 
 TENANT = Tenant("vision", "production")
@@ -92,30 +95,32 @@ def test_a_pod_without_a_spec_is_the_workers_container_alone() -> None:
 @pytest.mark.parametrize(
     ("spec", "place", "hint"),
     [
-        ({"container": []}, "Pod(pod_spec)", "did you mean containers?"),
+        ({"container": []}, "Pod(pod_spec))", "did you mean containers?"),
         ({"containers": [{"name": "primary", "volume_mounts": []}]}, "containers[0]", "did you mean volumeMounts?"),
         ({"affinity": {"nodeAfinity": {}}}, "affinity", "did you mean nodeAffinity?"),
-        ({"volumes": {"name": "primary"}}, "volumes", None),
+        ({"hostAliases": {"ip": "1.1.1.1"}}, "hostAliases", None),
         ({"hostNetwork": "yes"}, "hostNetwork", None),
         ({"activeDeadlineSeconds": "60"}, "activeDeadlineSeconds", None),
         ({"activeDeadlineSeconds": True}, "activeDeadlineSeconds", None),
         ({"tolerations": [{"keyy": "spot"}]}, "tolerations[0]", "did you mean key?"),
         ({"nodeSelector": {"a": 1}}, "nodeSelector['a']", None),
-        ({"zzz": 1}, "Pod(pod_spec)", "a newer release of `kubernetes` may know it"),
+        ({"zzz": 1}, "Pod(pod_spec))", "a newer release of `kubernetes` may know it"),
     ],
 )
 def test_a_field_that_pods_do_not_have_is_refused_with_its_place(
     spec: dict[str, Any], place: str, hint: str | None
 ) -> None:
+    pod = Pod(pod_spec=spec)
     with pytest.raises(PodSpecError) as caught:
-        Pod(pod_spec=spec)
+        PodTaskType().compile(TaskDeclaration("flow.train", pod))
     assert str(caught.value.place).endswith(place)
+    assert str(caught.value.place).startswith("flow.train(Pod(pod_spec))")
     assert caught.value.hint == hint
 
 
 def test_fields_of_every_kind_are_known() -> None:
     probe = {"httpGet": {"port": "http", "path": "/"}, "periodSeconds": 1}
-    Pod(
+    pod = Pod(
         pod_spec={
             "containers": [
                 {
@@ -133,6 +138,15 @@ def test_fields_of_every_kind_are_known() -> None:
             "overhead": {"cpu": 1},
         }
     )
+    assert PodTaskType().compile(TaskDeclaration("flow.train", pod))
+
+
+def test_a_pod_is_made_without_the_client() -> None:
+    code = (
+        "import sys; from flyte_plugin_kubernetes import Pod; Pod(pod_spec={'containers': [{'name': 'primary'}]});"
+        "assert not [m for m in sys.modules if m.partition('.')[0] == 'kubernetes']"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(

@@ -50,12 +50,10 @@ class Pod:
     def __post_init__(self) -> None:
         from flyte_plugin_kubernetes.names import dns_label
         from flyte_plugin_kubernetes.pod_checks import check_template
-        from flyte_plugin_kubernetes.pod_fields import check_fields
 
         template = self._template()
         dns_label(template.primary_container_name, "Pod(primary_container_name)", what="name of a container")
         spec = template.to_json().get("pod_spec", {})
-        check_fields(spec, "Pod(pod_spec)")
         metadata = {"labels": template.labels, "annotations": template.annotations}
         check_template({"metadata": metadata, "spec": spec}, "Pod")
         names = [container["name"] for container in spec.get("containers", ())]
@@ -95,7 +93,9 @@ class PodTaskType(TaskType):
     local_fidelity: ClassVar[Any] = "emulated"
 
     def compile(self, declaration: TaskDeclaration) -> dict[str, Any]:
-        """The pod as canonical data, with the primary container there."""
+        """The pod as canonical data."""
+        from flyte_plugin_kubernetes.pod_fields import check_fields
+
         config = declaration.config
         if not isinstance(config, Pod):
             raise DefinitionError(
@@ -107,4 +107,6 @@ class PodTaskType(TaskType):
                 place=declaration.name,
                 hint="ContainerTask(..., pod_template=PodTemplate(...)) runs an image as it is",
             )
+        # Here and not where it is made: workers make it too, and need no client for that.
+        check_fields(config.to_json().get("pod_spec", {}), f"{declaration.name}(Pod(pod_spec))")
         return {"pod": config.to_json()}

@@ -1,6 +1,7 @@
 """Which fields a pod has: asked of the official client's own models, for the eyes of whoever writes a pod spec.
 
-The client is imported when a task is defined or compiled, and never where jobs are planned.
+The client is imported when a task is compiled, and never where it runs or where jobs are planned. Where it is not
+installed the server says what this would have said.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, Final
 
 from flyte_plugin_kubernetes.errors import PodSpecError
@@ -38,7 +40,8 @@ def check_fields(spec: Mapping[str, Any], place: str) -> None:
           actual: volumeMount
           hint: did you mean volumeMounts?
     """
-    _check("V1PodSpec", spec, place)
+    if spec and find_spec("kubernetes") is not None:
+        _check("V1PodSpec", spec, place)
 
 
 def _check(kind: str, value: Any, place: str) -> None:
