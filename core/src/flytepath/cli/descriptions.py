@@ -155,11 +155,12 @@ def list_runnable(found: dict[str, Entity]) -> None:
         click.echo(f"{kind_of(entity):11} {name:{width}}  {summary_of(entity)}".rstrip())
 
 
-def show_help(source: str, name: str, entity: Entity) -> None:
+def show_help(source: str, name: str, entity: Entity, command: str = "run") -> None:
     """Print how something is run: its inputs and outputs, with what its docstring says of them."""
     from flytepath.cli.inputs import is_flag
 
-    click.echo(f"Usage: flytepath run [OPTIONS] {source} {name}{' [--INPUT VALUE]...' if entity.inputs else ''}\n")
+    inputs = " [--INPUT VALUE]..." if entity.inputs else ""
+    click.echo(f"Usage: flytepath {command} [OPTIONS] {source} {name}{inputs}\n")
     documentation = documentation_of(entity)
     text = _before_arguments(documentation)
     if text:

@@ -138,6 +138,15 @@ def read_inputs(entity: Entity, texts: Mapping[str, Sequence[str]], file: Path |
     Raises:
         InputError: an unknown, missing or unreadable input; missing ones are all named at once.
     """
+    return entity.bind((), read_given(entity, texts, file))
+
+
+def read_given(entity: Entity, texts: Mapping[str, Sequence[str]], file: Path | None) -> dict[str, Any]:
+    """The inputs that are given, as Python values; others may be missing.
+
+    Raises:
+        InputError: an unknown or unreadable input.
+    """
     from flytepath.types.text import parse_texts
 
     given = {} if file is None else _from_file(entity, file)
@@ -147,7 +156,7 @@ def read_inputs(entity: Entity, texts: Mapping[str, Sequence[str]], file: Path |
         except FlytePathError as error:
             error.place = f"--{name}{error.place or ''}"
             raise
-    return entity.bind((), given)
+    return given
 
 
 def _from_file(entity: Entity, file: Path) -> dict[str, Any]:

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plugins": ("flytepath.cli.plugins:plugins", "List, check, enable and create plugins."),
     "pools": ("flytepath.cli.pools:pools", "List and show shared pools, and take leases away."),
     "register": ("flytepath.cli.register:register", "Register all tasks, workflows and launch plans of files."),
+    "render": ("flytepath.cli.render:render", "Print what a workflow would submit to its backends."),
     "run": ("flytepath.cli.run:run", "Run a workflow or task of a file or module, durably."),
     "versions": ("flytepath.cli.versions:versions", "List versions; activate and roll back those of launch plans."),
 }

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from flytepath import config
+from flytepath.cli.command_with_inputs import CommandOfEntity, completed
 from flytepath.errors import UsageError
 
 
@@ -33,53 +33,9 @@ class RunSettings:
     as_json: bool
 
 
-class _RunCommand(click.Command):
-    """Takes its own options up to NAME; what follows belongs to what is run."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.ensure_object(dict)
-        takes_value = self.own_options(ctx)
-        positional, index = 0, 0
-        while index < len(args) and positional < 2:
-            word = args[index]
-            if word.startswith("-") and word != "-":
-                index += 1 + (takes_value.get(word, False) and index + 1 < len(args))
-            else:
-                positional += 1
-                index += 1
-        head, tail = args[:index], args[index:]
-        ctx.obj["head"], ctx.obj["tail"] = list(head), tail
-        return super().parse_args(ctx, head)
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """After NAME its inputs, and then the command's own options."""
-        from flytepath.cli.completion import complete_inputs
-
-        own = super().shell_complete(ctx, incomplete)
-        if not ctx.params.get("name") or (incomplete and not incomplete.startswith("-")):
-            return own
-        return complete_inputs(str(ctx.params["source"]), str(ctx.params["name"]), incomplete) + own
-
-    def own_options(self, ctx: click.Context) -> dict[str, bool]:
-        """The command's options, and whether each takes a value."""
-        options = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)]
-        return {name: not option.is_flag for option in options for name in option.opts if name not in ("-h", "--help")}
-
-
-def _complete(kind: str) -> Any:
-    def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from flytepath.cli.completion import complete_names, complete_sources
-
-        if kind == "source":
-            return complete_sources(incomplete)
-        return complete_names(str(ctx.params.get("source")), incomplete)
-
-    return complete
-
-
-@click.command(cls=_RunCommand)
-@click.argument("source", metavar="FILE|MODULE", shell_complete=_complete("source"))
-@click.argument("name", required=False, shell_complete=_complete("name"))
+@click.command(cls=CommandOfEntity)
+@click.argument("source", metavar="FILE|MODULE", shell_complete=completed("source"))
+@click.argument("name", required=False, shell_complete=completed("name"))
 @click.option("-p", "--project", default=None, help="The project it runs in.")
 @click.option("-d", "--domain", default=None, help="The domain it runs in.")
 @click.option("--inputs-file", type=click.Path(path_type=Path), help="A JSON or YAML file with inputs by name.")
@@ -113,7 +69,7 @@ def run(ctx: click.Context, /, source: str, name: str | None, **own: Any) -> Non
         list_runnable(found)
         return
     entity = loaded.find(name)
-    command: _RunCommand = ctx.command  # type: ignore[assignment]
+    command: CommandOfEntity = ctx.command  # type: ignore[assignment]
     given = split_arguments(ctx.obj["tail"], entity, command.own_options(ctx))
     if given.wants_help:
         show_help(source, name, entity)
