@@ -49,6 +49,20 @@ def variables(found: Mapping[str, Any]) -> dict[str, Any]:
     return {one["name"]: one.get("value", one.get("valueFrom")) for one in found.get("env", ())}
 
 
+def expanded(text: str, known: Mapping[str, str]) -> str:
+    """What a kubelet makes of ``$(NAME)`` and ``$$``."""
+    out, rest = "", text
+    while rest:
+        if rest.startswith("$$"):
+            out, rest = out + "$", rest[2:]
+        elif rest.startswith("$(") and ")" in rest:
+            name, _, rest = rest[2:].partition(")")
+            out += known.get(name, f"$({name})")
+        else:
+            out, rest = out + rest[0], rest[1:]
+    return out
+
+
 def literal_of(value: Any, declared: Any = None) -> Literal:
     """A value as core hands it over."""
     return codec(declared or type(value)).encode(value, MemoryBlobs())

@@ -15,8 +15,11 @@ from flyte_plugin_kubernetes import (
     pod_template_of,
     role_template,
 )
+from flyte_plugin_kubernetes.pod_spec import escaped
 from flytepath.plugin import PlanRequest, Resources, SecretReference
-from k8s_pod_requests import WORKER, container, request, variables
+from hypothesis import given
+from hypothesis import strategies as st
+from k8s_pod_requests import WORKER, container, expanded, request, variables
 
 
 def pod(settings: dict[str, Any] | None = None, asked: PlanRequest | None = None, **changes: Any) -> dict[str, Any]:
@@ -67,18 +70,9 @@ def test_what_the_worker_is_told_arrives_as_it_is_whatever_the_cluster_would_mak
     assert expanded(variables(found)["MODE"], {"HOME": "/root"}) == hostile
 
 
-def expanded(text: str, variables: dict[str, str]) -> str:
-    """What a kubelet makes of ``$(NAME)`` and ``$$``."""
-    out, rest = "", text
-    while rest:
-        if rest.startswith("$$"):
-            out, rest = out + "$", rest[2:]
-        elif rest.startswith("$(") and ")" in rest:
-            name, _, rest = rest[2:].partition(")")
-            out += variables.get(name, f"$({name})")
-        else:
-            out, rest = out + rest[0], rest[1:]
-    return out
+@given(st.text(alphabet="$()AB ", max_size=12), st.booleans())
+def test_no_text_is_expanded_by_the_cluster(text: str, known: bool) -> None:
+    assert expanded(escaped(text), {"A": "1", "B": "2", "": "3"} if known else {}) == text
 
 
 def test_an_item_of_an_array_job_learns_its_position_from_the_cluster() -> None:

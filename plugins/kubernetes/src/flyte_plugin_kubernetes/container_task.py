@@ -85,11 +85,8 @@ def _own(request: PlanRequest, payload: Data) -> dict[str, Any]:
     command = [escaped(texts.filled(part)) for part in payload["command"]]
     arguments = [escaped(texts.filled(part)) for part in payload["arguments"]]
     variables = {**request.variables, **payload["environment"]}
-    return {
-        "command": command or None,
-        "args": arguments or None,
-        "env": [{"name": key, "value": escaped(value), "valueFrom": None} for key, value in sorted(variables.items())],
-    }
+    env = [{"name": key, "value": escaped(value), "valueFrom": None} for key, value in sorted(variables.items())]
+    return {"command": command or None, "args": arguments or None, **({"env": env} if env else {})}
 
 
 class _Texts:

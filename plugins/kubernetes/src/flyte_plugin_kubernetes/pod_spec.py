@@ -13,6 +13,7 @@ all. Everything here is pure and needs no client.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -32,6 +33,8 @@ PRIMARY: Final = "primary"
 PRIMARY_ANNOTATION: Final = "kubectl.kubernetes.io/default-container"
 #: Core's task type of raw containers.
 CONTAINER: Final = "container"
+#: A sign that would not be left as it is: it begins a variable, or escapes the next one.
+_EXPANDED: Final = re.compile(r"\$(?=[$(])")
 #: What every pod begins with: attempts are started anew by FlytePath alone, and a worker asks for no services.
 BUILT_IN: Final[Mapping[str, Any]] = {"spec": {"restartPolicy": "Never", "enableServiceLinks": False}}
 
@@ -163,10 +166,11 @@ def worker_container(request: PlanRequest, item_position: str | None = None) -> 
     worker = request.worker
     variables = request.variables if worker is None else worker.env
     env = [{"name": key, "value": escaped(value), "valueFrom": None} for key, value in sorted(variables.items())]
+    found: dict[str, Any] = {"env": env} if env else {}
     if worker is None:
-        return {"env": env}
+        return found
     # Arguments of a template belong to a command that is not run.
-    return {"command": worker_argv(worker, item_position), "args": None, "env": env}
+    return {"command": worker_argv(worker, item_position), "args": None, **found}
 
 
 def worker_argv(worker: WorkerLaunch, item_position: str | None = None) -> list[str]:
@@ -199,10 +203,10 @@ def escaped(text: str) -> str:
     """``text`` such that a container is given it as it is: Kubernetes puts variables in place of ``$(NAME)``.
 
     Example:
-        >>> escaped("cost: $(price) $$")
-        'cost: $$(price) $$$$'
+        >>> escaped("echo $HOME $(id)")
+        'echo $HOME $$(id)'
     """
-    return text.replace("$", "$$")
+    return _EXPANDED.sub("$$", text)
 
 
 def template_parts(template: Data, place: str) -> tuple[dict[str, Any], str]:
