@@ -63,6 +63,8 @@ class ApiServer:
         self.errors: list[BaseException] = []
         #: Logs of containers that no kubelet runs, by namespace, pod and container.
         self.given_logs: dict[tuple[str, str, str], str] = {}
+        #: Set when what is slow need not be so any longer.
+        self.hurry = threading.Event()
         self._clients: list[Any] = []
         self._definitions: dict[str, Json] = {}
         self._http = _Http(("127.0.0.1", 0), Handler)
@@ -86,6 +88,7 @@ class ApiServer:
 
     def close(self) -> None:
         """Ends every watch and the server."""
+        self.hurry.set()
         self.objects.store.end_watches()
         for client in self._clients:
             client.close()
@@ -101,6 +104,8 @@ class ApiServer:
         Args:
             definitions: forget the CustomResourceDefinitions too.
         """
+        self.hurry.set()
+        self.hurry = threading.Event()
         self.access.clear()
         self.access.user("system:admin", self.token, None)
         self.given_logs.clear()

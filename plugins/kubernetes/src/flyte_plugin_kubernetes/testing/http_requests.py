@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import urllib.parse
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler
@@ -85,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._cut()
                 return
             if self._fault.how == "slow":
-                threading.Event().wait(self._fault.seconds)
+                self._api.hurry.wait(self._fault.seconds)
             elif self._fault.how == "status":
                 raise self._fault.refusal()
         self._do(ask, kind, part)

@@ -66,7 +66,19 @@ def _self_signed(folder: Path) -> ssl.SSLContext:
     if openssl is None:
         raise OSError("logs of containers for a real API server need the program openssl, for a certificate")
     about = ["-days", "7", "-subj", "/CN=node", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", *about, "-keyout", key, "-out", certificate]
+    command = [
+        openssl,
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        *about,
+        "-keyout",
+        f"{key}",
+        "-out",
+        f"{certificate}",
+    ]
     subprocess.run(command, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)

@@ -13,6 +13,7 @@ from typing import Any
 from flyte_plugin_kubernetes.testing.refusals import bad_request
 
 _GENERIC = re.compile(r"^(list|dict)[\[(](.*)[\])]$", re.IGNORECASE)
+_PLACE = re.compile(r"\[\d+\]")
 _GO_NAMES = {"str": "string", "int": "int32", "bool": "bool", "float": "float64", "datetime": "v1.Time"}
 #: Texts that may be written as a number: quantities.
 _QUANTITIES = {"limits", "requests", "capacity", "allocatable", "hard", "used", "overhead"}
@@ -98,7 +99,7 @@ def _mismatch(value: Any, wanted: str, path: str, kind: str) -> Exception:
     names = {bool: "bool", str: "string", int: "number", float: "number", list: "array", dict: "object"}
     text = (
         f'{kind} in version "v1" cannot be handled as a {kind}: json: cannot unmarshal '
-        f"{names.get(type(value), 'null')} into Go struct field {kind}.{re.sub(r'[[][0-9]+[]]', '', path)} "
+        f"{names.get(type(value), 'null')} into Go struct field {kind}.{_PLACE.sub('', path)} "
         f"of type {wanted}"
     )
     return bad_request(text)

@@ -33,7 +33,7 @@ class RestRefusal(Exception):
 
 
 class Rest:
-    """Requests as JSON, one connection for each thread.
+    """Requests as JSON, over connections that are kept.
 
     Args:
         configuration: a ``kubernetes.client.Configuration``.
@@ -45,7 +45,7 @@ class Rest:
         self._host, self._port = parsed.hostname or "127.0.0.1", parsed.port
         self._secure = parsed.scheme == "https"
         self._prefix = parsed.path.rstrip("/")
-        self._local = threading.local()
+        self._idle: list[http.client.HTTPConnection] = []
         self._open: set[http.client.HTTPConnection] = set()
         self._lock = threading.Lock()
 
@@ -57,6 +57,12 @@ class Rest:
         made = client.Configuration()
         config.load_kube_config(config_file=str(path), client_configuration=made)
         return cls(made)
+
+    def __enter__(self) -> Rest:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _connect(self, timeout: float | None) -> http.client.HTTPConnection:
         made: http.client.HTTPConnection
@@ -107,23 +113,27 @@ class Rest:
         headers = self._headers() | ({} if raw is None else {"Content-Type": content})
         target = self._target(path, query)
         for last in (False, True):
-            connection = getattr(self._local, "connection", None)
-            fresh = connection is None
-            if connection is None:
-                connection = self._local.connection = self._connect(30)
+            connection, fresh = self._take(last)
             try:
                 connection.request(method, target, raw, headers)
                 answer = connection.getresponse()
                 text = answer.read()
             except (OSError, http.client.HTTPException):
                 self._drop(connection)
-                self._local.connection = None
                 # One that was open may have been closed by the server meanwhile: nothing was done then.
                 if last or fresh:
                     raise
             else:
+                with self._lock:
+                    self._idle.append(connection)
                 return self._read(answer.status, text)
         raise ConnectionError(f"{self._host}:{self._port} ends every connection")
+
+    def _take(self, new: bool) -> tuple[http.client.HTTPConnection, bool]:
+        with self._lock:
+            if self._idle and not new:
+                return self._idle.pop(), False
+        return self._connect(30), True
 
     def _target(self, path: str, query: Mapping[str, Any] | None) -> str:
         asked = urllib.parse.urlencode({name: value for name, value in (query or {}).items() if value is not None})
@@ -183,6 +193,7 @@ class Rest:
         with self._lock:
             found = list(self._open)
             self._open.clear()
+            self._idle.clear()
         for connection in found:
             if connection.sock is not None:
                 with contextlib.suppress(OSError):
