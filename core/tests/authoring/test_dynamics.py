@@ -267,3 +267,15 @@ def test_an_error_of_a_task_inside_keeps_its_type_and_names_both() -> None:
     notes = " ".join(caught.value.__notes__)
     assert "fails" in notes
     assert "flow" in notes
+
+
+def test_a_task_config_belongs_to_the_tasks_that_the_body_calls() -> None:
+    from flytepath.authoring.kinds.shell import ShellConfig
+
+    with pytest.raises(DefinitionError, match="only builds a graph") as caught:
+
+        @dynamic(task_config=ShellConfig("true", "", ()))
+        def grown(n: int) -> int:
+            return n
+
+    assert caught.value.place and caught.value.place.endswith("(task_config)")

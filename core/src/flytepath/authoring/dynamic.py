@@ -19,6 +19,13 @@ class DynamicTask(PythonFunctionTask):
 
     def __init__(self, task_config: Any, task_function: Callable[..., Any], **settings: Any) -> None:
         super().__init__(task_config, task_function, **settings)
+        if task_config is not None:
+            raise DefinitionError(
+                "a dynamic task has no task_config: its body only builds a graph",
+                place=f"{self.name}(task_config)",
+                actual=type(task_config).__name__,
+                hint="give it to the tasks that the body calls",
+            )
         if self.is_async:
             raise DefinitionError(
                 "a dynamic task cannot be async: it builds a graph and runs nothing itself",
