@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -60,13 +61,15 @@ CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 @pytest.fixture
-def things(cluster: Cluster) -> str:
+def things(cluster: Cluster) -> Iterator[str]:
     name = DEFINITION["metadata"]["name"]
     if cluster.find(f"{CRDS}/{name}") is None:
         cluster.rest.post(CRDS, DEFINITION)
     path = f"/apis/flytepath-test.dev/v1/namespaces/{cluster.namespace}/things"
     cluster.wait(lambda: cluster.find(path), "the resource to be served")
-    return path
+    yield path
+    if cluster.find(f"{CRDS}/{name}") is not None:
+        cluster.rest.delete(f"{CRDS}/{name}")
 
 
 def thing(name: str = "a", **spec: Any) -> Json:

@@ -17,6 +17,7 @@ from flyte_plugin_kubernetes.testing.fixtures import (
     real_home,
     shared_api_server,
 )
+from flyte_plugin_kubernetes.testing.garbage_collector import GarbageCollector
 from flyte_plugin_kubernetes.testing.images import Images
 from flyte_plugin_kubernetes.testing.job_controller import JobController
 from flyte_plugin_kubernetes.testing.kubelet import Kubelet
@@ -31,6 +32,7 @@ __all__ = [
     "ClusterHome",
     "Denied",
     "Fault",
+    "GarbageCollector",
     "Images",
     "Informer",
     "JobController",

@@ -43,6 +43,7 @@ class ApiServer:
 
     Args:
         token: what the client of :meth:`client` and :meth:`kubeconfig` show.
+        collects: what an object owned is deleted after it, by the server itself; a real one leaves it to a controller.
 
     Example:
         >>> with ApiServer() as server:
@@ -51,11 +52,11 @@ class ApiServer:
         ['default', 'kube-node-lease', 'kube-system']
     """
 
-    def __init__(self, token: str = "admin-token") -> None:
+    def __init__(self, token: str = "admin-token", *, collects: bool = True) -> None:
         from flyte_plugin_kubernetes.testing.http_requests import Handler
 
         self.token = token
-        self.objects = Objects(ObjectStore())
+        self.objects = Objects(ObjectStore(), collects=collects)
         self.access = Access()
         #: Every request since the last reset.
         self.requests: list[Ask] = []

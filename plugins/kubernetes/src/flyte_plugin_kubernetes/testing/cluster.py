@@ -15,6 +15,7 @@ import pytest
 
 from flyte_plugin_kubernetes.testing.api_server import ApiServer
 from flyte_plugin_kubernetes.testing.definitions import definition_files, definitions_folder, read_definitions
+from flyte_plugin_kubernetes.testing.garbage_collector import GarbageCollector
 from flyte_plugin_kubernetes.testing.job_controller import JobController
 from flyte_plugin_kubernetes.testing.kubelet import Kubelet
 from flyte_plugin_kubernetes.testing.rest import Rest, RestRefusal
@@ -54,10 +55,13 @@ class ClusterHome:
         self.kubelet: Kubelet | None = None
         self.scheduler: Scheduler | None = None
         self.jobs: JobController | None = None
+        self.collector: GarbageCollector | None = None
         if not self.has_nodes:
             self.kubelet = Kubelet(self.rest).start()
             self.scheduler = Scheduler(self.rest).start()
             self.jobs = JobController(self.rest).start()
+            if self.server is None:
+                self.collector = GarbageCollector(self.rest).start()
 
     def reset(self) -> None:
         """Makes the doubles as they were at first."""
@@ -72,7 +76,7 @@ class ClusterHome:
 
     def close(self) -> None:
         """Ends the doubles."""
-        for double in (self.jobs, self.scheduler, self.kubelet):
+        for double in (self.collector, self.jobs, self.scheduler, self.kubelet):
             if double is not None:
                 double.stop()
         self.rest.close()
@@ -188,9 +192,19 @@ class Cluster:
                 names.append(name)
                 if self.find(f"{_CRDS}/{name}") is None:
                     self.rest.post(_CRDS, definition)
+        self._collect_from(files)
         for name in names:
             self.wait(functools.partial(self._established, name), f"{name} to be served")
         return names
+
+    def _collect_from(self, files: list[Path]) -> None:
+        if self._home.collector is None:
+            return
+        for definition in (one for file in files for one in read_definitions(file)):
+            spec = definition["spec"]
+            served = next(one["name"] for one in spec["versions"] if one["served"])
+            self.wait(functools.partial(self._established, definition["metadata"]["name"]), "a resource to be served")
+            self._home.collector.follow(f"/apis/{spec['group']}/{served}", spec["names"]["plural"])
 
     def _established(self, name: str) -> bool:
         found = self.find(f"{_CRDS}/{name}") or {}

@@ -95,7 +95,9 @@ class PodFolders:
             if about:
                 name = about.get("secretName") or about.get("name", "")
                 found = read_data(self._rest, self._pod["metadata"]["namespace"], plural, name)
-                if found is None and not about.get("optional"):
+                # What a real server mounts into every pod comes from a controller that may not run.
+                wanted = not about.get("optional") and not volume.startswith("kube-api-access-")
+                if found is None and wanted:
                     words = f'MountVolume.SetUp failed for volume "{volume}" : {sort.lower()} "{name}" not found'
                     raise NotReady("ContainerCreating", words)
                 files |= _chosen(found or {}, about.get("items"))

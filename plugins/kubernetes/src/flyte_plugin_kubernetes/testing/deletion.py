@@ -13,6 +13,8 @@ from flyte_plugin_kubernetes.testing.refusals import bad_request, conflict
 Json = dict[str, Any]
 
 FOREGROUND = "foregroundDeletion"
+#: What asks the garbage collector for a policy.
+_ASKING = {"Foreground": FOREGROUND, "Orphan": "orphan"}
 
 
 def now_text() -> str:
@@ -33,9 +35,14 @@ def check_preconditions(kind: Kind, found: Json, options: Json) -> None:
 
 
 class Deletion:
-    """Deletes objects and, after them, what they own. The caller holds the store's lock."""
+    """Deletes objects and, after them, what they own. The caller holds the store's lock.
 
-    def __init__(self, store: ObjectStore, kind_of: Callable[[str], Kind | None]) -> None:
+    Args:
+        collects: what is owned is deleted here too, as the garbage collector does; else finalizers ask for it alone.
+    """
+
+    def __init__(self, store: ObjectStore, kind_of: Callable[[str], Kind | None], *, collects: bool = True) -> None:
+        self._collects = collects
         self._store = store
         self._kind_of = kind_of
 
@@ -48,10 +55,12 @@ class Deletion:
         check_preconditions(kind, found, options)
         policy = self._policy(kind, options)
         metadata = dict(found["metadata"])
-        if policy == "Orphan":
-            self._orphan(metadata["uid"])
         finalizers = list(metadata.get("finalizers") or ())
-        if policy == "Foreground" and FOREGROUND not in finalizers and self._dependents(metadata["uid"]):
+        if not self._collects and policy in _ASKING and _ASKING[policy] not in finalizers:
+            finalizers.append(_ASKING[policy])
+        elif policy == "Orphan":
+            self._orphan(metadata["uid"])
+        elif policy == "Foreground" and FOREGROUND not in finalizers and self._dependents(metadata["uid"]):
             finalizers.append(FOREGROUND)
         grace = self._grace(kind, found, options)
         spec_of_namespace = kind is NAMESPACE and found.get("spec", {}).get("finalizers")
@@ -61,7 +70,7 @@ class Deletion:
         found = self._store.put(kind.resource, self._terminating(kind, found) | {"metadata": waiting})
         if kind is NAMESPACE:
             self._empty_namespace(metadata["name"])
-        if FOREGROUND in finalizers:
+        if FOREGROUND in finalizers and self._collects:
             self._delete_dependents(metadata["uid"], "Foreground")
         still = self._store.get(kind.resource, metadata.get("namespace", ""), metadata["name"])
         if still is None or still["metadata"]["uid"] != metadata["uid"]:
@@ -107,7 +116,8 @@ class Deletion:
     def settle(self, kind: Kind, found: Json) -> tuple[Json, bool]:
         """Takes away an object that is being deleted and that nothing holds any more."""
         metadata = found["metadata"]
-        if FOREGROUND in (metadata.get("finalizers") or ()) and not self._blocking(metadata["uid"]):
+        asked = self._collects and FOREGROUND in (metadata.get("finalizers") or ())
+        if asked and not self._blocking(metadata["uid"]):
             left = [item for item in metadata["finalizers"] if item != FOREGROUND]
             found = self._store.put(kind.resource, found | {"metadata": metadata | {"finalizers": left}})
             metadata = found["metadata"]
@@ -121,7 +131,8 @@ class Deletion:
     def _remove(self, kind: Kind, found: Json) -> Json:
         last = self._store.remove(kind.resource, found)
         metadata = last["metadata"]
-        self._delete_dependents(metadata["uid"], "Background")
+        if self._collects:
+            self._delete_dependents(metadata["uid"], "Background")
         for owner in metadata.get("ownerReferences") or ():
             self._settle_owner(owner["uid"])
         if metadata.get("namespace"):
@@ -140,7 +151,7 @@ class Deletion:
     def collect_if_orphaned(self, kind: Kind, found: Json) -> None:
         """Deletes an object all of whose owners are gone already, as the garbage collector does soon after."""
         owners = found["metadata"].get("ownerReferences") or ()
-        if owners and not any(self._lives(owner["uid"]) for owner in owners):
+        if self._collects and owners and not any(self._lives(owner["uid"]) for owner in owners):
             self.delete(kind, found, {"propagationPolicy": "Background"})
 
     def _lives(self, uid: str) -> bool:

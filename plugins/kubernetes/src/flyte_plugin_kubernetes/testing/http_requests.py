@@ -94,6 +94,10 @@ class Handler(BaseHTTPRequestHandler):
         raw = self.rfile.read(length) if length else b""
         if not raw:
             return None
+        content = (self.headers.get("Content-Type") or "").split(";")[0].strip()
+        if "json" not in content and content != "":
+            words = f"the body of the request was in an unknown format - {content} is none that this server reads"
+            raise Refusal(415, "UnsupportedMediaType", words)
         try:
             return json.loads(raw)
         except ValueError as error:

@@ -124,8 +124,9 @@ class Kubelet:
         except RestRefusal as refusal:
             if refusal.reason != "AlreadyExists":
                 raise
-            fresh = {"spec": {"taints": self._taints or None, "unschedulable": None}}
-            self.rest.patch(f"/api/v1/nodes/{self.name}", fresh, "application/merge-patch+json")
+        # Also where it is new: a real server gives every new node the taint of one that is not ready.
+        fresh = {"spec": {"taints": self._taints or None, "unschedulable": None}}
+        self.rest.patch(f"/api/v1/nodes/{self.name}", fresh, "application/merge-patch+json")
         self._lost = False
         self.rest.patch(f"/api/v1/nodes/{self.name}/status", {"status": self._status("True", "KubeletReady")})
 

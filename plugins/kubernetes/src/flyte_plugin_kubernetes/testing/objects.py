@@ -55,12 +55,13 @@ class Objects:
 
     Args:
         store: where they are kept.
+        collects: see :class:`Deletion`.
     """
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, *, collects: bool = True) -> None:
         self.store = store
         self._kinds: dict[tuple[str, str, str], Kind] = {}
-        self.deletion = Deletion(store, self.kind_of_resource)
+        self.deletion = Deletion(store, self.kind_of_resource, collects=collects)
         self.forget_definitions()
 
     def forget_definitions(self) -> None:
