@@ -191,7 +191,9 @@ class Platform:
 
 
 @pytest.fixture
-def platform(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+def platform(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Platform]:
     if cluster.needs_worker_image:
         pytest.skip("the blobs of this test lie on this machine, where the cluster's nodes do not find them")
     work = tmp_path / "work"
@@ -206,6 +208,7 @@ def platform(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             kubeconfig = "{cluster.kubeconfig}"
             namespace = "{cluster.namespace}"
             image = "{cluster.worker_image()}"
+            {getattr(request, "param", "")}
             """
         )
     )
@@ -226,6 +229,13 @@ def test_a_task_ends_with_its_primary_container_whatever_its_sidecars_do(platfor
 
 
 def test_variables_arrive_as_they_were_said_and_secrets_by_reference(platform: Platform, cluster: Cluster) -> None:
+    secret = {"metadata": {"name": "db"}, "stringData": {"password": "swordfish"}}
+    cluster.rest.post(f"/api/v1/namespaces/{cluster.namespace}/secrets", secret)
+    assert platform.run("telling").outputs == {"o0": ["$(PLACE) $$", "9"]}
+
+
+@pytest.mark.parametrize("platform", ['secrets.mount = "file"'], indirect=True)
+def test_secrets_may_come_as_files(platform: Platform, cluster: Cluster) -> None:
     secret = {"metadata": {"name": "db"}, "stringData": {"password": "swordfish"}}
     cluster.rest.post(f"/api/v1/namespaces/{cluster.namespace}/secrets", secret)
     assert platform.run("telling").outputs == {"o0": ["$(PLACE) $$", "9"]}

@@ -13,8 +13,8 @@ def flytepath_task_types() -> list[TaskTypeDeclaration]:
             name="pod",
             task_type="flyte_plugin_kubernetes.pod:PodTaskType",
             config="flyte_plugin_kubernetes.pod:Pod",
+            # Not for every backend that runs workers: there is no pod elsewhere, and nobody would say so.
             default_backend="kubernetes",
-            plain_worker=True,
             contract_minor=2,
         )
     ]
