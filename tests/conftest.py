@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from packages import PACKAGES, PLUGINS, ROOT
+from warm_processes import WarmPython, warm_command_line
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -19,3 +21,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def warm(request: pytest.FixtureRequest) -> Iterator[WarmPython]:
+    """Runs commands to their end."""
+    with warm_command_line(request.config) as python:
+        yield python

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from packages import ROOT
+from warm_processes import WarmPython
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 #: Far more than any of this takes; reaching it is a failure.
@@ -130,7 +131,8 @@ CASES = [case for path in EXAMPLES for case in cases_of(path)]
 class Machine:
     """A home of its own, the command line, and a process that calls directly."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, warm: WarmPython) -> None:
+        self.warm = warm
         self.home = folder / "durable"
         self.environment = {**os.environ, "FLYTEPATH_HOME": str(self.home)}
         self.errors = (folder / "called.txt").open("w+", encoding="utf-8")
@@ -173,15 +175,7 @@ class Machine:
         )
 
     def flytepath(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "flytepath", *arguments],
-            cwd=ROOT,
-            env={**self.environment, **variables},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-        )
+        return self.warm.run("flytepath", arguments, cwd=ROOT, env={**self.environment, **variables}, timeout=DEADLINE)
 
     def run(self, case: Case) -> dict[str, Any]:
         """The durable run, as its command shows it."""
@@ -209,8 +203,8 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    machine = Machine(tmp_path_factory.mktemp("examples"))
+def machine(tmp_path_factory: pytest.TempPathFactory, warm: WarmPython) -> Iterator[Machine]:
+    machine = Machine(tmp_path_factory.mktemp("examples"), warm)
     yield machine
     machine.close()
 

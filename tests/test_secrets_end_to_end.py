@@ -21,6 +21,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from warm_processes import WarmPython
 
 #: Far more than any of this takes; reaching it is a failure.
 DEADLINE = 120.0
@@ -277,7 +278,8 @@ FLOW = """
 class Machine:
     """A home, a folder with the flow and one with secrets, and the command line."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, warm: WarmPython) -> None:
+        self.warm = warm
         self.folder, self.home, self.secrets = folder, folder / "home", folder / "secrets"
         (folder / "flow.py").write_text(textwrap.dedent(FLOW), encoding="utf-8")
         self.put("tls/certificate", FILE)
@@ -299,15 +301,8 @@ class Machine:
         path.chmod(0o600)
 
     def flytepath(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "flytepath", *words],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            errors="replace",  # a task writes bytes that are no text
-            timeout=DEADLINE,
-        )
+        errors = "replace"  # a task writes bytes that are no text
+        return self.warm.run("flytepath", words, cwd=self.folder, env=self.environment, timeout=DEADLINE, errors=errors)
 
     def shown(self, execution: str) -> str:
         """All that the commands about an execution show."""
@@ -322,8 +317,8 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    return Machine(tmp_path_factory.mktemp("machine"))
+def machine(tmp_path_factory: pytest.TempPathFactory, warm: WarmPython) -> Machine:
+    return Machine(tmp_path_factory.mktemp("machine"), warm)
 
 
 def disguises(value: str) -> Iterator[bytes]:
@@ -471,13 +466,13 @@ def test_what_was_not_asked_for_beforehand_is_kept_out_too(machine: Machine) -> 
 
 
 def test_an_output_is_the_tasks_own_word(machine: Machine, tmp_path: Path) -> None:
-    apart = Machine(tmp_path)
+    apart = Machine(tmp_path, machine.warm)
     done = apart.flytepath("run", "--json", "flow.py", "given")
     assert json.loads(done.stdout)["outputs"]["o0"]["data"] == f"out: {VARIABLE}"
 
 
-def test_a_log_is_without_values_while_it_grows(tmp_path: Path) -> None:
-    machine = Machine(tmp_path)
+def test_a_log_is_without_values_while_it_grows(tmp_path: Path, warm: WarmPython) -> None:
+    machine = Machine(tmp_path, warm)
     flow = machine.folder / "flow.py"
     flow.write_text(flow.read_text().replace("timeout=1", "timeout=60").replace("time.sleep(100)", "wait()") + WAIT)
     running = subprocess.Popen(

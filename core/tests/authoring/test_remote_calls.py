@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from flytepath import (
     task_mock,
     workflow,
 )
+from flytepath.engine.vendor_calls import Patience
 from flytepath.errors import EagerError, FlytePathError, MapFailedError
 from flytepath.testing.fake_vendor import FakeVendor, FaultKind
 from flytepath.testing.reference_task import VendorJob
@@ -471,11 +473,18 @@ def test_a_second_submission_that_does_no_harm(tmp_path: Path, monkeypatch: pyte
         assert vendor.calls()["submit"] == 2
 
 
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flytepath.authoring.direct_jobs.Patience", partial(Patience, pause=0.05, cancel_pause=0.05))
+
+
+@pytest.mark.usefixtures("short_pauses")
 def test_a_vendor_that_is_away_for_a_moment_is_waited_for(vendor: FakeVendor) -> None:
     vendor.faults.add(FaultKind.UNAVAILABLE, times=3)
     assert job()(x=1) == 1
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_a_vendor_that_stays_away_is_given_up(vendor: FakeVendor, fakes: Distributions) -> None:
     fakes.configure(f'[backends.vendor]\nurl = "{vendor.url}"\n[jobs]\noutage = 0.5\n')
     vendor.faults.add(FaultKind.UNAVAILABLE, "list")

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_processes import WarmPython, warm_command_line
 
 DEADLINE = 120.0
 
@@ -28,6 +29,7 @@ class CommandLine:
 
     folder: Path
     home: Path
+    warm: WarmPython
     env: dict[str, str] = field(default_factory=dict)
 
     def write(self, name: str, source: str) -> Path:
@@ -43,14 +45,7 @@ class CommandLine:
         return [sys.executable, "-m", "flytepath", *arguments]
 
     def run(self, *arguments: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-        )
+        done = self.warm.run("flytepath", arguments, cwd=self.folder, env=self.environment(), timeout=DEADLINE)
         if status is not None:
             assert done.returncode == status, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
@@ -77,11 +72,18 @@ class CommandLine:
         return done.stderr
 
 
+@pytest.fixture(scope="session")
+def warm(request: pytest.FixtureRequest) -> Iterator[WarmPython]:
+    """Runs the commands that are waited for; those that go on beside a test are begun anew."""
+    with warm_command_line(request.config, PYTHONWARNINGS="") as python:
+        yield python
+
+
 @pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
+def cli(tmp_path: Path, warm: WarmPython) -> CommandLine:
     folder = tmp_path / "work"
     folder.mkdir()
-    return CommandLine(folder, tmp_path / "home")
+    return CommandLine(folder, tmp_path / "home", warm)
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:

@@ -291,7 +291,7 @@ def test_a_killed_eager_task_is_told_what_its_calls_had_given(flow: Any) -> None
     (flow.folder / "marks" / "hold-b2").touch()
 
     def first_calls_are_there(view: dict[str, Any]) -> bool:
-        return mark(flow, "b1") == "x" and any(
+        return mark(flow, "a1") == mark(flow, "b1") == "x" and any(
             n["status"] == "succeeded" and n["kind"] == "eager" for n in view["nodes"]
         )
 

@@ -124,7 +124,7 @@ def moved(code: Any, tmp_path: Path) -> Any:
     """The same command line on another machine, as it were: another home, and no code."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    return type(code)(folder, tmp_path / "other-home")
+    return type(code)(folder, tmp_path / "other-home", code.warm)
 
 
 def test_an_archive_is_registered_elsewhere_without_its_code(code: Any, tmp_path: Path) -> None:
