@@ -12,7 +12,24 @@ from typing import Any
 
 import pytest
 import spark_servers
+from flyte_plugin_kubernetes.testing.fixtures import (
+    api_server,
+    cluster,
+    double_cluster,
+    double_home,
+    real_home,
+    shared_api_server,
+)
 from spark_servers import Program
+
+__all__ = [
+    "api_server",
+    "cluster",
+    "double_cluster",
+    "double_home",
+    "real_home",
+    "shared_api_server",
+]  # fixtures: what is imported here, tests may ask for
 
 
 @pytest.fixture(scope="session", autouse=True)

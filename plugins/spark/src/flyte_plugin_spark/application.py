@@ -116,8 +116,9 @@ def _role(
     conf: Mapping[str, str],
 ) -> dict[str, Json]:
     """One of the two roles: what spark-submit is told of it, and the template of its pod with all the rest."""
-    env = worker_container(request if role == "driver" else replace(request, worker=None))["env"]
-    pod = role_template(request, settings, template=template, container={"env": env})
+    told = worker_container(request if role == "driver" else replace(request, worker=None))
+    # Spark itself says what its containers run.
+    pod = role_template(request, settings, template=template, container={"env": told.get("env", [])})
     container = _named_as_spark_does(pod, CONTAINERS[role])
     found: dict[str, Json] = {}
     if container.get("image"):

@@ -83,6 +83,12 @@ def spark_errors(place: str) -> Iterator[None]:
 
 def told_of(error: BaseException, place: str) -> FlytePathError | None:
     """The error in our words; ``None`` where it is not Spark's."""
+    if type(error).__name__ in ("PicklingError", "PySparkPicklingError") and "serialize" in str(error):
+        return SparkJobError(
+            shortened(str(error)),
+            place=place,
+            hint="what an executor calls must not hold the session, a context, an open file or a lock",
+        )
     names = {base.__name__ for base in type(error).__mro__ if base.__module__.startswith(("pyspark.", "py4j."))}
     if not names & {"PySparkException", "Py4JError", "Py4JNetworkError", "SparkConnectException"}:
         # The connection to the driver's Java ended, or the one to the Connect server did.
@@ -103,12 +109,6 @@ def told_of(error: BaseException, place: str) -> FlytePathError | None:
         )
     if _LOST.search(text):
         return SparkLostError("Spark has lost executors", place=place, actual=shortened(text))
-    if "PySparkPicklingError" in names or "PicklingError" in names:
-        return SparkJobError(
-            shortened(text),
-            place=place,
-            hint="what an executor calls must not hold the session, a context, an open file or a lock",
-        )
     return SparkJobError(
         f"{_class(error)}: {shortened(_without_state(text))}", place=place, actual=_condition(error) or None
     )

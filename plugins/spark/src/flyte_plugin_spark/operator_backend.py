@@ -129,14 +129,7 @@ def check_request(request: PlanRequest, settings: Mapping[str, Json]) -> None:
             f"the settings of backend spark-operator are wrong: {first['msg']}",
             place=f"backends.spark-operator.{where}",
         ) from None
-    made = application(request, read)
-    if not made["spec"]["driver"].get("image"):
-        raise DefinitionError(
-            "the driver has no image",
-            place=request.task,
-            expected="container_image of the task, or image in [backends.kubernetes] or [backends.spark-operator]",
-            actual="neither",
-        )
+    application(request, read)
 
 
 __all__ = ["SparkOperatorBackend", "check_request"]

@@ -314,9 +314,9 @@ def _launch(wanted: Wanted) -> _Started:
 
 
 def _launch_conf(wanted: Wanted, target: str) -> dict[str, str]:
-    conf = {"spark.app.name": wanted.name, "spark.ui.showConsoleProgress": "false"}
+    conf = {"spark.ui.showConsoleProgress": "false"}
     if target:
-        conf[MASTER] = target
+        conf |= {"spark.app.name": wanted.name, MASTER: target}
     if target.startswith("local"):
         # Nobody but this machine is to reach a driver that computes here, and its page would take a port from others.
         conf |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1", "spark.ui.enabled": "false"}
