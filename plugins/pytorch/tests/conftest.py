@@ -1,4 +1,4 @@
-"""A home of its own for every run of the tests, so that none sees another's plugin index or executions."""
+"""A home of its own for every run of the tests, and the doubles of a cluster that the Kubernetes plugin ships."""
 
 from __future__ import annotations
 
@@ -6,6 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from flyte_plugin_kubernetes.testing.fixtures import (
+    api_server,
+    cluster,
+    double_cluster,
+    double_home,
+    real_home,
+    shared_api_server,
+)
+
+__all__ = [
+    "api_server",
+    "cluster",
+    "double_cluster",
+    "double_home",
+    "real_home",
+    "shared_api_server",
+]  # fixtures: what is imported here, tests may ask for
 
 
 @pytest.fixture(scope="session", autouse=True)

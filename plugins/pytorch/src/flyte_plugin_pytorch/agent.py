@@ -7,6 +7,7 @@ come or gone.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from torch.distributed.elastic.rendezvous.api import RendezvousConnectionError, 
 from flyte_plugin_pytorch.errors import RankDiedError
 from flyte_plugin_pytorch.gang import Failure, Gang, Place
 from flyte_plugin_pytorch.layout import defaults, processes
+from flyte_plugin_pytorch.lost_peers import CAUSE_SECONDS
 from flyte_plugin_pytorch.supervisor import (
     GangRun,
     PreparedRun,
@@ -80,6 +82,9 @@ def run_agent(context: TaskContext, inputs: Mapping[str, Any], config: Elastic) 
             if result is None:  # the others have ended without this node
                 return NO_OUTPUT
             if agent.failure is not None and result.is_failed():
+                # Of the errors of all nodes the earliest counts: let the one that is behind this come first.
+                if agent.failure.is_consequence:
+                    time.sleep(CAUSE_SECONDS)
                 raise_for(agent.failure, agent.world_size, name, oom_kills() - kills)
             return prepared.result(agent.gang) if agent.gang is not None else NO_OUTPUT
     except (RendezvousTimeoutError, RendezvousConnectionError) as error:
@@ -145,7 +150,9 @@ class _Agent(SimpleElasticAgent):  # type: ignore[misc]
             self.failure = settled(gang)
             return RunResult(WorkerState.FAILED)
         if gang.is_done and not gang.is_running:
-            return RunResult(WorkerState.SUCCEEDED)
+            # The agent wants to see every rank among these; what rank 0 returned lies in its file.
+            returned = dict.fromkeys((worker.global_rank for worker in worker_group.workers), None)
+            return RunResult(WorkerState.SUCCEEDED, returned)
         return RunResult(WorkerState.HEALTHY)
 
     def _stop_workers(self, worker_group: WorkerGroup, *_: Any, **__: Any) -> None:

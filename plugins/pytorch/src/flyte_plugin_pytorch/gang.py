@@ -157,6 +157,7 @@ class Gang:
         self._selector = selectors.DefaultSelector()
         self._ranks: list[_Rank] = []
         self._is_told = False
+        self._is_closed = False
 
     def start(self, opening: Any) -> None:
         """Start all ranks; ``opening`` is the first thing each of them is told (pickled)."""
@@ -320,6 +321,9 @@ class Gang:
             self._selector.unregister(rank.end.connection)
 
     def _close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
         for rank in self._ranks:
             for stream in rank.streams:
                 if stream.source in self._selector.get_map():

@@ -18,20 +18,10 @@ import cloudpickle
 
 from flyte_plugin_pytorch import handover
 from flyte_plugin_pytorch.channel import Done, Failed, RankEnd
+from flyte_plugin_pytorch.lost_peers import is_lost_peer
 
 #: The exit status of a rank whose body has raised.
 RAISED: Final = 1
-#: What torch and gloo say, in their words, when another rank is gone.
-_LOST_PEER: Final = (
-    "connection closed by peer",
-    "connection reset by peer",
-    "broken pipe",
-    "connection refused",
-    "socket closed",
-    "socket timeout",
-    "remote process exited",
-    "failed to recv, got 0 bytes",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +115,7 @@ def _failed(error: BaseException) -> Failed:
     trace = f"{before}Traceback (most recent call last):\n{text}{last}"
     kind = type(error)
     name = f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ != "builtins" else kind.__qualname__
-    return Failed(time.time(), _carried(error), name, str(error), trace, _is_lost_peer(error))
+    return Failed(time.time(), _carried(error), name, str(error), trace, is_lost_peer(error))
 
 
 def _is_core(filename: str) -> bool:
@@ -142,20 +132,6 @@ def _carried(error: BaseException) -> bytes:
     except Exception:  # noqa: BLE001 - whatever its class does there: its text is told instead
         return b""
     return data if type(back) is type(error) and str(back) == str(error) else b""
-
-
-def _is_lost_peer(error: BaseException) -> bool:
-    kind = type(error)
-    if kind.__module__.startswith("torch.distributed") and kind.__name__ in (
-        "DistBackendError",
-        "DistNetworkError",
-        "DistStoreError",
-    ):
-        return True
-    if not isinstance(error, RuntimeError | ConnectionError):
-        return False
-    text = str(error).lower()
-    return any(words in text for words in _LOST_PEER)
 
 
 def _die_with(parent: int) -> None:

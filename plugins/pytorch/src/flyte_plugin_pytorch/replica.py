@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from flytepath.plugin import NO_OUTPUT, DefinitionError
+
+from flyte_plugin_pytorch.lost_peers import CAUSE_SECONDS, is_lost_peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +40,13 @@ def run_as_rank(inputs: Mapping[str, Any], call_body: Callable[[Mapping[str, Any
         variables_set({"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "GROUP_RANK": rank}),
         leaving_process_group(),
     ):
-        returned = call_body(inputs)
+        try:
+            returned = call_body(inputs)
+        except Exception as error:
+            # Of the errors of all replicas the earliest counts: let the one that is behind this come first.
+            if is_lost_peer(error):
+                time.sleep(CAUSE_SECONDS)
+            raise
     return returned if rank == "0" else NO_OUTPUT
 
 

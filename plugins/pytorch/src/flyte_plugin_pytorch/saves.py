@@ -6,10 +6,14 @@ They stand on the task's own checkpoint, ``current_context().checkpoint``, and w
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Final
 
 from flytepath import current_context
 from flytepath.plugin import TaskFailedError
+
+#: What is told in place of a step.
+_FAILED: Final = -1
+_NOTHING: Final = -2
 
 
 def save_checkpoint(state: Any, *, step: int, keep: int | None = None) -> None:
@@ -32,35 +36,41 @@ def save_checkpoint(state: Any, *, step: int, keep: int | None = None) -> None:
         try:
             current_context().checkpoint.save(state, step=step, keep=keep)
         except BaseException:
-            _agree(-1)
+            _agree(_FAILED)
             raise
-    if _agree(step) < 0:
+    if _agree(step) == _FAILED:
         raise TaskFailedError("rank 0 could not save the checkpoint", hint="its own error says why")
 
 
 def load_checkpoint() -> Any:
     """The state that was saved last, the same in every rank; ``None`` where nothing was. Every rank calls it.
 
+    It is read from where it lies by each; one that does not find what rank 0 finds is given it by rank 0.
+
     Raises:
-        TaskFailedError: a rank finds another state than rank 0: they do not reach the same folder.
+        TaskFailedError: rank 0 could not load it.
+
+    Example:
+        >>> load_checkpoint() is None
+        True
     """
     checkpoint = current_context().checkpoint
     try:
         state = checkpoint.load()
+        own = _NOTHING if state is None else (checkpoint.step or 0)
     except BaseException:
-        _agree(-1)
-        raise
-    own = -2 if state is None else (checkpoint.step or 0)
+        if _rank() == 0:
+            _agree(_FAILED)
+            raise
+        state, own = None, _FAILED
     of_first = _agree(own)
-    if of_first == -1:
+    if of_first == _FAILED:
         raise TaskFailedError("rank 0 could not load the checkpoint", hint="its own error says why")
-    if own != of_first:
-        raise TaskFailedError(
-            "this rank finds another checkpoint than rank 0",
-            expected="none" if of_first == -2 else f"the one of step {of_first}",
-            actual="none" if own == -2 else f"the one of step {own}",
-            hint="checkpoints must lie where every rank can read them",
-        )
+    distributed = _distributed()
+    if distributed is not None and _any(distributed, own != of_first):
+        given = [state]
+        distributed.broadcast_object_list(given, src=0, device=_device(distributed))
+        return given[0]
     return state
 
 
@@ -75,8 +85,11 @@ def preempted() -> bool:
     """
     mine = current_context().checkpoint.preempted
     distributed = _distributed()
-    if distributed is None:
-        return mine
+    return mine if distributed is None else _any(distributed, mine)
+
+
+def _any(distributed: Any, mine: bool) -> bool:
+    """Whether it is so in any rank."""
     number = _number(distributed, int(mine))
     distributed.all_reduce(number, op=distributed.ReduceOp.MAX)
     return bool(number.item())
@@ -102,8 +115,14 @@ def _agree(number: int) -> int:
 def _number(distributed: Any, number: int) -> Any:
     import torch
 
-    device = "cuda" if "nccl" in distributed.get_backend() else "cpu"
-    return torch.tensor([number], dtype=torch.int64, device=device)
+    return torch.tensor([number], dtype=torch.int64, device=_device(distributed))
+
+
+def _device(distributed: Any) -> Any:
+    """Where the group's messages have to lie."""
+    import torch
+
+    return torch.device("cuda", torch.cuda.current_device()) if "nccl" in distributed.get_backend() else "cpu"
 
 
 def _distributed() -> Any:
