@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,45 @@ def test_an_image_that_no_item_can_pull_ends_them_all(api_server: ApiServer, tmp
     assert (seen.phase, seen.error_class) == (Phase.FAILED, ErrorClass.INVALID)
     assert set(job.items().error_classes.values()) == {ErrorClass.INVALID}
     assert job.items().by_phase == {Phase.FAILED: ITEMS}
+
+
+def test_items_whose_sidecars_never_end_have_ended_with_their_primary_container(
+    api_server: ApiServer, tmp_path: Path
+) -> None:
+    proxy = {"spec": {"containers": [{"name": "primary"}, {"name": "proxy", "image": "i"}]}}
+    job = Slice(api_server, tmp_path, pod_template=proxy)
+    running = {"name": "proxy", "state": {"running": {"startedAt": "2030-01-01T00:00:00Z"}}}
+    facts = {"image": "i", "imageID": "", "ready": True, "restartCount": 0}
+    for position, code in enumerate((0, 0, 3, 0)):
+        status = ended(code)
+        job.has_pod(
+            position, {"phase": "Running", "containerStatuses": [*status["containerStatuses"], {**running, **facts}]}
+        )
+        seen = job.seen()
+        assert (seen.phase is Phase.RUNNING) is (position < 3)
+    job.says(active=4, ready=4)
+    seen = job.seen()
+    assert (seen.phase, seen.error_class) == (Phase.FAILED, ErrorClass.USER)
+    assert job.items().by_phase == {Phase.SUCCEEDED: (1, 4, 9), Phase.FAILED: (5,)}
+    # Nobody but us ends those sidecars.
+    run_unblocked(job.backend.cleanup(job.plan.key, job.handle))
+    assert job.seen().gone
+
+
+def test_an_item_on_a_node_that_does_not_answer_is_lost_and_no_other(api_server: ApiServer, tmp_path: Path) -> None:
+    job = Slice(api_server, tmp_path, image_pull_seconds=0)
+    job.has_pod(0, {"phase": "Running"})
+    job.has_pod(1, {"phase": "Running"})
+    name = f"{job.plan.external_name}-0"
+    job.server.core().patch_namespaced_pod(name, "jobs", {"metadata": {"finalizers": ["example.org/node"]}})
+    job.server.core().delete_namespaced_pod(name, "jobs", grace_period_seconds=0)
+    job.says(active=2)
+    end = time.monotonic() + 20
+    while Phase.FAILED not in job.items().by_phase and time.monotonic() < end:
+        time.sleep(0.05)
+    assert job.items().by_phase == {Phase.FAILED: (1,), Phase.RUNNING: (4,)}
+    assert job.items().error_classes == {1: ErrorClass.LOST}
+    assert job.seen().phase is Phase.RUNNING
 
 
 @pytest.mark.parametrize("with_handle", [True, False])

@@ -219,3 +219,21 @@ def test_a_pod_that_is_being_deleted_has_not_ended() -> None:
     thing["metadata"]["deletionTimestamp"] = stamp(BORN)
     seen = state_of(thing)
     assert (seen.phase, seen.raw_state) == (Phase.RUNNING, "Running/Terminating")
+
+
+def test_a_pod_that_its_node_never_ends_is_lost() -> None:
+    thing = pod("Running", running(), conditions=[condition("DisruptionTarget", reason="DeletionByTaintManager")])
+    thing["metadata"]["deletionTimestamp"] = stamp(BORN)
+    assert state_of(thing, Bounds(BORN + timedelta(seconds=60))).phase is Phase.RUNNING
+    seen = state_of(thing, Bounds(BORN + timedelta(seconds=600)))
+    assert (seen.phase, seen.error_class, seen.is_alive) == (Phase.FAILED, ErrorClass.LOST, True)
+    assert "DeletionByTaintManager" in seen.reason
+
+
+def test_a_worker_that_could_tell_nobody_is_no_fault_of_the_user() -> None:
+    thing = pod("Failed", ended(75))
+    assert state_of(thing).error_class is ErrorClass.USER
+    thing["spec"]["containers"][0]["command"] = ["python", "-m", "flytepath.worker", "--attempt", "s3://b/a"]
+    seen = state_of(thing)
+    assert (seen.error_class, seen.exit_code) == (ErrorClass.LOST, 75)
+    assert "storage" in seen.reason

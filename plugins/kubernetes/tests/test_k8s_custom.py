@@ -165,6 +165,18 @@ def test_what_has_ended_goes_unless_it_is_to_be_kept(api_server: ApiServer, tmp_
         assert nap.seen().gone is gone
 
 
+def test_what_was_kept_long_enough_goes_with_the_next_that_ends(api_server: ApiServer, tmp_path: Path) -> None:
+    naps = [Nap(api_server, tmp_path, keep_finished=60) for _ in range(4)]
+    old, young, running, last = naps
+    for nap, moment in ((old, "2001-01-01T00:00:00Z"), (young, "2999-01-01T00:00:00Z"), (last, "2999-01-01T00:00:00Z")):
+        status = backends.conditions("Done")
+        status["conditions"][0]["lastTransitionTime"] = moment
+        backends.set_status(api_server, nap.plan.spec, status)
+    running.says("Started")
+    run_unblocked(last.backend.cleanup(last.plan.key, last.handle))
+    assert [nap.seen().gone for nap in naps] == [True, False, False, False]
+
+
 def test_many_jobs_are_looked_at_with_one_list_of_objects_and_one_of_pods(
     api_server: ApiServer, tmp_path: Path
 ) -> None:

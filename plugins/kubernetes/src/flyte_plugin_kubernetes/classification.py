@@ -19,6 +19,9 @@ Json = Any
 #: The annotation of a pod that names the container whose end is the task's.
 PRIMARY: Final = "kubectl.kubernetes.io/default-container"
 
+#: The exit code of a worker that could tell nobody how its attempt went.
+UNTOLD: Final = 75
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -46,7 +49,8 @@ class PodState:
         error_class: for a failure.
         exit_code: of the container that decides.
         is_alive: whether any of its processes may still run: also true where ``phase`` is an end that this plugin
-            alone declares, as for an image that can never be pulled.
+            alone declares, as for a sidecar that runs on, or an image that can never be pulled.
+        never_begins: of a failure: its containers cannot be started.
         ended_at: when the deciding container ended, as text that sorts.
         waits_since: since when it has not got on, where it may be hopeless after a while.
     """
@@ -57,6 +61,7 @@ class PodState:
     error_class: ErrorClass | None = None
     exit_code: int | None = None
     is_alive: bool = True
+    never_begins: bool = False
     ended_at: str = ""
     waits_since: datetime | None = None
 
@@ -214,6 +219,9 @@ def _terminated(
         text = f"container {name} was killed by {_signal_name(number)} (exit code {code})"
         error_class = ErrorClass.PREEMPTED if number == signal.SIGTERM else ErrorClass.LOST
         return word or "Error", _said("", text, message), error_class
+    if code == UNTOLD and _runs_worker(pod, name):
+        text = f"the worker in container {name} could not reach the storage to tell how the attempt went"
+        return word or "Error", _said("", text, message), ErrorClass.LOST
     return word or "Error", _said("", f"container {name} ended with exit code {code}", message), ErrorClass.USER
 
 
@@ -244,8 +252,7 @@ def _going(pod: Mapping[str, Json], status: Mapping[str, Json], phase: str, boun
         word = str(disruption.get("reason") or "")
         reason = _said(word, _DISRUPTIONS.get(word, (None, "it is being disrupted"))[1], str(disruption.get("message")))
     if metadata.get("deletionTimestamp"):
-        reason = reason or "it is being deleted"
-        return PodState(Phase.RUNNING if phase == "Running" else Phase.QUEUED, f"{phase}/Terminating", reason)
+        return _terminating(metadata, phase, reason or "it is being deleted", bounds)
     stuck = _stuck(status)
     if stuck is not None:
         return _waiting(pod, status, phase, stuck, bounds)
@@ -259,6 +266,14 @@ def _going(pod: Mapping[str, Json], status: Mapping[str, Json], phase: str, boun
     return PodState(Phase.INITIALIZING if phase == "Pending" else Phase.RUNNING, raw, reason)
 
 
+def _terminating(metadata: Mapping[str, Json], phase: str, reason: str, bounds: Bounds) -> PodState:
+    """A pod that is being deleted. One that its node does not end in time is lost, as the node may be."""
+    raw, due = f"{phase}/Terminating", _time(metadata["deletionTimestamp"])
+    if bounds.now is not None and due is not None and (bounds.now - due).total_seconds() > bounds.start_seconds:
+        return PodState(Phase.FAILED, raw, f"{reason}; its node has not ended it since {due}", ErrorClass.LOST)
+    return PodState(Phase.QUEUED if phase == "Pending" else Phase.RUNNING, raw, reason, waits_since=due)
+
+
 def _unscheduled(phase: str, condition: Mapping[str, Json], bounds: Bounds) -> PodState:
     word, message = str(condition.get("reason") or ""), str(condition.get("message") or "")
     raw = f"{phase}/{word}" if word else phase
@@ -268,7 +283,7 @@ def _unscheduled(phase: str, condition: Mapping[str, Json], bounds: Bounds) -> P
     if bounds.now is None or since is None or (bounds.now - since).total_seconds() < bounds.unschedulable_seconds:
         return PodState(Phase.QUEUED, raw, _said(word, message, ""), waits_since=since)
     why = f"no node could take it for {bounds.unschedulable_seconds:g} s"
-    return PodState(Phase.FAILED, raw, _said(word, why, message), ErrorClass.UNAVAILABLE)
+    return PodState(Phase.FAILED, raw, _said(word, why, message), ErrorClass.UNAVAILABLE, never_begins=True)
 
 
 def _stuck(status: Mapping[str, Json]) -> tuple[str, str, Mapping[str, Json]] | None:
@@ -306,7 +321,7 @@ def _waiting(
             return PodState(Phase.INITIALIZING, raw, reason, waits_since=since)
     elif word == "CrashLoopBackOff" and name != primary_of(pod):
         return PodState(Phase.RUNNING if phase == "Running" else Phase.INITIALIZING, raw, reason)
-    return PodState(Phase.FAILED, raw, reason, meaning.error_class, code)
+    return PodState(Phase.FAILED, raw, reason, meaning.error_class, code, never_begins=code is None)
 
 
 # --- small things ---
@@ -344,6 +359,13 @@ def _limit(pod: Mapping[str, Json], container: str, resource: str) -> str:
         if known.get("name") == container:
             return str(((known.get("resources") or {}).get("limits") or {}).get(resource) or "")
     return ""
+
+
+def _runs_worker(pod: Mapping[str, Json], container: str) -> bool:
+    for known in (pod.get("spec") or {}).get("containers") or ():
+        if known.get("name") == container:
+            return "flytepath.worker" in [*(known.get("command") or ()), *(known.get("args") or ())]
+    return False
 
 
 def _image(pod: Mapping[str, Json], container: str) -> str:

@@ -38,6 +38,7 @@ class KubernetesClient:
         self._settings = settings
         self._lock = threading.Lock()
         self._made: ApiClient | None = None
+        self._free = threading.BoundedSemaphore(settings.connections)
 
     # --- objects ---
 
@@ -160,15 +161,12 @@ class KubernetesClient:
         if data is not None:
             headers["Content-Type"] = "application/json"
         seconds = self._settings.request_seconds
+        timeout = urllib3.Timeout(connect=min(10.0, seconds), read=seconds)
         try:
-            response = client.rest_client.pool_manager.request(
-                method,
-                url,
-                body=data,
-                headers=headers,
-                retries=False,
-                timeout=urllib3.Timeout(connect=min(10.0, seconds), read=seconds),
-            )
+            with self._free:
+                response = client.rest_client.pool_manager.request(
+                    method, url, body=data, headers=headers, retries=False, timeout=timeout
+                )
         except urllib3.exceptions.HTTPError as error:
             raise _unreachable(error, f"{method} {path}") from error
         if response.status == 401:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from flytepath.plugin import (
@@ -21,8 +22,8 @@ from flyte_plugin_kubernetes.api_errors import ApiAnswerError
 from flyte_plugin_kubernetes.classification import state_of
 from flyte_plugin_kubernetes.looking import JobRef, bounds_of, pods_of, terminating
 from flyte_plugin_kubernetes.places import EVERYWHERE, Places
-from flyte_plugin_kubernetes.resource_kind import POD, ResourceKind
-from flyte_plugin_kubernetes.stamps import INSTALLATION, KEY, key_label, stamp_of
+from flyte_plugin_kubernetes.resource_kind import JOB, POD, ResourceKind
+from flyte_plugin_kubernetes.stamps import INSTALLATION, KEY, key_label, selector_of, stamp_of
 
 if TYPE_CHECKING:
     from flyte_plugin_kubernetes.custom_resource import CustomResourceBackend
@@ -62,9 +63,38 @@ def cleaned(backend: CustomResourceBackend, places: Places, key: JobKey, job: Jo
     if thing is None or stamp is None or stamp.key != key or thing["metadata"].get("deletionTimestamp"):
         return
     job = _job_of(backend, thing, stamp.items)
-    if backend.settings.keep_finished and ended_as(backend, job, thing) is not None:
-        return
-    backend.client.delete(job.kind, job.namespace, job.name, job.uid)
+    if not backend.settings.keep_finished or ended_as(backend, job, thing) is None:
+        backend.client.delete(job.kind, job.namespace, job.name, job.uid)
+    elif job.kind != JOB and places.is_due(job.namespace):  # a Job goes by itself
+        _expire(backend, job)
+
+
+def _expire(backend: CustomResourceBackend, job: JobRef) -> None:
+    """Remove what has ended, and been kept long enough, of a job's kind in its namespace."""
+    now = backend.client.now()
+    for thing in backend.client.all(job.kind, job.namespace, labels=selector_of(job.installation)):
+        stamp, at = stamp_of(thing), _ended_at(thing)
+        if stamp is None or at is None or (now - at).total_seconds() < backend.settings.keep_finished:
+            continue
+        other = _job_of(backend, thing, stamp.items)
+        if ended_as(backend, other, thing) is not None:
+            backend.client.delete(other.kind, other.namespace, other.name, other.uid)
+
+
+def _ended_at(thing: Mapping[str, Json]) -> datetime | None:
+    """The last moment that an object's status tells."""
+    status = thing.get("status") or {}
+    containers = [known.get("state") or {} for known in status.get("containerStatuses") or ()]
+    told = [
+        *(known.get("lastTransitionTime") for known in status.get("conditions") or ()),
+        *((state.get("terminated") or {}).get("finishedAt") for state in containers),
+        *(status.get(name) for name in ("completionTime", "terminationTime")),
+    ]
+    moments = [str(moment) for moment in told if moment]
+    try:
+        return max((datetime.fromisoformat(moment) for moment in moments), default=None)
+    except (TypeError, ValueError):  # nobody knows then, so it is kept
+        return None
 
 
 def ended_as(backend: CustomResourceBackend, job: JobRef, thing: Mapping[str, Json]) -> Observation | None:

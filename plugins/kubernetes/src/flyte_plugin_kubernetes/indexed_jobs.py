@@ -60,7 +60,7 @@ def job_observation(
     done, failed = positions(status.get("completedIndexes") or ""), positions(status.get("failedIndexes") or "")
     ended = _ended(status)
     phases: dict[int, Phase] = dict.fromkeys(done, Phase.SUCCEEDED) | dict.fromkeys(failed, Phase.FAILED)
-    hopeless = next((state for state in states.values() if state.phase is Phase.FAILED and state.is_alive), None)
+    hopeless = next((state for state in states.values() if state.never_begins), None)
     if ended is not None and ended[0] is Phase.FAILED:
         # Whatever stopped the whole Job stopped the items that had not ended.
         phases = dict.fromkeys(range(len(job.items)), Phase.FAILED) | phases
@@ -68,21 +68,34 @@ def job_observation(
         phases = dict.fromkeys(range(len(job.items)), Phase.FAILED) | phases
     for position, state in states.items():
         if position not in phases and state.phase is not None:
-            # The Job counts an item as done a moment after its pod: until then it runs.
-            phases[position] = Phase.RUNNING if state.phase.is_terminal else state.phase
+            phases[position] = _phase_of(state)
     items = _items(job, phases, states, ended[2] if ended is not None else "", hopeless)
     if ended is not None:
         phase, raw, reason = ended
         if phase is Phase.FAILED:
-            blamed = _blamed(raw, items)
-            return Observation(phase, raw, _summary(reason, items), blamed, items=items)
+            return Observation(phase, raw, _summary(reason, items), _blamed(raw, items), items=items)
         return Observation(phase, raw, items=items)
     if hopeless is not None:
         raw = f"Active/{hopeless.raw_state}"
         return Observation(Phase.FAILED, raw, hopeless.reason, hopeless.error_class, hopeless.exit_code, items=items)
+    if job.items and len(phases) == len(job.items) and all(phase.is_terminal for phase in phases.values()):
+        # Every item has ended, and what runs on in their pods is nobody's.
+        if items.error_classes:
+            return Observation(Phase.FAILED, "Active", _summary("", items), _blamed("Active", items), items=items)
+        return Observation(Phase.SUCCEEDED, "Active", items=items)
     if thing["metadata"].get("deletionTimestamp"):
         return Observation(Phase.RUNNING, "Terminating", terminating(thing), items=items)
     return _going(status, items, states)
+
+
+def _phase_of(state: PodState) -> Phase:
+    """The phase of an item that its Job has not counted yet.
+
+    The Job counts an item a moment after its pod has ended, and until then it runs. A pod in which only sidecars run
+    on, or which a lost node holds, it may never count.
+    """
+    phase = state.phase or Phase.RUNNING
+    return Phase.RUNNING if phase.is_terminal and not state.is_alive else phase
 
 
 def _going(status: Mapping[str, Json], items: ItemPhases, states: Mapping[int, PodState]) -> Observation:

@@ -146,7 +146,7 @@ def observation_of(
     if thing["metadata"].get("deletionTimestamp"):
         return Observation(read.phase, f"{read.raw_state}/Terminating", terminating(thing))
     if read.phase in _BEFORE:
-        hopeless = first_failure([state for state in states if state.is_alive])
+        hopeless = first_failure([state for state in states if state.never_begins])
         if hopeless is not None:
             raw = f"{read.raw_state}/{hopeless.raw_state}"
             return Observation(Phase.FAILED, raw, hopeless.reason, hopeless.error_class, hopeless.exit_code)

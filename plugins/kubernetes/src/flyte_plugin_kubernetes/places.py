@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
 from flytepath.plugin import Tenant
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 #: In place of a namespace: all of them, which an account may or may not list.
 EVERYWHERE: Final = ""
+#: How often, at the most, a namespace is looked through for what has been kept long enough.
+_SWEEP_SECONDS: Final = 60.0
 
 
 class Places:
@@ -25,11 +28,21 @@ class Places:
         self._settings = settings
         self._lock = threading.Lock()
         self._seen: set[str] = set()
+        self._swept: dict[str, float] = {}
 
     def note(self, namespace: str) -> None:
         """A job of ours is, or was, there."""
         with self._lock:
             self._seen.add(namespace)
+
+    def is_due(self, namespace: str) -> bool:
+        """Whether it is time to look there for what has been kept long enough; then somebody has to."""
+        now = time.monotonic()
+        with self._lock:
+            is_due = now - self._swept.get(namespace, -_SWEEP_SECONDS) >= _SWEEP_SECONDS
+            if is_due:
+                self._swept[namespace] = now
+        return is_due
 
     @property
     def is_one(self) -> bool:
