@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from flytepath.engine.backends import LOCAL
@@ -307,8 +308,7 @@ class Scheduler:
         while not state.status.is_final:
             before, self._looked_at = state.seq, self._clock()
             self._look_at_clock()
-            # What needs a value that cannot be read while the store is away is looked at again when it is back.
-            for path in list(state.settled):
+            for path in list(state.settled):  # what cannot be read while the store is away is looked at again
                 with suppress(StoreUnavailableError):
                     self._settle(path)
             if state.paused is None and not self._draining:
@@ -446,9 +446,8 @@ class Scheduler:
         """Keep the graph that an eager task calls, so that an event can refer to it."""
         try:
             async with self._offers:  # in the order in which they were made
-                spec = await patiently(
-                    lambda: asyncio.to_thread(self._calls.kept, message.graph), self._journal.has_given_up
-                )
+                keep = partial(asyncio.to_thread, self._calls.kept, message.graph)
+                spec = await patiently(keep, self._journal.has_given_up)
                 self._reports.append((node, attempt, Offered(message, spec)))
         except (FlytePathError, OSError, ValueError) as error:
             self._journal.fault = error
