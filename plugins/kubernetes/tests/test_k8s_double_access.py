@@ -35,6 +35,14 @@ def test_a_token_nobody_has_is_unauthorized(api_server: ApiServer) -> None:
     assert (error.value.code, error.value.reason) == (401, "Unauthorized")
 
 
+def test_who_shows_no_token_may_do_nothing(api_server: ApiServer) -> None:
+    about = client.Configuration()
+    about.host = api_server.url
+    with Rest(about) as rest, pytest.raises(RestRefusal, match="system:anonymous") as error:
+        rest.get(PODS)
+    assert (error.value.code, error.value.reason) == (403, "Forbidden")
+
+
 def test_a_revoked_token_is_unauthorized(api_server: ApiServer) -> None:
     token = api_server.add_user("engine")
     with Rest(api_server.configuration(token)) as rest:

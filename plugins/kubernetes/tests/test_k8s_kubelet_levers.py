@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import ssl
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -152,6 +155,18 @@ def test_selectors_affinity_and_tolerations_find_a_node(double_cluster: Cluster,
     words = unschedulable(double_cluster, untolerated)
     assert "1 node(s) had untolerated taint {nvidia.com/gpu: present}" in words
     assert words.startswith("0/2 nodes are available: ")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no program openssl here, for a certificate")
+def test_a_real_api_server_asks_for_logs_by_tls(double_cluster: Cluster, node: Kubelet) -> None:
+    start(double_cluster)
+    about = double_cluster.rest.get(f"/api/v1/nodes/{node.name}")["status"]
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    port = about["daemonEndpoints"]["kubeletEndpoint"]["Port"]
+    url = f"https://{about['addresses'][0]['address']}:{port}/containerLogs/{double_cluster.namespace}/a/main"
+    with urllib.request.urlopen(url, context=context) as answer:
+        assert (answer.status, answer.read()) == (200, b"")
 
 
 def test_nothing_runs_after_the_node_is_stopped(double_cluster: Cluster) -> None:

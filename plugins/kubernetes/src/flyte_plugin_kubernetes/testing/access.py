@@ -75,17 +75,13 @@ class Fault:
 
 
 class Access:
-    """Decides on requests before anything is done.
-
-    Without any token of a user's own, everybody may do everything.
-    """
+    """Decides on requests before anything is done. Who shows no token may do nothing, and one nobody has is a 401."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.admission: list[tuple[str, Admission]] = []
         self.faults: list[Fault] = []
         self._users: dict[str, tuple[str, list[Json] | None]] = {}
-        self.closed_to_strangers = False
 
     def clear(self) -> None:
         """Forgets users, admission and faults."""
@@ -93,7 +89,6 @@ class Access:
             self.admission.clear()
             self.faults.clear()
             self._users.clear()
-            self.closed_to_strangers = False
 
     def user(self, name: str, token: str, rules: Iterable[Json] | None) -> None:
         """Adds a user.
@@ -109,7 +104,6 @@ class Access:
         """The token is not known any more."""
         with self._lock:
             self._users.pop(token, None)
-            self.closed_to_strangers = True
 
     def who(self, authorization: str) -> tuple[str, list[Json] | None]:
         """The user of a header.
@@ -118,11 +112,13 @@ class Access:
             Refusal: 401.
         """
         token = authorization.removeprefix("Bearer ").strip()
+        if not token:
+            return "system:anonymous", []
         with self._lock:
             found = self._users.get(token)
-            if found is None and (token or self.closed_to_strangers) and (self._users or self.closed_to_strangers):
-                raise Refusal(401, "Unauthorized", "Unauthorized")
-        return found or ("system:admin", None)
+        if found is None:
+            raise Refusal(401, "Unauthorized", "Unauthorized")
+        return found
 
     @staticmethod
     def check(ask: Ask, rules: list[Json] | None) -> None:

@@ -46,9 +46,11 @@ class LogServer(ThreadingHTTPServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Speaks TLS with whoever begins so."""
-        if request.recv(1, socket.MSG_PEEK) == _HANDSHAKE:
-            request = self._tls().wrap_socket(request, server_side=True)
-        super().finish_request(request, client_address)
+        if request.recv(1, socket.MSG_PEEK) != _HANDSHAKE:
+            super().finish_request(request, client_address)
+            return
+        with self._tls().wrap_socket(request, server_side=True) as wrapped:
+            super().finish_request(wrapped, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A reader who goes away is no error."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import select
 import socket
 import ssl
 import threading
@@ -120,8 +121,8 @@ class Rest:
                 text = answer.read()
             except (OSError, http.client.HTTPException):
                 self._drop(connection)
-                # One that was open may have been closed by the server meanwhile: nothing was done then.
-                if last or fresh:
+                # A connection that was kept may have ended meanwhile; what changes something is never asked twice.
+                if last or fresh or method != "GET":
                     raise
             else:
                 with self._lock:
@@ -131,8 +132,13 @@ class Rest:
 
     def _take(self, new: bool) -> tuple[http.client.HTTPConnection, bool]:
         with self._lock:
-            if self._idle and not new:
-                return self._idle.pop(), False
+            while self._idle and not new:
+                kept = self._idle.pop()
+                if kept.sock is not None and not select.select([kept.sock], [], [], 0)[0]:
+                    return kept, False
+                # There is something to read before anything was asked: the server has ended it.
+                self._open.discard(kept)
+                kept.close()
         return self._connect(30), True
 
     def _target(self, path: str, query: Mapping[str, Any] | None) -> str:
