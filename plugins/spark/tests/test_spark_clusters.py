@@ -16,7 +16,6 @@ HELPER = """
 """
 FLOW = """
     import os
-    import time
 
     import pandas as pd
     from flyte_plugin_spark import Spark
@@ -64,19 +63,6 @@ FLOW = """
     def flow() -> tuple[int, int]:
         frame = tripled(frame=given())
         return total(data=frame), largest(frame=frame)
-
-
-    @task(task_config=Spark(spark_conf=CONF), timeout=20)
-    def endless() -> int:
-        session = current_context().spark_session
-        open(os.environ["STARTED"], "w").write(str(os.getpid()))
-        sleep = F.udf(lambda _: __import__("time").sleep(600), "long")
-        return session.range(1).select(sleep("id")).collect()[0][0]
-
-
-    @workflow
-    def stuck() -> int:
-        return endless()
 """
 
 
@@ -105,6 +91,7 @@ def test_a_standalone_cluster_runs_the_users_code(project: Path, flytepath: Prog
     check_run(flytepath, master)
 
 
+@pytest.mark.proof
 def test_a_standalone_cluster_serves_direct_calls(project: Path, program: Program, master: str) -> None:
     check_direct_call(program, master)
 
@@ -113,5 +100,6 @@ def test_a_connect_server_runs_the_users_code(project: Path, flytepath: Program,
     check_run(flytepath, connect_server)
 
 
+@pytest.mark.proof
 def test_a_connect_server_serves_direct_calls(project: Path, program: Program, connect_server: str) -> None:
     check_direct_call(program, connect_server)

@@ -408,6 +408,7 @@ def test_a_driver_in_a_pod_runs_the_task(platform: Platform, cluster: Cluster) -
     assert ended.outputs == {"o0": 27}
 
 
+@pytest.mark.proof
 def test_what_the_task_raises_in_its_pod_is_told(platform: Platform) -> None:
     error = platform.run("failing").error
     assert error.code == "FP-SPARK-JOB"
