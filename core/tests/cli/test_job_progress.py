@@ -95,3 +95,21 @@ def test_events_of_nothing_remote_say_nothing() -> None:
     notes = JobNotes()
     assert [notes.tell(event) for event in events()[:5]] == [None] * 5
     assert notes.tell(events()[12]) is None  # of a job that was never planned here
+
+
+def test_why_a_job_still_waits_is_told_when_the_vendor_says_so_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = PlainProgress(dict(NAMES))
+    running = next(event for event in events() if event.payload.type == "job_observed")
+    key = getattr(running.payload, "key", "")
+    for event in events():
+        progress.learn(event)
+        if event.payload.type == "job_submitted" and getattr(event.payload, "key", "") == key:
+            break
+    for reason in ("0 of 3 machines are free", "0 of 3 machines are free", "its image is pulled"):
+        told = {"phase": "queued", "raw_state": "Pending", "reason": reason, "links": ()}
+        progress.event(running.model_copy(update={"payload": running.payload.model_copy(update=told)}))
+    said = [line.partition(": ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert said == [
+        "queued on vendor (Pending): 0 of 3 machines are free",
+        "queued on vendor (Pending): its image is pulled",
+    ]

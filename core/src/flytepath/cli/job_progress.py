@@ -31,6 +31,10 @@ LOOK_SECONDS: Final = 1.0
 Look = Callable[[], Callable[[str], WaitView | None]]
 
 
+#: Phases in which a new reason is told even where nothing else changes: it says why the job does not run yet.
+_WAITING: Final = ("queued", "initializing")
+
+
 @dataclass(slots=True)
 class _Known:
     node: str
@@ -39,6 +43,7 @@ class _Known:
     items: int
     pools: tuple[tuple[str, int], ...]
     phase: str = ""
+    reason: str = ""
 
 
 class JobNotes:
@@ -124,9 +129,10 @@ def _said(payload: object, known: _Known) -> str:
             verb = "was found on" if adopted else "is submitted to"
             return f"{verb} {known.backend}{called}"
         case JobObserved(phase=phase, raw_state=raw_state, reason=reason, links=links):
-            if phase == known.phase and not links:
+            is_why = bool(reason) and reason != known.reason and phase in _WAITING
+            if phase == known.phase and not links and not is_why:
                 return ""
-            known.phase = phase
+            known.phase, known.reason = phase, reason
             state = f" ({raw_state})" if raw_state else ""
             why = f": {reason}" if reason else ""
             shown = "".join(f"; {title}: {url}" for title, url in links)

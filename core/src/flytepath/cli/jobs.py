@@ -33,7 +33,7 @@ PHASES = (
 
 @click.group()
 def jobs() -> None:
-    """List and show remote jobs, adopt one, and end those nobody owns."""
+    """List, show and read remote jobs, adopt one, and end those nobody owns."""
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -155,6 +155,42 @@ def _show(found: JobDetail) -> None:
 
 #: What of an event is not said again in its line of the history.
 _SHOWN_ABOVE = ("type", "key", "plan", "node", "task", "settings")
+
+
+@jobs.command()
+@click.argument("key", metavar="KEY|EXECUTION")
+@click.argument("node", required=False, default="", metavar="[NODE]")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
+@click.option("--tail", default=None, type=click.IntRange(0), help="Only its last lines.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
+def logs(key: str, node: str, follow: bool, tail: int | None, as_json: bool) -> None:
+    """What one job has printed: its vendor is asked while it lives, and what was kept is read when it has ended.
+
+    By its KEY or the beginning of it; or by an EXECUTION and a NODE, of which it is the latest.
+    """
+    from flytepath.cli.executions.logs import LogPrinter
+    from flytepath.cli.executions.watch import news
+    from flytepath.client import LocalClient, Scope
+    from flytepath.client.jobs import Jobs
+
+    scope = Scope.of_this_user()
+    try:
+        with LocalClient(config.home()) as client:
+            job = Jobs(client).find(key, node)
+            with client.logs(scope, job.execution, job=job.key, live=True, follows=follow) as reader:
+                printer = LogPrinter(prefixed=False, follows=False, as_json=as_json, only=job.node)
+                printer.show(reader, tail)
+                if follow and not reader.has_ended():
+                    for events in news(client, scope, job.execution, client.follow(scope, job.execution)):
+                        reader.learn(events)
+                        printer.show(reader)
+                        if reader.has_ended():
+                            break
+                printer.finish()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    if not printer.lines and not as_json:
+        click.echo(f"job {job.key[7:19]} has printed nothing", err=True)
 
 
 @jobs.command()

@@ -22,7 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "execute": ("flytepath.cli.execute:execute", "Run a registered version from its stored code."),
     "executions": ("flytepath.cli.executions:executions", "List, show, steer and explain executions."),
     "graph": ("flytepath.cli.graph:graph", "Draw a workflow as a tree, SVG, Mermaid or DOT."),
-    "jobs": ("flytepath.cli.jobs:jobs", "List and show remote jobs, adopt one, and end those nobody owns."),
+    "jobs": ("flytepath.cli.jobs:jobs", "List, show and read remote jobs, adopt one, and end those nobody owns."),
     "launchplans": ("flytepath.cli.launchplans:launchplans", "List, show, activate and deactivate launch plans."),
     "migrate": ("flytepath.cli.migrate:migrate", "Rewrite a code base of flytekit for FlytePath."),
     "package": ("flytepath.cli.package:package", "Write code and compiled workflows into an archive."),

@@ -163,6 +163,15 @@ class Jobs:
         standings = Standings(self._store.database, self._client.home)
         return [self._summary(row, standings) for row in rows]
 
+    def find(self, which: str, node: str = "") -> JobSummary:
+        """One job in a line, found as :meth:`show` finds it.
+
+        Raises:
+            NotFoundError: there is no such job.
+            UsageError: several keys begin so.
+        """
+        return self._summary(self._found(which, node)[0], None)
+
     def show(self, which: str, node: str = "") -> JobDetail:
         """One job, by its key or the beginning of it; with ``node``, the latest of that node of an execution.
 

@@ -13,6 +13,7 @@ from flytepath.client.explaining import Explainer
 from flytepath.client.explanations import Explanation, Surroundings
 from flytepath.client.history import Follower, created_of, seq_at
 from flytepath.client.job_viewing import JobViews, Waits
+from flytepath.client.live_logs import LiveLogs
 from flytepath.client.logs import LogReader
 from flytepath.client.standings import Standings
 from flytepath.client.viewing import execution_view, find_node, node_detail
@@ -227,8 +228,27 @@ class Queries:
         """
         return diff(self._side(a), self._side(b))
 
-    def logs(self, scope: Scope, execution: str, node: str = "", *, attempt: int | None = None) -> LogReader:
+    def logs(
+        self,
+        scope: Scope,
+        execution: str,
+        node: str = "",
+        *,
+        attempt: int | None = None,
+        job: str = "",
+        live: bool = False,
+        follows: bool = False,
+    ) -> LogReader:
         """What the attempts of an execution print, or those at and below a node; close it after use.
+
+        Args:
+            scope: who asks.
+            execution: its id.
+            node: only this node and what lies below it.
+            attempt: only the attempts with this number.
+            job: only what the remote job of this key prints.
+            live: ask vendors for what their live jobs have printed so far; otherwise it is there when they have ended.
+            follows: it will be read more than once.
 
         Raises:
             NotFoundError: there is no such execution, node or attempt.
@@ -237,7 +257,13 @@ class Queries:
         state, events = self._folded(execution)
         if node:
             find_node(state, node)
-        reader = LogReader(self.home, execution, self._blobs_of(state), node, attempt)
+
+        def asking() -> LiveLogs:
+            created = created_of(state)
+            return LiveLogs(self.home, self._store, Tenant(created.project, created.domain), follows=follows)
+
+        blobs = self._blobs_of(state)
+        reader = LogReader(self.home, execution, blobs, node, attempt, job, asking if live else None)
         reader.learn(events)
         return reader
 
