@@ -176,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
                 value: Any = ask.query[name]
                 options[name] = int(value) if name == "gracePeriodSeconds" else value
                 if name == "orphanDependents":
-                    options[name] = value == "true"
+                    options[name] = value.lower() in ("true", "1")
         dry = dry or "All" in (options.get("dryRun") or ())
         if ask.verb == "delete":
             self._api.access.admit("DELETE", objects.get(kind, ask.namespace, ask.name))

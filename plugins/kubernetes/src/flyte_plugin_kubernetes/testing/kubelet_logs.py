@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flyte_plugin_kubernetes.testing.kubelet import Kubelet
 
+#: The ways in which clients write it.
+_TRUE = ("true", "True", "TRUE", "1", "t", "T")
 _HANDSHAKE = b"\x16"
 
 
@@ -108,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         if record is None:
             self._refuse(404, f'pods "{pod}" not found')
             return
-        previous = query.get("previous") == "true"
+        previous = query.get("previous") in _TRUE
         process = record.previous if previous else record.process
         if process is None:
             about = record.state.get("waiting", {}).get("reason", "ContainerCreating")
@@ -130,14 +132,14 @@ class _Handler(BaseHTTPRequestHandler):
 
             begin = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=int(query["sinceSeconds"]))
             since = begin.strftime("%Y-%m-%dT%H:%M:%S")
-        follow = query.get("follow") == "true"
+        follow = query.get("follow") in _TRUE
         if not follow and not process.running:
             process.log.wait_for_end(1.0)
         chunks = process.log.read(
             follow=follow,
             since=since.rstrip("Z"),
             tail=int(query["tailLines"]) if query.get("tailLines") else None,
-            stamps=query.get("timestamps") == "true",
+            stamps=query.get("timestamps") in _TRUE,
             limit=int(query["limitBytes"]) if query.get("limitBytes") else None,
         )
         for chunk in chunks:
