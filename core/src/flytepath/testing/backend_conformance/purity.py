@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import socket
@@ -79,6 +80,12 @@ def _impure_function(module: str, name: str, called: Any) -> str:
 
 def observed(call: Callable[[], T]) -> tuple[T, list[Seen]]:
     """What ``call`` returns, and everything impure that it did; imports of modules are excused."""
-    with watch(impurity) as seen:
-        result = call()
+    collects = gc.isenabled()
+    gc.disable()  # what others hang on a collection, such as a clock, would be told of whoever allocates just then
+    try:
+        with watch(impurity) as seen:
+            result = call()
+    finally:
+        if collects:
+            gc.enable()
     return result, seen
