@@ -1,240 +1,227 @@
-"""Python tasks on a backend that runs workers: code, inputs, outputs, decks, errors and checkpoints go through blobs."""
+"""Python tasks on a backend that runs workers: code, inputs, outputs, decks and checkpoints go through blobs."""
 
 from __future__ import annotations
 
-import importlib
+import os
+import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from flytepath import FlytePath
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "core" / "tests" / "plugin"))
-
-from fake_distributions import Distributions
-from flytepath.plugin import manager as managers
-
-DEADLINE = 120.0
-
-MANIFEST = """
-    @hookimpl
-    def flytepath_backends():
-        return [BackendDeclaration(
-            name="process", backend="flytepath.testing.process_backend:ProcessBackend",
-            settings="flytepath.testing.process_backend:ProcessSettings", idempotency="B", runs_workers=True,
-            array_limit=100, name_limit=40, poll=PollPolicy(first=0.05, longest=0.5))]
-"""
-
-FLOW = """
-    from __future__ import annotations
-
-    import os
-    import signal
-    from dataclasses import dataclass
-    from pathlib import Path
-
-    from flytepath import (
-        Deck, FlyteFile, Secret, current_context, dynamic, eager, map_task, task, workflow
-    )
-    from worker_steps import times
-
-
-    @dataclass
-    class Point:
-        x: int
-        y: float
-
-
-    @task(environment={"FACTOR": "3"})
-    def scaled(x: int) -> int:
-        return times(x, int(os.environ["FACTOR"]))
-
-    @task
-    def where(x: int) -> list[str]:
-        context = current_context()
-        return [str(os.getppid()), context.execution_id.name, context.node_path, str(context.code_path)]
-
-    @task
-    def broken(x: int) -> int:
-        print("about to break")
-        raise ValueError(f"no {x} today")
-
-    @task(enable_deck=True)
-    def decked(x: int) -> int:
-        Deck("report", f"<p>seen {x}</p>")
-        if x < 0:
-            raise ValueError("negative")
-        return x
-
-    @task(retries=1)
-    def once_more(x: int) -> int:
-        if current_context().attempt == 1:
-            raise ValueError("not yet")
-        return x
-
-    @task(retries=1)
-    def goes_on(x: int) -> int:
-        checkpoint = current_context().checkpoint
-        found = checkpoint.load()
-        if found is None:
-            checkpoint.save({"step": 7}, step=7)
-            raise ValueError("broke at 7")
-        return found["step"]
-
-    @task
-    def killed(x: int) -> int:
-        os.kill(os.getpid(), signal.SIGKILL)
-        return x
-
-    @task
-    def file_of(text: str) -> FlyteFile:
-        path = Path(current_context().working_directory) / "a.txt"
-        path.write_text(text)
-        return FlyteFile(path)
-
-    @task(backend="local")
-    def read_here(file: FlyteFile) -> str:
-        return Path(file).read_text()
-
-    @task
-    def read_there(file: FlyteFile, point: Point) -> Point:
-        return Point(len(Path(file).read_text()), point.y / 2)
-
-    @task
-    def odd_only(x: int) -> int:
-        if x % 2 == 0:
-            raise ValueError(f"{x} is even")
-        return x * 10
-
-    @task
-    def leaves(x: int) -> int:
-        os._exit(0)
-        return x
-
-    @task(secret_requests=[Secret("db", "password")])
-    def tells(x: int) -> int:
-        password = current_context().secrets.get("db", "password")
-        print("the password is", password)
-        raise ValueError(f"refused: {password}")
-
-    @task
-    def sleeps(seconds: float) -> float:
-        import time
-        time.sleep(seconds)
-        return seconds
-
-    @workflow
-    def chain(x: int) -> int:
-        return scaled(x=scaled(x=x))
-
-    @workflow
-    def files(text: str) -> tuple[str, Point]:
-        made = file_of(text=text)
-        return read_here(file=made), read_there(file=made, point=Point(1, 5.0))
-
-    @workflow
-    def over(xs: list[int]) -> list[int]:
-        return map_task(scaled)(x=xs)
-
-    @workflow
-    def over_odd(xs: list[int]) -> list[int | None]:
-        return map_task(odd_only, min_success_ratio=0.5)(x=xs)
-
-    @dynamic
-    def grown(n: int) -> list[int]:
-        return [scaled(x=x) for x in range(n)]
-
-    @workflow
-    def growing(n: int) -> list[int]:
-        return grown(n=n)
-
-    @eager
-    async def eagerly(x: int) -> int:
-        return scaled(x=x) + 1
-
-    @workflow
-    def here(x: int) -> int:
-        return scaled(x=x).with_overrides(backend="local")
-
-    @workflow
-    def limited(seconds: float) -> float:
-        return sleeps(seconds=seconds).with_overrides(timeout=2)
-"""
-STEPS = """
-    def times(x: int, factor: int) -> int:
-        return x * factor
-"""
-
-
-class Platform:
-    """A platform of this process whose Python tasks run as jobs of the process backend."""
-
-    def __init__(self, api: FlytePath, flows: Any, jobs: Path, work: Path) -> None:
-        self.api, self.flows, self.jobs, self.work = api, flows, jobs, work
-
-    def run(self, name: str, **inputs: Any) -> Any:
-        return self.api.wait(self.begin(name, **inputs), DEADLINE)
-
-    def begin(self, name: str, **inputs: Any) -> Any:
-        return self.api.execute(getattr(self.flows, name), inputs)
-
-    def kinds(self, execution: Any) -> list[str]:
-        return [event.payload.type for event in self.api.events(execution)]
-
-
-def until(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
+from worker_platform import PASSWORD, Platform, flows_of_now, until, worker_platform
 
 
 @pytest.fixture
 def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
-    home, jobs = tmp_path / "home", tmp_path / "jobs"
-    home.mkdir()
-    jobs.mkdir()
-    fakes = Distributions(tmp_path / "site", home)
-    fakes.add("process", MANIFEST)
-    fakes.configure(
-        f"""
-        [store]
-        blobs = "{tmp_path / "shared"}"
-        [task_backends]
-        python = "process"
-        [backends.process]
-        folder = "{jobs}"
-        """
-    )
-    for name, text in (("worker_flow", FLOW), ("worker_steps", STEPS)):
-        (fakes.work / f"{name}.py").write_text(textwrap.dedent(text))
-    for name, value in fakes.environment(FLYTEPATH_SECRET_DB_PASSWORD="swordfish-42").items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.syspath_prepend(str(fakes.folder))
-    monkeypatch.syspath_prepend(str(fakes.work))
-    monkeypatch.chdir(fakes.work)
-    before = managers.set_current(None)
-    try:
-        flows = importlib.import_module("worker_flow")
-        with FlytePath(home=home) as api:
-            yield Platform(api, flows, jobs, fakes.work)
-    finally:
-        managers.set_current(before)
-        for name in ("worker_flow", "worker_steps"):
-            monkeypatch.delitem(sys.modules, name, raising=False)
-    until(lambda: not list(jobs.iterdir()))
+    with worker_platform(tmp_path, monkeypatch) as made:
+        yield made
 
 
-def test_code_inputs_and_outputs_go_there_and_back(platform: Platform) -> None:
-    assert platform.run("chain", x=7).outputs == {"o0": 63}
-    assert platform.flows.chain(x=7) == 63
+# --- values ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flow", "inputs", "given"),
+    [
+        ("chain", {"x": 7}, 63),
+        ("folders", {"names": ["a.txt", "b/c.txt", "ü.txt"]}, ["a.txt", "b/c.txt", "ü.txt"]),
+        ("frames", {"n": 10}, 45),
+        ("larger", {"n": 20_000}, list(range(20_000))),
+        ("pickled", {"x": 5}, 5),
+        ("looked_up", {"key": "b"}, "second"),
+        ("shelled", {"name": "ann"}, "hello ann\n"),
+        ("growing", {"n": 3}, [0, 3, 6]),
+        ("over", {"xs": list(range(7))}, [3 * x for x in range(7)]),
+    ],
+)
+def test_what_goes_there_and_back_is_what_a_direct_call_gives(
+    platform: Platform, flow: str, inputs: dict[str, object], given: object
+) -> None:
+    ended = platform.run(flow, **inputs)
+    assert ended.status == "succeeded", (ended.error, platform.log(ended))
+    assert ended.outputs == {"o0": given}
+    assert getattr(platform.flows, flow)(**inputs) == given
+    assert platform.submitted(ended) > 0
 
 
 def test_files_and_values_pass_between_here_and_there(platform: Platform) -> None:
     ended = platform.run("files", text="hello")
     assert ended.outputs["o0"] == "hello"
     assert ended.outputs["o1"] == platform.flows.Point(5, 2.5)
+    assert platform.submitted(ended) == 2
+
+
+def test_a_worker_knows_what_it_runs(platform: Platform) -> None:
+    ended = platform.run("told", x=1)
+    (pid, execution, node, code), here = ended.outputs["o0"], ended.outputs["o1"]
+    assert execution == ended.id
+    assert node == "n0"
+    assert Path(code).name == "code"
+    assert not Path(code).exists(), "the worker leaves its scratch behind"
+    assert int(pid) != here
+    assert platform.submitted(ended) == 1, "a task that says local runs here"
+
+
+def test_an_eager_task_calls_jobs(platform: Platform) -> None:
+    ended = platform.run("eagerly", x=4)
+    assert ended.outputs == {"o0": 13}
+    assert platform.submitted(ended) == 1
+
+
+def test_a_node_says_where_its_task_runs(platform: Platform) -> None:
+    ended = platform.run("here", x=1)
+    assert platform.submitted(ended) == 0
+    assert str(platform.home) in ended.outputs["o0"][3]
+    ended = platform.run("there", x=1)
+    assert platform.submitted(ended) == 1
+    assert ended.outputs["o0"] != os.getpid()
+
+
+def test_a_task_that_is_registered_elsewhere_runs_its_own_code(platform: Platform) -> None:
+    other = """
+        from flytepath import task
+        from worker_more import twice
+
+        @task
+        def doubled(x: int) -> int:
+            return twice(x)
+    """
+    (platform.work / "worker_other.py").write_text(textwrap.dedent(other))
+    (platform.work / "worker_more.py").write_text("def twice(x):\n    return 2 * x\n")
+    registering = [sys.executable, "-m", "flytepath", "register", "worker_other.py", "--version", "v1"]
+    done = subprocess.run(registering, cwd=platform.work, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    for name in ("worker_other", "worker_more"):
+        (platform.work / f"{name}.py").unlink()
+    ended = platform.run("referring", x=4)
+    assert ended.status == "succeeded", ended.error
+    assert ended.outputs == {"o0": 24}
+    assert platform.submitted(ended) == 2
+
+
+def test_what_is_known_is_not_submitted(platform: Platform) -> None:
+    assert platform.run("knowing", x=1).outputs == {"o0": 2}
+    again = platform.run("knowing", x=1)
+    assert again.outputs == {"o0": 2}
+    assert platform.submitted(again) == 0
+    assert platform.ran() == ["known"]
+
+
+# --- what is told ------------------------------------------------------------------------------------------------
+
+
+def test_an_error_is_told_as_of_a_task_that_runs_here(platform: Platform) -> None:
+    ended = platform.run("breaking", x=3)
+    error = ended.error
+    assert error is not None
+    assert (error.kind, error.code, error.type) == ("user", "FP-TASK-FAILED", "ValueError")
+    assert error.message == "ValueError: no 3 today"
+    assert 'File "worker_flow.py"' in error.traceback
+    assert "raise ValueError" in error.traceback
+    assert "about to break" in platform.log(ended)
+    there = error
+
+    source = platform.work / "worker_flow.py"
+    source.write_text(source.read_text().replace("@task\ndef broken", '@task(backend="local")\ndef broken'))
+    platform.flows = flows_of_now()
+    here = platform.run("breaking", x=3)
+    assert platform.submitted(here) == 0
+    assert here.error == there
+
+
+@pytest.mark.parametrize("x", [5, -5])
+def test_decks_are_kept_also_of_a_failure(platform: Platform, x: int) -> None:
+    ended = platform.run("decking", x=x)
+    assert ended.status == ("succeeded" if x > 0 else "failed")
+    decks = platform.decks(ended)
+    assert decks["report"].strip() == f"<p>seen {x}</p>"
+
+
+def test_checks_are_made_by_the_worker_and_recorded(platform: Platform) -> None:
+    ended = platform.run("checking", x=4)
+    assert ended.outputs == {"o0": 12}
+    checks = platform.events(ended, "boundary_checked")
+    assert [(check.variable, check.side, check.passed) for check in checks] == [
+        ("x", "reading", True),
+        ("o0", "writing", True),
+    ]
+    ended = platform.run("checking", x=8)
+    assert ended.error is not None
+    assert "24 of o0" in ended.error.message
+    assert [check.passed for check in platform.events(ended, "boundary_checked")] == [True, False]
+    ended = platform.run("checking", x=11)
+    assert "11 of x" in ended.error.message
+    assert platform.submitted(ended) == 1
+
+
+def test_secrets_are_told_nowhere(platform: Platform) -> None:
+    ended = platform.run("telling", x=1)
+    assert ended.error is not None
+    assert "refused" in ended.error.message
+    log = platform.log(ended)
+    assert "the password is" in log and "and again" in log
+    assert "db.password" in platform.decks(ended)["secret"].lower() or "<p>" in platform.decks(ended)["secret"]
+    everything = [path for root in (platform.home, platform.shared) for path in root.rglob("*") if path.is_file()]
+    assert len(everything) > 5
+    for path in everything:
+        assert PASSWORD.encode() not in path.read_bytes(), path
+
+
+# --- again -------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_attempt_is_tried_again(platform: Platform) -> None:
+    ended = platform.run("again", x=5)
+    assert ended.outputs == {"o0": 5}
+    assert platform.submitted(ended) == 2
+
+
+def test_a_checkpoint_is_found_by_the_next_attempt(platform: Platform) -> None:
+    ended = platform.run("going_on", x=5)
+    assert ended.outputs == {"o0": 7}
+    until(lambda: not list(platform.shared.rglob("checkpoints/*/*")), "the end of the checkpoints")
+
+
+def test_a_worker_that_is_told_to_go_saves_and_is_tried_again(platform: Platform) -> None:
+    begun = platform.begin("saving", x=2)
+    (pid,) = until(lambda: [int(line.split()[1]) for line in platform.ran() if line.startswith("pid")])
+    os.kill(pid, 15)
+    ended = platform.api.wait(begun, 120)
+    assert ended.outputs == {"o0": 42}
+    (failed,) = platform.events(ended, "attempt_failed")
+    assert (failed.error.kind, failed.error.code) == ("preempted", "FP-PREEMPTED")
+    assert "saved at step 40" in failed.error.message
+
+
+# --- many --------------------------------------------------------------------------------------------------------
+
+
+def test_items_fail_each_for_itself(platform: Platform) -> None:
+    ended = platform.run("over_odd", xs=[1, 2, 3, 4, 5])
+    assert ended.outputs == {"o0": [10, None, 30, None, 50]}
+    assert platform.submitted(ended) == 1
+    errors = [failed.error for failed in platform.events(ended, "attempt_failed")]
+    assert sorted(error.message for error in errors) == ["ValueError: 2 is even", "ValueError: 4 is even"]
+    assert all('File "worker_flow.py"' in error.traceback for error in errors)
+
+
+def test_items_that_fail_are_tried_again_together(platform: Platform) -> None:
+    ended = platform.run("over_twice", xs=[1, 2, 3, 4])
+    assert ended.outputs == {"o0": [1, 2, 3, 4]}
+    assert platform.submitted(ended) in (2, 3), "one job for those that failed by the same look"
+
+
+def test_a_map_of_more_than_a_slice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with worker_platform(tmp_path, monkeypatch, array=3) as platform:
+        ended = platform.run("over", xs=list(range(7)))
+        assert ended.outputs == {"o0": [3 * x for x in range(7)]}
+        assert platform.submitted(ended) == 3
+
+
+def test_a_map_where_there_are_no_array_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with worker_platform(tmp_path, monkeypatch, array=0) as platform:
+        ended = platform.run("over", xs=[1, 2, 3])
+        assert ended.outputs == {"o0": [3, 6, 9]}
+        assert platform.submitted(ended) == 3

@@ -316,7 +316,9 @@ class ExecutionJobs:
             self._attempt_ended(node, None)
 
     def _fail(self, path: str, attempt: int, error: ErrorRecord, usage: Usage, progress: float | None = None) -> None:
-        placed = error.model_copy(update={"place": path})
+        # An error of a job is of a node or a map; what a worker said may name a variable, and that it keeps.
+        is_of_job = not error.place or f"{path}/".startswith(f"{error.place}/")
+        placed = error.model_copy(update={"place": path}) if is_of_job else error
         self._journal.do(Fail(path, attempt, placed, usage, random.random(), progress))
         self._gone(path)
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol, cast
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from flytepath.engine.backends import BackendInstance, BackendSource, BackendUnavailableError
 from flytepath.engine.job_desk import PARKED_SECONDS
 from flytepath.engine.job_plans import plan_to_json
 from flytepath.engine.jobs import job_key
 from flytepath.engine.worker_launches import WorkerLaunches
-from flytepath.errors import FlytePathError
+from flytepath.errors import FlytePathError, StoreUnavailableError
 from flytepath.model.events import ErrorRecord, JobPlanned
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import canonical_text
@@ -28,6 +29,7 @@ from flytepath.plugin.backend import BackendError, ErrorClass, JobKey, Owner, Pl
 from flytepath.plugin.secrets import SecretReference
 
 log = logging.getLogger("flytepath")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,30 +102,21 @@ class Planner:
         if map_path and limit > 0:
             for start in range(0, len(requests), limit):
                 slice_of = requests[start : start + limit]
-                tell(await asyncio.to_thread(self._planned, instance, tenant, map_path, slice_of, counts))
+                make = partial(asyncio.to_thread, self._planned, instance, tenant, map_path, slice_of, counts)
+                tell(await _as_soon_as_possible(make, map_path, tell))
         else:
             for start in range(0, len(requests), PLANS_AT_ONCE):
                 few = requests[start : start + PLANS_AT_ONCE]
-                for planned in await asyncio.to_thread(self._each, instance, tenant, few, counts):
+                make_each = partial(asyncio.to_thread, self._each, instance, tenant, few, counts)
+                for planned in await _as_soon_as_possible(make_each, map_path or first.node, tell):
                     tell(planned)
 
     async def _instance(
         self, request: RunAttempt, path: str, tenant: Tenant, tell: Callable[[Planned], None]
     ) -> BackendInstance:
         """The backend, as soon as it can be used."""
-        parked = ""
-        while True:
-            try:
-                instance = await self._backends.get(request.task.backend, tenant, request.task.task_type)
-            except BackendUnavailableError as error:
-                if error.message != parked:
-                    parked = error.message
-                    tell(NotPlanned(path, parked))
-                await asyncio.sleep(PARKED_SECONDS)
-                continue
-            if parked:
-                tell(NotPlanned(path, ""))
-            return instance
+        get = partial(self._backends.get, request.task.backend, tenant, request.task.task_type)
+        return await _as_soon_as_possible(get, path, tell)
 
     def _each(
         self, instance: BackendInstance, tenant: Tenant, requests: Sequence[RunAttempt], counts: Counts
@@ -137,6 +130,8 @@ class Planner:
         """One job for all of them, or why there is none."""
         try:
             return self._made(instance, tenant, map_path, requests, counts)
+        except StoreUnavailableError:
+            raise
         except Exception as error:  # noqa: BLE001 - the attempts fail of it
             attempts = tuple((request.node, request.attempt) for request in requests)
             return Unplanned(attempts, _why(error, instance, requests[0]))
@@ -184,6 +179,23 @@ class Planner:
             resources=resources,
             task=task.name,
         )
+
+
+async def _as_soon_as_possible(ask: Callable[[], Awaitable[T]], path: str, tell: Callable[[Planned], None]) -> T:
+    """What ``ask`` returns, asked again as long as the backend cannot be used or the storage is away."""
+    parked = ""
+    while True:
+        try:
+            found = await ask()
+        except (BackendUnavailableError, StoreUnavailableError) as error:
+            if error.message != parked:
+                parked = error.message
+                tell(NotPlanned(path, parked))
+            await asyncio.sleep(PARKED_SECONDS)
+            continue
+        if parked:
+            tell(NotPlanned(path, ""))
+        return found
 
 
 def checked(plan: Any, request: PlanRequest, instance: BackendInstance) -> Plan:

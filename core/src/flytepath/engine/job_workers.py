@@ -14,6 +14,7 @@ from flytepath.engine.worker_outcomes import Left, as_it_came, failure, left_at,
 from flytepath.model.events import ErrorRecord
 from flytepath.model.literal import Literal
 from flytepath.plugin.backend import BackendError, ErrorClass, Observation, Phase
+from flytepath.store.outcomes import UNTOLD
 
 #: Takes over outputs, or says what is wrong with them; asked in a thread.
 Take = Callable[[Job, Mapping[str, Literal]], Mapping[str, Literal]]
@@ -46,9 +47,14 @@ async def ended_worker(job: Job, seen: Observation, take: Take, patience: Patien
         seen = replace(seen, progress=left.progress)
     if outputs is not None:
         return WorkerEnded(Seen(seen), left, outputs)
+    if seen.phase is Phase.CANCELLED and seen.error_class is None:
+        return WorkerEnded(Seen(seen), left)  # by somebody at the vendor: that its worker was told to go is no news
     if seen.phase is Phase.SUCCEEDED:
-        error_class, error = ErrorClass.LOST, without_outputs(job)
-        seen = replace(seen, phase=Phase.FAILED, error_class=error_class, reason=error.message)
+        error_class, error = ErrorClass.USER, without_outputs(job)
+        seen = replace(seen, phase=Phase.FAILED, error_class=ErrorClass.LOST, reason=error.message)
+    elif seen.exit_code == UNTOLD and left.error is None:
+        error_class = ErrorClass.LOST
+        error = error_of(job, error_class, "its worker could not reach the storage", exit_code=seen.exit_code)
     else:
         error_class = seen.error_class or (ErrorClass.LOST if seen.gone else ErrorClass.USER)
         reason = seen.reason or f"the job ended as {seen.raw_state or 'gone'}"

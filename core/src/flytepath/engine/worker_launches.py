@@ -13,6 +13,7 @@ from typing import Any, Final
 from flytepath.bundle import unpacked
 from flytepath.config import blob_root
 from flytepath.engine.places import outcome_place, shelf_of
+from flytepath.errors import FlytePathError, StoreError, StoreUnavailableError
 from flytepath.model.facts import Blob
 from flytepath.model.literal import BlobRef
 from flytepath.model.messages import PROTOCOL_VERSION, AttemptFacts, RemoteAttempts, RunAttempt
@@ -43,12 +44,25 @@ class WorkerLaunches:
         Done twice for the same attempts it gives the same.
 
         Raises:
-            StoreError: the code is gone, or the blobs cannot be written.
+            StoreUnavailableError: the blobs cannot be written now.
+            StoreError: the code is gone.
         """
+        task = requests[0].task
+        code = str(unpacked(task.bundle, self._home)) if task.bundle else requests[0].code_path
+        try:
+            return self._written(requests, code)
+        except Exception as error:  # of whatever client the storage has
+            if isinstance(error, FlytePathError) and not isinstance(error, StoreError):
+                raise
+            raise StoreUnavailableError(
+                f"what a worker needs cannot be written to {blob_root(self._home)}: {error}",
+                hint="it is tried again until it can",
+            ) from error
+
+    def _written(self, requests: Sequence[RunAttempt], code: str) -> WorkerLaunch:
         first, task = requests[0], requests[0].task
         root = blob_root(self._home)
         blobs = BlobFolder(root, first.project, first.domain)
-        code = str(unpacked(task.bundle, self._home)) if task.bundle else first.code_path
         bundle = self._bundle(code, blobs, f"{root}/{first.project}/{first.domain}") if code else None
         attempts = RemoteAttempts(
             protocol=PROTOCOL_VERSION,

@@ -8,7 +8,7 @@ from typing import Final
 
 from flytepath.engine.jobs import Job, error_of
 from flytepath.engine.places import outcome_place
-from flytepath.errors import FlytePathError
+from flytepath.errors import FlytePathError, StoreError
 from flytepath.model.events import ErrorRecord, Usage
 from flytepath.model.literal import Literal
 from flytepath.model.messages import (
@@ -19,9 +19,12 @@ from flytepath.model.messages import (
     DeckReport,
 )
 from flytepath.plugin.backend import BackendError, ErrorClass, Observation, Phase
+from flytepath.store.blobs import local_path_of
 from flytepath.store.outcomes import outcomes_at
 
 _NONE: Final = Usage()
+#: Of the place of an outcome, the names below the folder of its tenant, less one: ``outputs/execution/node/1.outcome``.
+_BELOW_TENANT: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ def left_at(place: str) -> Left:
     try:
         result = outcomes.result()
         beside = [*outcomes.all_of("errors"), *outcomes.all_of("reports")]
+        if result is None and not beside:
+            _check_shelf(place)
     except (FlytePathError, OSError) as error:
         raise BackendError(
             f"what its worker left cannot be read: {error}", error_class=ErrorClass.UNAVAILABLE, place=place
@@ -80,6 +85,18 @@ def left_at(place: str) -> Left:
             erred = each.outcome
             return Left(error=erred.error, usage=erred.usage, progress=erred.progress, reports=reports)
     return Left(reports=reports)
+
+
+def _check_shelf(place: str) -> None:
+    """Where nothing was left: whether there is anything at all, or a folder that this machine has lost sight of.
+
+    Raises:
+        StoreError: not even what the worker was started with is there.
+    """
+    local = local_path_of(place)
+    of_tenant = local.parents[_BELOW_TENANT] if local is not None and len(local.parents) > _BELOW_TENANT else None
+    if of_tenant is not None and not of_tenant.is_dir():
+        raise StoreError("the folder of the blobs is not there", place=str(of_tenant), hint="is it mounted?")
 
 
 def place_of(job: Job, index: int | None = None) -> str | None:

@@ -10,6 +10,6 @@ if __name__ == "__main__":
 
         serve()
     else:
-        from flytepath.worker.remote import main
+        from flytepath.worker.remote import leave, main
 
-        sys.exit(main(sys.argv[1:]))
+        leave(main(sys.argv[1:]))

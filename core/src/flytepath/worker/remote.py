@@ -2,8 +2,8 @@
 
 ``python -m flytepath.worker --attempt URI [--item POSITION]``. Nobody speaks with it while it runs: what it prints is
 its log, what it tells besides is kept until its end, and the outputs count from the moment their one object is there.
-It ends with 0 when they are, or when this member of a gang has none to give; else with 1, or as SIGTERM ends a process
-where its machine was taken away.
+It ends with 0 when they are, or when this member of a gang has none to give; with 75 where the storage could not be
+reached to tell anything; else with 1, or as SIGTERM ends a process where its machine was taken away.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import threading
 import time
 import traceback
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NoReturn, TypeVar
 
 from flytepath.authoring import preemption
 from flytepath.engine.secrets import given
@@ -38,11 +39,18 @@ from flytepath.model.messages import (
     RemoteAttempts,
 )
 from flytepath.store.blobs import BlobFolder, local_path_of
-from flytepath.store.outcomes import Outcomes, outcomes_at
+from flytepath.store.outcomes import UNTOLD, Outcomes, outcomes_at
 from flytepath.worker.attempts import AttemptRunner, Outcome
 from flytepath.worker.failures import error_record
 from flytepath.worker.surroundings import Streams
 from flytepath.worker.telling import without_secrets
+
+T = TypeVar("T")
+
+#: Between tries to leave the outcome: the work of hours may hang on a storage that is away for a moment.
+_PAUSES: Final = (0.5, 2.0, 8.0)
+#: So long may what a task has left running hold up the end of the process.
+_LINGER_SECONDS: Final = 5.0
 
 
 class RemoteWorker:
@@ -60,17 +68,19 @@ class RemoteWorker:
         self._facts = given.attempts[position]
         self._outcomes: Outcomes = outcomes_at(given.outcomes[position])
         self._reports: list[Any] = []
-        self._lock = threading.Lock()
+        # Held again by the same thread where SIGTERM comes while a task writes a deck.
+        self._lock = threading.RLock()
+        self._process = os.getpid()
         self._scratch = Path(tempfile.mkdtemp(prefix="flytepath-attempt-"))
 
     def run(self) -> int:
         """Run it; the exit status of the process."""
-        if self._outcomes.result() is not None:
-            print("the outputs of this attempt are there already", file=sys.stderr)  # noqa: T201 - its log
-            return 0
-        preemption.install(self._preempted)
         try:
-            return self._told(self._outcome())
+            if _patiently(self._outcomes.result) is not None:
+                _say("the outputs of this attempt are there already")
+                return 0
+            preemption.install(self._preempted)
+            return self._told(self._outcome(), patiently=True)
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -94,6 +104,8 @@ class RemoteWorker:
             outcome = runner.run(given.task, facts)
         finally:
             preemption.attempt_ended()  # if it was preempted, this ends the process
+        if os.getpid() != self._process:
+            os._exit(0)  # the child of a task that forked and came back
         return None if runner.gave_nothing else outcome
 
     def _unpacked(self, blobs: BlobFolder) -> Path | None:
@@ -110,24 +122,25 @@ class RemoteWorker:
         with self._lock:
             self._reports.append(message)
 
-    def _told(self, outcome: Outcome | None) -> int:
-        """Leave the outcome where it is looked for."""
+    def _told(self, outcome: Outcome | None, *, patiently: bool = False) -> int:
+        """Leave the outcome where it is looked for; the exit status."""
         with self._lock:
             reports = tuple(self._reports)
         whole = AttemptOutcome(
             protocol=PROTOCOL_VERSION, at=time.time(), host=socket.gethostname(), outcome=outcome, reports=reports
         )
         content = whole.model_dump_json().encode()
+        pauses = _PAUSES if patiently else ()
         if outcome is None:
             if reports:
-                self._outcomes.add("reports", content)
+                _patiently(lambda: self._outcomes.add("reports", content), pauses)
             return 0
         if isinstance(outcome, AttemptErred):
-            print(_shown(outcome.error), file=sys.stderr, flush=True)  # noqa: T201 - its log
-            self._outcomes.add("errors", content)
+            _say(_shown(outcome.error))
+            _patiently(lambda: self._outcomes.add("errors", content), pauses)
             return 1
-        if not self._outcomes.commit(content):
-            print("another run of this attempt was first with its outputs", file=sys.stderr)  # noqa: T201 - its log
+        if not _patiently(lambda: self._outcomes.commit(content), pauses):
+            _say("another run of this attempt was first with its outputs")
         return 0
 
     def failed(self, error: Exception) -> None:
@@ -146,23 +159,41 @@ def _shown(error: ErrorRecord) -> str:
     return "\n".join(part for part in (error.traceback, f"[{error.code}] {error.message}") if part)
 
 
+def _say(text: str) -> None:
+    """Into the log; SIGTERM may have come while the task printed, and the task may have closed the stream."""
+    with suppress(OSError, ValueError, RuntimeError, AttributeError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - its log
+
+
+def _patiently(ask: Callable[[], T], pauses: tuple[float, ...] = _PAUSES) -> T:
+    """What ``ask`` returns, asked again where the storage does not answer."""
+    for pause in pauses:
+        try:
+            return ask()
+        except (StoreError, OSError) as error:
+            _say(f"tried again in {pause:g} s: {error}")
+        time.sleep(pause)
+    return ask()
+
+
 def attempts_at(uri: str) -> RemoteAttempts:
     """The attempts of a blob, checked against the digest that is its name.
 
     Raises:
-        WorkerError: it is not there, damaged, or made by another version.
+        StoreError: it is not there, or out of reach.
+        WorkerError: it is damaged, or made by another version.
     """
     local = local_path_of(uri)
     try:
         if local is not None:
-            content = local.read_bytes()
+            content = _patiently(local.read_bytes)
         else:
             from flytepath.store.remote_files import files_at
 
             files, path = files_at(uri, "attempts", StoreError)
-            content = files.cat_file(path)
-    except (OSError, FlytePathError) as error:
-        raise WorkerError(
+            content = _patiently(lambda: files.cat_file(path))
+    except Exception as error:
+        raise StoreError(
             "the attempt cannot be read", place=uri, actual=str(error), hint="can this machine reach the blobs?"
         ) from error
     if hashlib.sha256(content).hexdigest() != uri.rpartition("/")[2]:
@@ -202,14 +233,34 @@ def main(arguments: list[str]) -> int:
         worker = RemoteWorker(attempts_at(parsed.attempt), parsed.item)
         streams = _keep_secrets_out()
         try:
-            return worker.run()
+            status = worker.run()
         finally:
             streams.finish()
-    except FlytePathError as error:
-        sys.exit(str(error))
     except Exception as error:  # noqa: BLE001 - it is told to whoever reads the log, and to the engine if it can be
+        status = _fault(worker, error)
+    return status
+
+
+def _fault(worker: RemoteWorker | None, error: Exception) -> int:
+    """Tell of what is no failure of the task; the exit status."""
+    if isinstance(error, FlytePathError):
+        _say(str(error))
+    else:
         traceback.print_exc()
-        if worker is not None:
-            with suppress(Exception):
-                worker.failed(error)
-        return 1
+    if worker is not None:
+        with suppress(Exception):
+            worker.failed(error)
+            return 1
+    return UNTOLD if worker is not None or isinstance(error, StoreError) else 1
+
+
+def leave(status: int) -> NoReturn:
+    """End this process, soon also where threads or processes that the task has left running would hold it up."""
+
+    def end() -> None:
+        time.sleep(_LINGER_SECONDS)
+        _say("what the task has left running is ended")
+        os._exit(status)
+
+    threading.Thread(target=end, name="flytepath-end", daemon=True).start()
+    sys.exit(status)
