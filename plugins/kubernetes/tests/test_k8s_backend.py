@@ -141,7 +141,7 @@ def test_an_item_that_fails_has_its_own_reason_and_blame(job: Slice) -> None:
     job.says(completedIndexes="0", failedIndexes="1-3")
     items = job.items()
     assert items.by_phase == {Phase.SUCCEEDED: (1,), Phase.FAILED: (4, 5, 9)}
-    assert items.error_classes == {4: ErrorClass.USER, 5: ErrorClass.LOST, 9: ErrorClass.PREEMPTED}
+    assert items.error_classes == {4: ErrorClass.USER, 5: ErrorClass.OUT_OF_MEMORY, 9: ErrorClass.PREEMPTED}
     assert "exit code 3" in items.reasons[4]
     assert "memory" in items.reasons[5]
     assert "evicted" in items.reasons[9]

@@ -74,7 +74,7 @@ def test_a_pod_that_goes_well_is_seen_to_go_on(thing: dict[str, Any], phase: Pha
     [
         (pod("Failed", ended(3)), ErrorClass.USER, 3, ["primary", "exit code 3"]),
         (pod("Failed", ended(3, message="no such table")), ErrorClass.USER, 3, ["no such table"]),
-        (pod("Failed", ended(137, "OOMKilled")), ErrorClass.LOST, 137, ["OOMKilled", "memory", "1Gi"]),
+        (pod("Failed", ended(137, "OOMKilled")), ErrorClass.OUT_OF_MEMORY, 137, ["OOMKilled", "memory", "1Gi"]),
         (pod("Failed", ended(137)), ErrorClass.LOST, 137, ["SIGKILL"]),
         (pod("Failed", ended(139)), ErrorClass.LOST, 139, ["SIGSEGV"]),
         (pod("Failed", ended(143)), ErrorClass.PREEMPTED, 143, ["SIGTERM"]),

@@ -211,6 +211,17 @@ def test_what_the_server_finds_wrong_is_invalid(api_server: ApiServer, tmp_path:
     assert "422" in error.message
 
 
+def test_a_field_that_the_server_does_not_know_is_refused_and_not_left_out(
+    api_server: ApiServer, tmp_path: Path
+) -> None:
+    backend = backends.pods(api_server, tmp_path)
+    plan = backend.plan(backends.request())
+    plan.spec["spec"]["nodeSelectors"] = {"zone": "a"}
+    error = refused(backend.submit(plan))
+    assert (error.error_class, error.accepted) == (ErrorClass.INVALID, False)
+    assert "nodeSelectors" in error.message
+
+
 def test_credentials_that_the_cluster_does_not_know_are_told(api_server: ApiServer, tmp_path: Path) -> None:
     backend = backends.pods(api_server, tmp_path, token="a stranger's")
     error = refused(backend.submit(backend.plan(backends.request())))
@@ -293,6 +304,20 @@ def test_where_not_all_namespaces_may_be_listed_nothing_is_said_to_be_gone(
     error = refused(another.cancel(plan.key, None, ""))
     assert error.error_class is ErrorClass.AUTH
     assert run_unblocked(another.cancel_planned(plan, "")) == Gone()
+
+
+def test_namespaces_that_the_settings_name_are_looked_through(api_server: ApiServer, tmp_path: Path) -> None:
+    names = ["vision-production", "sound-production", "default-development"]
+    rule = {"apiGroups": ["", "batch"], "resources": ["pods", "jobs"], "verbs": ["*"], "namespaces": names}
+    token = api_server.add_user("namespaced", [rule])
+    backend = several(api_server, tmp_path, token=token)
+    plan = backend.plan(backends.request())
+    run_unblocked(backend.submit(plan))
+    another = several(api_server, tmp_path, token=token, namespaces=names)
+    assert [job.key for job in listed(another)] == [plan.key]
+    assert run_unblocked(another.cancel(plan.key, None, "")) == Gone()
+    assert listed(another) == []
+    assert run_unblocked(another.cancel(plan.key, None, "")) == Gone()
 
 
 def listed(backend: KubernetesBackend) -> list[Any]:

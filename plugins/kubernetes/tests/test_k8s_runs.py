@@ -262,6 +262,7 @@ def test_what_takes_too_long_is_ended(platform: Platform) -> None:
 
 def test_memory_that_runs_out_is_told_as_that(platform: Platform) -> None:
     told = platform.run("eating", "--x", "1", status=1)
+    assert "FP-OUT-OF-MEMORY" in told
     assert "OOMKilled" in told
     assert "150Mi" in told
 

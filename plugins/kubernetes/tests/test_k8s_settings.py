@@ -49,6 +49,11 @@ def test_a_template_with_other_fields_is_refused(template: str) -> None:
     assert refused(service_account=template)["loc"] == ("service_account",)
 
 
+def test_namespaces_are_names_of_namespaces() -> None:
+    assert KubernetesSettings(namespaces=["a", "b-c"]).namespaces == ("a", "b-c")
+    assert refused(namespaces=["a", "No Name"])["loc"] == ("namespaces",)
+
+
 def test_attributes_of_a_field_are_not_reached() -> None:
     assert refused(namespace="{project.__class__}")["loc"] == ("namespace",)
 

@@ -115,7 +115,7 @@ _DISRUPTIONS: Final[Mapping[str, tuple[ErrorClass, str]]] = {
 
 #: Reasons of a container that has ended, where the exit code is not the story.
 _ENDINGS: Final[Mapping[str, tuple[ErrorClass, str]]] = {
-    "OOMKilled": (ErrorClass.LOST, "it was killed for want of memory"),
+    "OOMKilled": (ErrorClass.OUT_OF_MEMORY, "it was killed for want of memory"),
     "StartError": (ErrorClass.INVALID, "its command cannot be started"),
     "ContainerCannotRun": (ErrorClass.INVALID, "its command cannot be started"),
     "ContainerStatusUnknown": (ErrorClass.LOST, "nobody knows how it ended"),
@@ -355,7 +355,7 @@ def _condition(status: Mapping[str, Json], kind: str, value: str = "True") -> Ma
 
 
 def _limit(pod: Mapping[str, Json], container: str, resource: str) -> str:
-    for known in (pod.get("spec") or {}).get("containers") or ():
+    for known in _specs(pod):
         if known.get("name") == container:
             return str(((known.get("resources") or {}).get("limits") or {}).get(resource) or "")
     return ""
@@ -369,11 +369,12 @@ def _runs_worker(pod: Mapping[str, Json], container: str) -> bool:
 
 
 def _image(pod: Mapping[str, Json], container: str) -> str:
+    return next((str(known.get("image") or "") for known in _specs(pod) if known.get("name") == container), "")
+
+
+def _specs(pod: Mapping[str, Json]) -> list[Mapping[str, Json]]:
     spec = pod.get("spec") or {}
-    for known in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
-        if known.get("name") == container:
-            return str(known.get("image") or "")
-    return ""
+    return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
 
 
 def _end_of_pod(status: Mapping[str, Json]) -> str:

@@ -43,8 +43,8 @@ class KubernetesClient:
     # --- objects ---
 
     def create(self, kind: ResourceKind, namespace: str, thing: Mapping[str, Json]) -> Json:
-        """The object as the server took it."""
-        return self._json("POST", kind.path(namespace), body=thing)
+        """The object as the server took it. A field that it does not know is an error, and not left out."""
+        return self._json("POST", kind.path(namespace), {"fieldValidation": "Strict"}, body=thing)
 
     def get(self, kind: ResourceKind, namespace: str, name: str) -> Json | None:
         """The object; ``None`` where there is none of that name."""

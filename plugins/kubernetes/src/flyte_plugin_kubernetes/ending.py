@@ -162,7 +162,7 @@ def _found(backend: CustomResourceBackend, places: Places, key: JobKey, job: Job
 def _search(backend: CustomResourceBackend, places: Places, kind: ResourceKind, key: JobKey) -> list[Json]:
     """All objects of a kind that bear a key, wherever they are."""
     chosen = f"{KEY}={key_label(key)}"
-    if not places.is_one:
+    if not places.are_known:
         try:
             return _known(backend, kind, lambda: list(backend.client.all(kind, EVERYWHERE, labels=chosen))) or []
         except ApiAnswerError as error:
@@ -171,13 +171,13 @@ def _search(backend: CustomResourceBackend, places: Places, kind: ResourceKind, 
     found: list[Json] = []
     for namespace in places.known(backend.tenant):
         found += _known(backend, kind, lambda at=namespace: list(backend.client.all(kind, at, labels=chosen))) or []
-    if not found and not places.is_one:
+    if not found and not places.are_known:
         raise BackendError(
             f"it cannot be told whether there is a {kind.kind} of job {key.value}: the account may not list all "
             "namespaces, and in those that are known there is none",
             error_class=ErrorClass.AUTH,
             accepted=False,
-            hint=f"let the account list {kind.plural} in all namespaces, or look for the label {chosen} by hand",
+            hint=f"let the account list {kind.plural} in all namespaces, or name them in `namespaces`",
         )
     return found
 

@@ -60,7 +60,7 @@ def _owned(backend: CustomResourceBackend, kind: ResourceKind, thing: Mapping[st
 def _read(backend: CustomResourceBackend, places: Places, cursor: str | None) -> tuple[list[tuple[int, str]], str]:
     """Which kinds and namespaces are left, and where in the first of them the list goes on."""
     if cursor is None:
-        namespaces = places.known(backend.tenant) if places.is_one else [EVERYWHERE]
+        namespaces = places.known(backend.tenant) if places.are_known else [EVERYWHERE]
         return [(number, namespace) for number in range(len(backend.kinds)) for namespace in namespaces], ""
     try:
         left, token = json.loads(cursor)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from flytepath.plugin import Tenant
+from flytepath.plugin import FlytePathError, Tenant
 
 if TYPE_CHECKING:
     from flyte_plugin_kubernetes.settings import KubernetesSettings
@@ -45,14 +46,17 @@ class Places:
         return is_due
 
     @property
-    def is_one(self) -> bool:
-        """Whether all tenants have one namespace."""
-        return "{" not in self._settings.namespace
+    def are_known(self) -> bool:
+        """Whether all namespaces are known: all tenants have one, or the settings name them."""
+        return "{" not in self._settings.namespace or bool(self._settings.namespaces)
 
     def known(self, tenant: Tenant) -> list[str]:
         """Every namespace that is known to hold jobs of ours."""
+        found = set(self._settings.namespaces)
+        with suppress(FlytePathError):  # a tenant whose name cannot be part of a namespace's has no jobs
+            found.add(self._settings.namespace_of(tenant))
         with self._lock:
-            return sorted({self._settings.namespace_of(tenant), *self._seen})
+            return sorted(found | self._seen)
 
 
 __all__ = ["EVERYWHERE", "Places"]

@@ -97,6 +97,7 @@ class KubernetesSettings(_Section):
         in_cluster: use the service account of the pod this process runs in; by default where there is one and
             ``kubeconfig`` is empty.
         namespace: with ``{project}`` and ``{domain}``.
+        namespaces: all in which jobs of this installation may be, for an account that may not list every namespace.
         service_account: of the pods, with ``{project}`` and ``{domain}``; empty: the namespace's own.
         image: for tasks that name none.
         helper_image: with flytepath in it, for what runs beside a ``ContainerTask``; empty: ``image``.
@@ -126,6 +127,7 @@ class KubernetesSettings(_Section):
     context: str = ""
     in_cluster: bool | None = None
     namespace: str = "{project}-{domain}"
+    namespaces: tuple[str, ...] = ()
     service_account: str = ""
     image: str = ""
     helper_image: str = ""
@@ -156,6 +158,16 @@ class KubernetesSettings(_Section):
         if not value:
             raise ValueError("a namespace has a name, as in '{project}-{domain}'")
         return _template(value, _TENANT_FIELDS)
+
+    @field_validator("namespaces")
+    @classmethod
+    def _name_namespaces(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        from flytepath.plugin import DefinitionError
+
+        try:
+            return tuple(dns_label(name, "namespaces", what="namespace") for name in value)
+        except DefinitionError as error:
+            raise ValueError(f"{error.message}; expected {error.expected}") from error
 
     @field_validator("service_account")
     @classmethod
