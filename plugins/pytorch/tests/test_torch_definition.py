@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +20,7 @@ from flyte_plugin_pytorch import (
 )
 from flyte_plugin_pytorch.task import ElasticTaskType, PyTorchTaskType
 from flytepath import PythonInstanceTask, Resources, task, workflow
-from flytepath.plugin import DefinitionError, FlytePathError, TaskDeclaration
+from flytepath.plugin import DefinitionError, FlytePathError, TaskDeclaration, Tenant
 from flytepath.testing import TaskTypeConformance
 
 POLICY = RunPolicy(
@@ -140,10 +144,16 @@ def test_a_gang_runs_a_function() -> None:
         PyTorchTaskType().compile(TaskDeclaration(name="t", config=Elastic()))
 
 
-def test_a_task_without_a_function_is_refused_when_it_is_compiled() -> None:
+def compiled(entity: Any) -> Any:
     from flytepath.compiler import compile_entity
+    from flytepath.testing.blobs import MemoryBlobs
 
+    return compile_entity(entity, Tenant(), MemoryBlobs())
+
+
+def test_a_task_without_a_function_is_refused_when_it_is_compiled() -> None:
     made = PythonInstanceTask("no_function", Elastic(), inputs={}, outputs={"o0": int})
+    globals()["no_function"] = made
 
     @workflow
     def flow() -> int:
@@ -151,7 +161,60 @@ def test_a_task_without_a_function_is_refused_when_it_is_compiled() -> None:
         return result
 
     with pytest.raises(FlytePathError, match="runs a function"):
-        compile_entity(flow)
+        compiled(flow)
+
+
+@task(task_config=Elastic(nnodes=2), backend="kubernetes")
+def two_nodes(x: int) -> int:
+    return x
+
+
+@task(task_config=PyTorch(), backend="kubernetes")
+def roles(x: int) -> int:
+    return x
+
+
+@workflow
+def nodes_flow(x: int) -> int:
+    return two_nodes(x=x)
+
+
+@workflow
+def roles_flow(x: int) -> int:
+    return roles(x=x)
+
+
+def test_a_gang_that_a_pod_cannot_hold_is_refused_when_it_is_compiled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FLYTEPATH_BLOBS", str(tmp_path))
+    with pytest.raises(FlytePathError, match="one machine"):
+        compiled(nodes_flow)
+    with pytest.raises(FlytePathError, match="'pytorch' becomes a job of backend 'kubernetes'"):
+        compiled(roles_flow)
+
+
+def test_defining_a_gang_imports_no_torch() -> None:
+    program = """
+        import sys
+        from flyte_plugin_pytorch import Elastic, PyTorch
+        from flytepath import task, workflow
+
+        @task(task_config=Elastic(nproc_per_node=4))
+        def train(x: int) -> int:
+            return x
+
+        @workflow
+        def flow(x: int) -> int:
+            return train(x=x)
+
+        loaded = {name.partition(".")[0] for name in sys.modules}
+        print(sorted(loaded & {"torch", "numpy", "kubernetes", "safetensors", "flyte_plugin_kubernetes"}))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_several_nodes_are_refused_on_a_backend_with_one_machine() -> None:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flyte_plugin_kubernetes import KubernetesSettings
-from flyte_plugin_kubernetes.testing import Cluster
+from flyte_plugin_kubernetes.classification import Bounds
+from flyte_plugin_kubernetes.looking import JobRef
+from flyte_plugin_kubernetes.testing import ApiServer, Cluster
 from flyte_plugin_pytorch import CleanPodPolicy, Elastic, Master, PyTorch, RestartPolicy, RunPolicy, Worker
 from flyte_plugin_pytorch.kubeflow.backend import KubeflowBackend
 from flyte_plugin_pytorch.kubeflow.states import FORMS, PYTORCH_JOB
 from flytepath import Resources
-from flytepath.plugin import JobKey, Owner, Phase, PlanRequest, SecretReference, Tenant, WorkerLaunch
-
-DEADLINE = 180.0
+from flytepath.plugin import (
+    BackendError,
+    ErrorClass,
+    FlytePathError,
+    JobKey,
+    Owner,
+    Phase,
+    PlanRequest,
+    SecretReference,
+    Tenant,
+    WorkerLaunch,
+)
 
 
 def request(config: Any, task_type: str, **changes: Any) -> PlanRequest:
@@ -162,3 +174,45 @@ def status(*conditions: tuple[str, str]) -> dict[str, Any]:
 def test_what_the_operator_says_means_a_phase(conditions: tuple[Any, ...], phase: Phase | None) -> None:
     assert PYTORCH_JOB.conditions.read(status(*conditions)).phase is phase
     assert FORMS["PyTorchJob"] is PYTORCH_JOB
+
+
+def test_a_cluster_without_the_operator_is_told_so(api_server: ApiServer, tmp_path: Path) -> None:
+    settings = KubernetesSettings(kubeconfig=str(api_server.kubeconfig(tmp_path / "config")), namespace="default")
+    backend = KubeflowBackend(settings)
+    plan = backend.plan(request(PyTorch(), "pytorch"))
+    with pytest.raises(BackendError, match="training operator") as caught:
+        asyncio.run(backend.submit(plan))
+    assert caught.value.error_class is ErrorClass.INVALID
+    asyncio.run(backend.close())
+
+
+def test_a_plan_is_the_same_for_the_same_request() -> None:
+    assert manifest(*SAMPLES["range"][:2]) == manifest(*SAMPLES["range"][:2])
+
+
+def test_a_job_that_succeeded_is_over_when_its_other_replicas_are(api_server: ApiServer, tmp_path: Path) -> None:
+    settings = KubernetesSettings(kubeconfig=str(api_server.kubeconfig(tmp_path / "config")), namespace="default")
+    backend = KubeflowBackend(settings)
+    ref = JobRef(PYTORCH_JOB.kind, "default", "a", "uid", "installation", "key")
+    ended = (backend.client.now()).strftime("%Y-%m-%dT%H:%M:%SZ")
+    thing = status(("Created", "True"), ("Succeeded", "True"))
+    thing["metadata"] = {"name": "a"}
+    thing["status"]["completionTime"] = ended
+    running = [{"kind": "Pod", "metadata": {"name": "a-worker-1"}, "status": {"phase": "Running"}}]
+    done = [{"kind": "Pod", "metadata": {"name": "a-worker-1"}, "status": {"phase": "Succeeded"}}]
+    assert backend.observation(ref, thing, running, Bounds()).phase is Phase.RUNNING
+    assert backend.observation(ref, thing, done, Bounds()).phase is Phase.SUCCEEDED
+    thing["status"]["completionTime"] = "2020-01-01T00:00:00Z"
+    assert backend.observation(ref, thing, running, Bounds()).phase is Phase.SUCCEEDED
+    asyncio.run(backend.close())
+
+
+def test_the_check_says_what_the_plan_would_say() -> None:
+    from flyte_plugin_pytorch.kubeflow.compile_check import check_request
+
+    check_request(request(PyTorch(), "pytorch"), {})
+    bad = request(PyTorch(worker=Worker(requests=Resources(cpu="4"), limits=Resources(cpu="2"))), "pytorch")
+    with pytest.raises(FlytePathError):
+        check_request(bad, {})
+    with pytest.raises(FlytePathError):
+        check_request(request(PyTorch(), "pytorch"), {"no_such_setting": 1})

@@ -30,8 +30,8 @@ def test_the_workflow_learns_the_slope_called_and_run(line: Any, home: Path) -> 
     assert line.fit() == pytest.approx(3.0, abs=0.01)
     with FlytePath(home=home) as api:
         ended = api.wait(api.execute(line.fit, {}), 120)
-    assert ended.status == "succeeded", ended.error
-    assert ended.outputs["o0"] == pytest.approx(3.0, abs=0.01)
+        assert ended.status == "succeeded", ended.error
+        assert ended.outputs["o0"] == pytest.approx(3.0, abs=0.01)
 
 
 def test_the_task_for_a_cluster_is_defined(line: Any) -> None:
