@@ -113,3 +113,67 @@ def test_a_suspended_job_runs_nothing_until_it_is_resumed(cluster: Cluster) -> N
     assert cluster.pods() == []
     cluster.rest.patch(path, {"spec": {"suspend": False}})
     assert end(cluster, path)["end"]["type"] == "Complete"
+
+
+def test_a_pod_that_somebody_deletes_is_replaced(cluster: Cluster) -> None:
+    path = start(cluster, job("sleep 30", completions=1))
+
+    def running() -> Json | None:
+        return next((pod for pod in cluster.pods() if pod["status"]["phase"] == "Running"), None)
+
+    first = cluster.wait(running, "a running pod")["metadata"]
+    cluster.rest.delete(f"/api/v1/namespaces/{cluster.namespace}/pods/{first['name']}")
+
+    def second() -> Json | None:
+        pod = running()
+        return pod if pod and pod["metadata"]["uid"] != first["uid"] else None
+
+    pod = cluster.wait(second, "the pod that replaces it")
+    assert pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] == "0"
+    assert not (cluster.rest.get(path)["status"].get("conditions") or ())
+
+
+def test_a_job_of_the_same_name_begins_anew(cluster: Cluster) -> None:
+    path = start(cluster, job("true", completions=1))
+    first = end(cluster, path)
+    cluster.rest.delete(path, propagationPolicy="Background")
+    cluster.wait(lambda: cluster.find(path) is None and not cluster.pods(), "the first Job to be gone")
+    second = end(cluster, start(cluster, job("exit 1", completions=1, backoffLimit=0)))
+    assert (first["end"]["type"], second["end"]["type"], second.get("succeeded") or 0) == ("Complete", "Failed", 0)
+
+
+def test_an_index_is_failed_at_once_where_the_policy_says_so(cluster: Cluster) -> None:
+    rule = {"action": "FailIndex", "onExitCodes": {"containerName": "main", "operator": "NotIn", "values": [1, 2]}}
+    script = 'test "$JOB_COMPLETION_INDEX" != 0 || exit 9'
+    body = job(script, completions=2, backoffLimitPerIndex=5, podFailurePolicy={"rules": [rule]})
+    status = end(cluster, start(cluster, body))
+    assert (status["failedIndexes"], status["completedIndexes"], status["failed"]) == ("0", "1", 1)
+
+
+def test_too_many_failed_indexes_end_the_job(cluster: Cluster) -> None:
+    body = job("exit 1", completions=3, backoffLimitPerIndex=0, maxFailedIndexes=1)
+    assert end(cluster, start(cluster, body))["end"]["reason"] in ("MaxFailedIndexesExceeded", "FailedIndexes")
+
+
+def test_no_more_pods_than_its_parallelism_run_at_once(cluster: Cluster) -> None:
+    path = start(cluster, job("sleep 0.1", completions=5, parallelism=2))
+    most = 0
+    while not any(one["type"] == "Complete" for one in cluster.rest.get(path).get("status", {}).get("conditions", ())):
+        live = [pod for pod in cluster.pods() if pod["status"]["phase"] in ("Pending", "Running")]
+        most = max(most, len(live))
+    assert 1 <= most <= 2
+
+
+def test_pods_that_a_quota_refuses_come_later(double_cluster: Cluster) -> None:
+    server = double_cluster.double()
+    server.exhaust_quota("compute")
+    path = start(double_cluster, job("true", completions=1))
+    events = f"/api/v1/namespaces/{double_cluster.namespace}/events"
+
+    def told() -> bool:
+        found = double_cluster.rest.get(events, fieldSelector="involvedObject.kind=Job")["items"]
+        return any(one["reason"] == "FailedCreate" and "exceeded quota" in one["message"] for one in found)
+
+    double_cluster.wait(told, "the event")
+    server.access.admission.clear()
+    assert end(double_cluster, path)["end"]["type"] == "Complete"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import tempfile
 import time
 import uuid
@@ -41,15 +42,13 @@ class ClusterHome:
     """
 
     def __init__(self, kubeconfig: Path | None = None) -> None:
-        self.server = ApiServer() if kubeconfig is None else None
+        self.server: ApiServer | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="cluster-"))
-        if self.server is not None:
+        if kubeconfig is None:
+            self.server = ApiServer()
             kubeconfig = self.server.kubeconfig(self._folder / "kubeconfig")
-            self.rest = Rest(self.server.configuration())
-        else:
-            assert kubeconfig is not None
-            self.rest = Rest.of_kubeconfig(kubeconfig)
-        self.kubeconfig: Path = kubeconfig
+        self.kubeconfig = kubeconfig
+        self.rest = Rest.of_kubeconfig(kubeconfig)
         #: Whether nodes of the cluster's own run the containers.
         self.has_nodes = bool(self.rest.get("/api/v1/nodes")["items"])
         self.kubelet: Kubelet | None = None
@@ -82,6 +81,7 @@ class ClusterHome:
         self.rest.close()
         if self.server is not None:
             self.server.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class Cluster:

@@ -159,7 +159,7 @@ class ContainerProcess:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return self._process.wait(timeout=0.05)
-            if _memory_of_session(self._process.pid) > limit:
+            if _memory_of_tree(self._process.pid) > limit:
                 self.out_of_memory = True
                 self.signal(signal.SIGKILL)
 
@@ -186,15 +186,17 @@ class ContainerProcess:
             threading.Event().wait(0.005)
 
 
-def _memory_of_session(session: int) -> int:
-    """Bytes of resident memory of all processes of a session; 0 where the system does not tell."""
+def _memory_of_tree(first: int) -> int:
+    """Bytes of resident memory of a process and all below it; 0 where the system does not tell."""
     page = os.sysconf("SC_PAGE_SIZE")
-    total = 0
-    for folder in Path("/proc").glob("[0-9]*"):
+    total, left = 0, [first]
+    while left:
+        folder = Path("/proc") / str(left.pop())
         try:
-            fields = (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            total += int((folder / "statm").read_text(encoding="ascii").split()[1]) * page
+            for task in (folder / "task").iterdir():
+                left += [int(child) for child in (task / "children").read_text(encoding="ascii").split()]
         except OSError:
+            # It has ended meanwhile, or there is no such folder on this system.
             continue
-        if int(fields[3]) == session:
-            total += int(fields[21]) * page
     return total

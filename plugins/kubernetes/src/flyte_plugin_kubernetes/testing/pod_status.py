@@ -5,12 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flyte_plugin_kubernetes.testing.container_process import ContainerProcess
-
-if TYPE_CHECKING:
-    from flyte_plugin_kubernetes.testing.pod_worker import PodWorker
 
 Json = dict[str, Any]
 
@@ -58,9 +55,8 @@ class ContainerRecord:
         """Whether its state says so."""
         return "running" in self.state
 
-    def wait(self, reason: str, message: str, *, keep_restart: bool = False) -> None:
+    def wait(self, reason: str, message: str) -> None:
         """It cannot run now."""
-        del keep_restart
         if self.terminated:
             self.last_state = self.state
         self.state = {"waiting": {"reason": reason, "message": message}}
@@ -118,17 +114,17 @@ class ContainerRecord:
             again = False
         self.restart_at = time.monotonic() if again else None
 
-    def restarts_left_to_wait(self, backoff: float) -> bool:
-        """Whether the back-off of its next start is not over: the first restart comes at once, the others wait."""
+    def backs_off(self, backoff: float) -> bool:
+        """Whether its next start has to wait: the first restart comes at once, each further one later."""
         if self.restart_at is None or self.restarts == 0:
             return False
         if self.terminated:
             self.restart_at += min(backoff * 2 ** (self.restarts - 1), backoff * 30)
         return time.monotonic() < self.restart_at
 
-    def delay_words(self, backoff: float) -> str:
+    @property
+    def delay_words(self) -> str:
         """The back-off, as a kubelet writes it: as if its base were the real one of 10 s."""
-        del backoff
         seconds = min(10 * 2 ** max(self.restarts - 1, 0), 300)
         minutes, rest = divmod(seconds, 60)
         return f"{minutes}m{rest}s" if minutes else f"{rest}s"
@@ -160,7 +156,6 @@ def ended_status(phase: str, reason: str, message: str) -> Json:
 
 
 def pod_status(
-    worker: PodWorker,
     about: Json,
     inits: list[ContainerRecord],
     apps: list[ContainerRecord],
@@ -197,5 +192,4 @@ def pod_status(
     }
     if inits:
         status["initContainerStatuses"] = [one.status() for one in inits]
-    del worker
     return status

@@ -237,10 +237,9 @@ class PodWorker:
                 record.see_end(self._policy)
             if record.restart_at is None:
                 continue
-            if record.restarts_left_to_wait(self._node.backoff):
-                delay = record.delay_words(self._node.backoff)
-                words = f"back-off {delay} restarting failed container={record.name} pod={self.name}_{self.namespace}"
-                record.wait("CrashLoopBackOff", f"{words}({self.uid})", keep_restart=True)
+            if record.backs_off(self._node.backoff):
+                words = f"back-off {record.delay_words} restarting failed container={record.name} pod={self.name}_{self.namespace}"
+                record.wait("CrashLoopBackOff", f"{words}({self.uid})")
                 if not record.told_back_off:
                     record.told_back_off = True
                     text = f"Back-off restarting failed container {record.name} in pod {self.name}_{self.namespace}"
@@ -320,7 +319,7 @@ class PodWorker:
     def _report(self, about: Json) -> None:
         if self._vanished:
             return
-        status = pod_status(self, about, self._inits, self._apps, self._initialized, self._started, self._node.address)
+        status = pod_status(about, self._inits, self._apps, self._initialized, self._started, self._node.address)
         if status == self._reported:
             return
         self._reported = status

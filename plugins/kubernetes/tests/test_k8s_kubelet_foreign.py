@@ -1,0 +1,75 @@
+"""The doubles of node and controllers serve an API server that is not theirs, through its kubeconfig alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flyte_plugin_kubernetes.testing import ApiServer, Cluster, ClusterHome
+
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    """One that leaves to controllers what a real one leaves to them."""
+    with ApiServer(collects=False) as made:
+        yield made
+
+
+@pytest.fixture
+def foreign(server: ApiServer, tmp_path: Path) -> Iterator[Cluster]:
+    home = ClusterHome(server.kubeconfig(tmp_path / "kubeconfig"))
+    made = Cluster(home)
+    yield made
+    made.clean()
+    home.close()
+
+
+def job(completions: int, script: str) -> Json:
+    main = {"name": "main", "image": "busybox:1.36", "command": ["sh", "-c", script]}
+    template = {"spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [main]}}
+    spec = {"completionMode": "Indexed", "completions": completions, "parallelism": completions, "template": template}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": spec}
+
+
+def test_it_runs_jobs_and_collects_their_pods(foreign: Cluster) -> None:
+    assert foreign.real and foreign.has_kubelet and not foreign.needs_worker_image
+    path = f"/apis/batch/v1/namespaces/{foreign.namespace}/jobs"
+    foreign.rest.post(path, job(2, "echo done"))
+    foreign.wait(lambda: (foreign.rest.get(f"{path}/j").get("status") or {}).get("succeeded") == 2, "two indexes")
+    foreign.rest.delete(f"{path}/j", propagationPolicy="Foreground")
+    foreign.wait(lambda: foreign.find(f"{path}/j") is None and not foreign.pods(), "the Job and its pods to be gone")
+
+
+def test_its_levers_are_refused_by_skipping(foreign: Cluster) -> None:
+    with pytest.raises(pytest.skip.Exception, match="only the API server double"):
+        foreign.double()
+
+
+def test_nothing_is_left_behind(server: ApiServer, tmp_path: Path) -> None:
+    home = ClusterHome(server.kubeconfig(tmp_path / "kubeconfig"))
+    cluster = Cluster(home)
+    path = f"/apis/batch/v1/namespaces/{cluster.namespace}/jobs"
+    cluster.rest.post(path, job(2, "sleep 60"))
+    cluster.wait(lambda: len(cluster.pods()) == 2, "two pods")
+    cluster.clean()
+    cluster.wait(lambda: cluster.find(f"/api/v1/namespaces/{cluster.namespace}") is None, "the namespace to be gone")
+    left = [item for item in server.objects.store.all("pods") if item["metadata"]["namespace"] == cluster.namespace]
+    assert not left
+    home.close()
+    assert not server.objects.store.all("nodes")
+
+
+def test_a_cluster_with_nodes_is_left_to_them(
+    server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with server.client() as api:
+        from kubernetes import client
+
+        client.CoreV1Api(api).create_node({"metadata": {"name": "theirs"}})
+    home = ClusterHome(server.kubeconfig(tmp_path / "kubeconfig"))
+    assert (home.has_nodes, home.kubelet, home.jobs) == (True, None, None)
+    home.close()
