@@ -199,11 +199,14 @@ def attempts_at(uri: str) -> RemoteAttempts:
     if hashlib.sha256(content).hexdigest() != uri.rpartition("/")[2]:
         raise WorkerError("the attempt is damaged", place=uri)
     try:
-        protocol = json.loads(content).get("protocol")
+        facts = json.loads(content)
+        protocol = facts.get("protocol") if isinstance(facts, dict) else None
         if protocol == PROTOCOL_VERSION:
             return RemoteAttempts.model_validate_json(content)
     except ValueError as error:
         raise WorkerError("the attempt cannot be understood", place=uri, actual=str(error)) from error
+    if protocol is None:
+        raise WorkerError("the attempt cannot be understood", place=uri, actual=content[:80].decode(errors="replace"))
     raise WorkerError(
         "the engine speaks another protocol than the flytepath of this image",
         place=uri,
