@@ -86,7 +86,7 @@ def test_a_watch_tells_what_happens_after_a_version(cluster: Cluster) -> None:
     make(cluster, "a")
     cluster.rest.patch(f"{maps(cluster)}/a", {"data": {"x": "1"}})
     cluster.rest.delete(f"{maps(cluster)}/a")
-    with cluster.rest.watch(maps(cluster), version, labelSelector="mine") as events:
+    with cluster.rest.watch(maps(cluster), version, labelSelector="mine", timeoutSeconds="10") as events:
         found = [next(events) for _ in range(3)]
     assert [event["type"] for event in found] == ["ADDED", "MODIFIED", "DELETED"]
     versions = [int(event["object"]["metadata"]["resourceVersion"]) for event in found]
@@ -97,7 +97,7 @@ def test_what_a_selector_loses_is_told_as_deleted(cluster: Cluster) -> None:
     version = make(cluster, "a", app="web")["metadata"]["resourceVersion"]
     cluster.rest.patch(f"{maps(cluster)}/a", {"metadata": {"labels": {"app": "other"}}})
     cluster.rest.patch(f"{maps(cluster)}/a", {"metadata": {"labels": {"app": "web"}}})
-    with cluster.rest.watch(maps(cluster), version, labelSelector="app=web") as events:
+    with cluster.rest.watch(maps(cluster), version, labelSelector="app=web", timeoutSeconds="10") as events:
         assert [next(events)["type"], next(events)["type"]] == ["DELETED", "ADDED"]
 
 
@@ -116,7 +116,7 @@ def test_a_watch_from_forgotten_history_is_told_410(cluster: Cluster) -> None:
     version = make(cluster, "a")["metadata"]["resourceVersion"]
     make(cluster, "b")
     server.compact()
-    with cluster.rest.watch(maps(cluster), version) as events:
+    with cluster.rest.watch(maps(cluster), version, timeoutSeconds="10") as events:
         found = next(events)
     assert (found["type"], found["object"]["code"], found["object"]["reason"]) == ("ERROR", 410, "Expired")
 

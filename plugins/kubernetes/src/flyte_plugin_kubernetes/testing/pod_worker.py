@@ -238,8 +238,8 @@ class PodWorker:
             if record.restart_at is None:
                 continue
             if record.backs_off(self._node.backoff):
-                words = f"back-off {record.delay_words} restarting failed container={record.name} pod={self.name}_{self.namespace}"
-                record.wait("CrashLoopBackOff", f"{words}({self.uid})")
+                place = f"container={record.name} pod={self.name}_{self.namespace}({self.uid})"
+                record.wait("CrashLoopBackOff", f"back-off {record.delay_words} restarting failed {place}")
                 if not record.told_back_off:
                     record.told_back_off = True
                     text = f"Back-off restarting failed container {record.name} in pod {self.name}_{self.namespace}"
