@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from flyte_plugin_kubernetes.backend import KubernetesBackend
 from flyte_plugin_kubernetes.settings import KubernetesSettings
 from flyte_plugin_kubernetes.stamps import KEY, key_label
 from flyte_plugin_kubernetes.testing import ApiServer, Cluster
-from flyte_plugin_kubernetes.testing.cluster import KUBECONFIG_VARIABLE, NO_CLUSTER, ClusterHome
+from flyte_plugin_kubernetes.testing.cluster import KUBECONFIG_VARIABLE, ClusterHome
 from flyte_plugin_kubernetes.testing.rest import Informer
 from flytepath.plugin import Handle, JobKey, PlanRequest, WorkerLaunch
 from flytepath.testing import BackendConformance
@@ -242,7 +242,7 @@ def _flag(key: JobKey) -> str:
 
 @functools.cache
 def _home(kubeconfig: str) -> ClusterHome:
-    """The doubles are shared by all checks: each has a namespace of its own."""
+    """The cluster of a process without fixtures; each check has a namespace of its own."""
     home = ClusterHome(Path(kubeconfig) if kubeconfig else None)
     atexit.register(home.close)
     return home
@@ -256,10 +256,12 @@ class Checks(BackendConformance):
     patience_seconds = 60.0
     scattered_errors = 200
     kubeconfig = ""
+    #: What the other tests of this run share; not there in the processes in which the kit plans again.
+    home: ClassVar[ClusterHome | None] = None
 
     @contextmanager
     def vendor(self) -> Iterator[Vendor]:
-        cluster = Cluster(_home(self.kubeconfig))
+        cluster = Cluster(self.home or _home(self.kubeconfig))
         try:
             with tempfile.TemporaryDirectory() as folder, closing(Vendor(cluster, Path(folder))) as vendor:
                 yield vendor
@@ -276,9 +278,14 @@ class Checks(BackendConformance):
 
 
 class TestOnTheDoubles(Checks):
-    pass
+    @pytest.fixture(autouse=True)
+    def on_the_doubles(self, double_home: ClusterHome) -> None:
+        type(self).home = double_home
 
 
-@pytest.mark.skipif(not os.environ.get(KUBECONFIG_VARIABLE), reason=NO_CLUSTER)
 class TestOnARealServer(Checks):
     kubeconfig = os.environ.get(KUBECONFIG_VARIABLE, "")
+
+    @pytest.fixture(autouse=True)
+    def on_a_real_server(self, real_home: ClusterHome) -> None:
+        type(self).home = real_home
