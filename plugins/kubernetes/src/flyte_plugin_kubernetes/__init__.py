@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flyte_plugin_kubernetes.backend import KubernetesBackend
+    from flyte_plugin_kubernetes.conditions import ConditionTable, Row
     from flyte_plugin_kubernetes.custom_resource import CustomResourceBackend
     from flyte_plugin_kubernetes.errors import (
         ContainerValueError,
@@ -22,26 +23,33 @@ if TYPE_CHECKING:
     from flyte_plugin_kubernetes.merging import merge
     from flyte_plugin_kubernetes.pod import Pod
     from flyte_plugin_kubernetes.pod_spec import pod_template_of, role_template
-    from flyte_plugin_kubernetes.resource_kind import ResourceKind
+    from flyte_plugin_kubernetes.resource_kind import JOB, POD, ResourceKind
     from flyte_plugin_kubernetes.settings import KubernetesSettings
 
 _HOME_OF = {
+    "ConditionTable": "conditions",
     "ContainerValueError": "errors",
     "CustomResourceBackend": "custom_resource",
+    "JOB": "resource_kind",
     "KubernetesBackend": "backend",
     "KubernetesNameError": "errors",
     "KubernetesResourcesError": "errors",
     "KubernetesSettings": "settings",
     "KubernetesSettingsError": "errors",
+    "POD": "resource_kind",
     "Pod": "pod",
     "PodSpecError": "errors",
     "ResourceKind": "resource_kind",
+    "Row": "conditions",
     "merge": "merging",
     "pod_template_of": "pod_spec",
     "role_template": "pod_spec",
 }
 
 __all__ = [
+    "JOB",
+    "POD",
+    "ConditionTable",
     "ContainerValueError",
     "CustomResourceBackend",
     "KubernetesBackend",
@@ -52,6 +60,7 @@ __all__ = [
     "Pod",
     "PodSpecError",
     "ResourceKind",
+    "Row",
     "merge",
     "pod_template_of",
     "role_template",

@@ -73,8 +73,7 @@ class CustomResourceBackend(Backend):
 
     Example:
         >>> from flytepath.plugin import Phase
-        >>> from flyte_plugin_kubernetes.conditions import ConditionTable, Row
-        >>> from flyte_plugin_kubernetes.resource_kind import ResourceKind
+        >>> from flyte_plugin_kubernetes import ConditionTable, ResourceKind, Row
         >>> class NapBackend(CustomResourceBackend):
         ...     kinds = (ResourceKind("example.org/v1", "Nap", "naps", operator="the nap operator"),)
         ...     conditions = ConditionTable(
