@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import threading
 import time
@@ -79,6 +81,13 @@ def test_what_ranks_print_stands_behind_their_numbers(capfd: pytest.CaptureFixtu
     out, err = capfd.readouterr()
     assert "[rank 0] rank 0 prints hello\n" in out and "[rank 1] rank 1 prints hello\n" in out
     assert "[rank 0] rank 0 complains\n" in err and "[rank 1] rank 1 complains\n" in err
+
+
+def test_what_ranks_print_goes_where_this_process_prints() -> None:
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        tasks.facts(big=torch.zeros(1), name="in a notebook")
+    assert "[rank 1] rank 1 prints in a notebook\n" in shown.getvalue()
 
 
 def test_nothing_is_left_in_this_process(known: tuple[Any, torch.Tensor]) -> None:
@@ -201,19 +210,23 @@ def test_nodes_are_stood_in_for_by_processes() -> None:
     assert where() == ["0,2,0,0", "1,2,0,1"]
 
 
-def test_a_function_of_a_test_goes_to_new_interpreters_too() -> None:
+def test_a_function_of_a_test_goes_to_new_interpreters_too(tmp_path: Path) -> None:
     factor = 3
 
     @task(task_config=Elastic(nproc_per_node=2))
-    def nested(x: int) -> int:
+    def nested(x: int, folder: str) -> int:
+        import atexit
+
         import torch
 
         torch.distributed.init_process_group("gloo")
         total = torch.tensor([x * factor])
         torch.distributed.all_reduce(total)
+        atexit.register((Path(folder) / os.environ["RANK"]).touch)
         return int(total)
 
-    assert nested(x=2) == 12
+    assert nested(x=2, folder=str(tmp_path)) == 12
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"], "what is done at a process's end was done"
 
 
 def test_only_rank_0s_result_counts() -> None:

@@ -199,6 +199,17 @@ def test_a_part_of_a_tensor_is_kept_alone() -> None:
     assert state["part"].untyped_storage().nbytes() == 8
 
 
+def test_parameters_of_a_state_stay_parameters() -> None:
+    state = {"w": torch.nn.Parameter(torch.ones(2)), "f": torch.nn.Parameter(torch.ones(2), requires_grad=False)}
+    found = there_and_back(PyTorchCheckpoint(module=state)).module
+    assert all(same_bits(found[name], state[name]) for name in state)
+
+
+def test_a_state_with_a_history_of_gradients_is_refused() -> None:
+    with pytest.raises(TypeTransformerFailedError, match="part of a computation"):
+        there_and_back(PyTorchCheckpoint(module={"w": torch.ones(2, requires_grad=True) * 2}))
+
+
 @dataclasses.dataclass
 class Settings:
     rate: float

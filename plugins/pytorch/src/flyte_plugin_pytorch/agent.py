@@ -29,6 +29,7 @@ from flyte_plugin_pytorch.supervisor import (
     settled,
     tell_of_preemption,
 )
+from flyte_plugin_pytorch.task import REPLICA_VARIABLE
 
 if TYPE_CHECKING:
     from flytepath.plugin import TaskContext
@@ -134,6 +135,8 @@ class _Agent(SimpleElasticAgent):  # type: ignore[misc]
                 "TORCHELASTIC_RUN_ID": spec.rdzv_handler.get_run_id(),
                 "TORCHELASTIC_USE_AGENT_STORE": str(spec.rdzv_handler.use_agent_store),
                 **defaults(worker.world_size, is_one_machine=False),
+                # A gang that a rank starts itself is its own.
+                REPLICA_VARIABLE: "",
             }
             places.append(Place(worker.global_rank, variables))
         self.gang = self._prepared.gang(places)
@@ -149,7 +152,7 @@ class _Agent(SimpleElasticAgent):  # type: ignore[misc]
         if gang.failures:
             self.failure = settled(gang)
             return RunResult(WorkerState.FAILED)
-        if gang.is_done and not gang.is_running:
+        if gang.is_done and gang.is_over:
             # The agent wants to see every rank among these; what rank 0 returned lies in its file.
             returned = dict.fromkeys((worker.global_rank for worker in worker_group.workers), None)
             return RunResult(WorkerState.SUCCEEDED, returned)

@@ -10,6 +10,7 @@ import os
 import selectors
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +22,8 @@ from flyte_plugin_pytorch.channel import Done, Failed, Message, News, Supervisor
 
 #: How long ranks that were told to end may take before they are killed.
 GRACE_SECONDS: Final = 5.0
+#: How long ranks whose bodies have returned may take to end, with what libraries do at the end of a process.
+LINGER_SECONDS: Final = 30.0
 #: So much of a line is passed on before its end has come.
 _LONG_LINE: Final = 1 << 16
 _READ: Final = 1 << 16
@@ -158,6 +161,7 @@ class Gang:
         self._ranks: list[_Rank] = []
         self._is_told = False
         self._is_closed = False
+        self._done_at: float | None = None
 
     def start(self, opening: Any) -> None:
         """Start all ranks; ``opening`` is the first thing each of them is told (pickled)."""
@@ -181,6 +185,17 @@ class Gang:
     def is_done(self) -> bool:
         """Whether every rank's body has returned."""
         return all(isinstance(rank.outcome, Done) for rank in self._ranks)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing to wait for: no process is left, or those that are have long returned."""
+        if not self.is_running:
+            return True
+        if not self.is_done:
+            self._done_at = None
+            return False
+        self._done_at = self._done_at or time.monotonic()
+        return time.monotonic() > self._done_at + LINGER_SECONDS
 
     @property
     def failures(self) -> list[Failure]:
@@ -384,6 +399,18 @@ def _is_readable(source: Any) -> bool:
 
 
 def _write(target: int, data: bytes) -> None:
-    with suppress(OSError):  # a full disk must not end a training
-        while data:
-            data = data[os.write(target, data) :]
+    """To this process's standard output or error: past Python's stream where that is the descriptor itself."""
+    stream = sys.stdout if target == 1 else sys.stderr
+    with suppress(OSError, ValueError):  # a full disk, or a stream that is closed, must not end a training
+        if _is_descriptor(stream, target):
+            while data:
+                data = data[os.write(target, data) :]
+        else:  # a notebook's cell, for one
+            stream.write(data.decode("utf-8", "backslashreplace"))
+
+
+def _is_descriptor(stream: Any, descriptor: int) -> bool:
+    try:
+        return bool(stream is None or stream.fileno() == descriptor)
+    except (OSError, ValueError, AttributeError):
+        return False

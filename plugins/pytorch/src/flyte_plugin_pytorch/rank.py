@@ -8,6 +8,7 @@ import pickle
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from dataclasses import dataclass
@@ -46,11 +47,12 @@ def main() -> None:
     faulthandler.enable()  # to the log of the attempt
     end = RankEnd(socket.socket(fileno=int(sys.argv.pop())))
     opening: Opening = end.receive()
-    leave(run(end, opening, lambda: handover.load(Path(opening.inputs or ""))))
+    # What libraries do at the end of a process is done: a tracker sends the rest. The supervisor waits so long only.
+    sys.exit(run(end, opening, lambda: handover.load(Path(opening.inputs or ""))))
 
 
 def leave(status: int) -> None:
-    """End this process as the interpreter does, but without waiting for threads that a library has left."""
+    """End this process, which is a copy, without what the original does at its end."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -135,11 +137,19 @@ def _carried(error: BaseException) -> bytes:
 
 
 def _die_with(parent: int) -> None:
-    """Let the system end this process when the supervisor is gone, however that ended."""
+    """End this process when the supervisor is gone, however that ended."""
     if sys.platform == "linux":
         import ctypes
 
         set_death_signal = 1
         ctypes.CDLL(None, use_errno=True).prctl(set_death_signal, signal.SIGKILL, 0, 0, 0)
+    else:
+        threading.Thread(target=_watch, args=(parent,), name="flytepath-supervisor", daemon=True).start()
     if os.getppid() != parent:
         os._exit(RAISED)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(RAISED)

@@ -158,7 +158,7 @@ def attend_to_the_end(gang: Gang, interval: float) -> None:
         RankDiedError: the worker was told to go; core reports the attempt as preempted.
     """
     checkpoint = current_context().checkpoint
-    while gang.is_running and not gang.failures:
+    while not gang.is_over and not gang.failures:
         if checkpoint.preempted:
             tell_of_preemption(gang)
         gang.attend(interval)

@@ -178,16 +178,26 @@ class _Writer:
         return node
 
     def _tensor(self, tensor: Any, place: str) -> Any:
-        if not tensor.is_leaf:
-            tensor = tensor.detach()
+        import torch
+
         check(tensor, place)
         # state_dict() makes a new tensor for each name: what is one is known by its memory.
-        same = (tensor.data_ptr(), str(tensor.device), tensor.dtype, tensor.shape, tensor.stride(), type(tensor))
+        same = (
+            tensor.data_ptr(),
+            str(tensor.device),
+            tensor.dtype,
+            tensor.shape,
+            tensor.stride(),
+            type(tensor),
+            tensor.requires_grad,
+        )
         name = self._known.get(same) if tensor.numel() else None
         if name is None:
             name = self._known[same] = f"t{len(self.tensors):06d}"
             self.tensors[name] = stored(tensor).clone() if _shares(tensor) else stored(tensor)
+        is_parameter = type(tensor) is torch.nn.Parameter
         facts: list[Any] = [dtype_name(tensor), list(tensor.shape), tensor.requires_grad, device_of(tensor)]
+        facts.append(is_parameter)
         return {_KIND: "tensor", "name": name, "facts": facts}
 
 
@@ -205,9 +215,9 @@ def _value(node: Any, tensors: dict[str, Any], known: dict[str, Any]) -> Any:
     if kind == "tensor":
         name = node["name"]
         if name not in known:
-            dtype, shape, requires_grad, device = node["facts"]
+            dtype, shape, requires_grad, device, is_parameter = node["facts"]
             tensor = on_device(restored(tensors[name], dtype, tuple(shape)), device)
-            known[name] = tensor.requires_grad_(requires_grad) if requires_grad else tensor
+            known[name] = _as_it_was(tensor, requires_grad, is_parameter)
         return known[name]
     if kind == "tuple":
         return tuple(_value(item, tensors, known) for item in node["items"])
@@ -217,6 +227,14 @@ def _value(node: Any, tensors: dict[str, Any], known: dict[str, Any]) -> Any:
     if "metadata" in node:
         made._metadata = _value(node["metadata"], tensors, known)  # type: ignore[attr-defined]
     return made
+
+
+def _as_it_was(tensor: Any, requires_grad: bool, is_parameter: bool) -> Any:
+    import torch
+
+    if is_parameter:
+        return torch.nn.Parameter(tensor, requires_grad=requires_grad)
+    return tensor.requires_grad_(requires_grad) if requires_grad else tensor
 
 
 def _parts(value: PyTorchCheckpoint) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def check(tensor: Any, place: str = "") -> None:
     """
     import torch
 
-    if type(tensor) not in (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer):
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
         raise _refused("this is no torch.Tensor", place, "a torch.Tensor", _kind(tensor), None)
     if tensor.layout is not torch.strided:
         kind = str(tensor.layout).removeprefix("torch.")
@@ -62,7 +62,14 @@ def stored(tensor: Any) -> Any:
     plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
     if dtype_name(tensor) in _NAMED:
         return plain
-    return plain.reshape(-1).view(torch.uint8)
+    try:
+        return plain.reshape(-1).view(torch.uint8)
+    except (RuntimeError, NotImplementedError) as error:
+        raise TypeTransformerFailedError(
+            f"a tensor of this data type cannot be kept: {error}",
+            expected="a data type of whole bytes",
+            actual=dtype_name(tensor),
+        ) from error
 
 
 def restored(content: Any, dtype: str, shape: tuple[int, ...]) -> Any:
