@@ -238,3 +238,27 @@ def test_what_has_no_plain_value_lies_at_a_place_of_its_name(kind: str) -> None:
     made = stand_in("x", LiteralType(kind, items), MemoryBlobs())
     assert made.type.kind == kind
     assert made.ref is None or made.ref.uri == "<x>"
+
+
+def test_of_jobs_that_are_alike_the_first_is_shown_and_what_is_known_of_its_items(render: CommandLine) -> None:
+    render.write(
+        "flow.py",
+        FLOW
+        + """
+    @workflow
+    def mixed(x: int) -> list[int]:
+        return map_task(partial(query, label="b"))(x=[scaled(x=x), 2])
+
+    @workflow
+    def oversub(xs: list[int]) -> list[int]:
+        return map_task(inner)(x=xs)
+""",
+    )
+    (many,) = [job for job in rendered(render, "mixed")["jobs"] if job["backend"] == "vendor"]
+    assert ([item["inputs"]["x"] for item in many["spec"]["items"]], many["unknown"]) == ([0, 2], ["x"])
+    (first,) = rendered(render, "oversub", "--xs", "[4, 5, 6]")["jobs"]
+    assert (first["node"], first["jobs"]) == ("n0/0/n1", 3)
+
+
+def test_a_backend_that_nobody_brings_is_an_error_even_where_nothing_would_go_there(render: CommandLine) -> None:
+    assert "nosuch" in render.error("render", "--backend", "nosuch", "flow.py", "scaled", status=1)

@@ -44,6 +44,7 @@ def render(ctx: click.Context, /, source: str, name: str, **own: Any) -> None:
     from flytepath.compiler import compile_entity
     from flytepath.compiler.literals import encode
     from flytepath.model.identity import DEFAULT_DOMAIN, DEFAULT_PROJECT, Tenant
+    from flytepath.plugin.manager import current
 
     entity = load(source).find(name)
     command: CommandOfEntity = ctx.command  # type: ignore[assignment]
@@ -54,6 +55,8 @@ def render(ctx: click.Context, /, source: str, name: str, **own: Any) -> None:
     if given.own:
         own = command.make_context(ctx.info_name, [*given.own, *ctx.obj["head"]], parent=ctx.parent).params
     tenant = Tenant(own["project"] or DEFAULT_PROJECT, own["domain"] or DEFAULT_DOMAIN)
+    if own["backend"] not in ("", "local"):
+        current().backend(own["backend"])  # a name that is mistyped would only be overlooked
     blobs = _DigestedBlobs()
     spec = compile_entity(entity, tenant, blobs, _referred, own["backend"])
     values = read_given(entity, given.texts, own["inputs_file"])

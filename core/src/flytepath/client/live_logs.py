@@ -29,8 +29,6 @@ LONGEST: Final = 10.0
 #: So many logs are read at once, and one for no longer than this in one look.
 AT_ONCE: Final = 16
 LOOK_SECONDS: Final = 30.0
-#: A line that grows beyond this is told without waiting for its end.
-_LONG_LINE: Final = 1 << 16
 
 
 @dataclass(slots=True)
@@ -170,6 +168,8 @@ class LiveLogs:
         return Piece(text, place.complete)
 
     async def _read(self, job: LiveJob, instance: BackendInstance, place: _Place, told: list[str]) -> None:
+        from flytepath.engine.job_logs import whole_lines
+
         calls = self._the(self._services).calls(instance)
         handle = Handle(dict(job.handle or {}), job.handle_version)
         until = time.monotonic() + LOOK_SECONDS
@@ -177,11 +177,10 @@ class LiveLogs:
             piece = await calls.make("logs", job.scope, instance.backend.logs, handle, place.cursor)
             is_last = piece.complete or not piece.text or piece.cursor == place.cursor
             place.cursor, place.complete = piece.cursor, piece.complete
-            text = place.line + piece.text
-            is_end = piece.complete or (is_last and not self._follows)
-            whole = len(text) if is_end or len(text) > _LONG_LINE else text.rfind("\n") + 1
-            told.append(instance.redactor.text(text[:whole]))
-            place.line = text[whole:]
+            text, place.line = whole_lines(place.line + piece.text)
+            if piece.complete or (is_last and not self._follows):
+                text, place.line = text + place.line, ""
+            told.append(instance.redactor.text(text))
             if is_last:
                 return
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from flytepath.client.plain_values import read_data
@@ -24,7 +25,7 @@ from flytepath.model.identity import Tenant
 from flytepath.model.literal import BlobRef, Literal
 from flytepath.model.task import Interface, Record, TaskSpec
 from flytepath.model.types import LiteralType
-from flytepath.model.workflow import FailureBinding, NodeSpec, WorkflowSpec
+from flytepath.model.workflow import Binding, FailureBinding, ListBinding, NodeSpec, WorkflowSpec
 from flytepath.plugin.backend import BackendError, BlobAccess, ErrorClass, JobKey, Owner, Plan, PlanRequest
 from flytepath.plugin.secrets import SecretNotFoundError, SecretReference
 
@@ -81,12 +82,13 @@ class UnknownNow(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A node whose task runs on a backend, with its inputs as far as they are known."""
+    """A node whose task runs on a backend, with its inputs as far as they are known, and how many there are like it."""
 
     node: NodeSpec
     task: TaskSpec
     inputs: Mapping[str, Literal]
     unknown: tuple[str, ...]
+    times: int
     size: int | None = None
     items: Callable[[int], tuple[Mapping[str, Literal], tuple[str, ...]]] | None = None
 
@@ -126,6 +128,7 @@ class _Walk:
         self._arguments: dict[str, Mapping[str, Literal]] = {}
         self._resolver = LiteralResolver(self._input_of, _unknown_output, self._argument_of, blobs, blobs)
         self._blobs = blobs
+        self._times = 1
 
     def nodes(self, nodes: Iterable[NodeSpec], around: tuple[str, ...]) -> None:
         """Take in nodes; ``around`` are the names of the graphs they lie in."""
@@ -157,23 +160,36 @@ class _Walk:
 
     def _map(self, node: NodeSpec, around: tuple[str, ...]) -> None:
         self._arguments[node.path] = known = self._known(node, node.interface or Interface())
-        sizes = [len(known[name].data) for name in node.map.mapped if name in known] if node.map else []
-        size = sizes[0] if sizes else None
+        size = self._size(node, known)
         if size == 0:
             self.later.append(NotRendered(node=node.path, task=node.task or node.graph, why="it has no items"))
         elif node.graph:  # its items are alike
-            item = map_item(node, 0)
+            item, times = map_item(node, 0), self._times
+            self._times = times * (size or 1)
             self._graph(item, item.path, around)
+            self._times = times
         else:
             task = node.task_of(self._spec.tasks)
             if self._is_job(node, task):
-                self.asked.append(_Asked(node, task, {}, (), size or 1, lambda index: self._values(node, task, index)))
+                of_item = partial(self._values, node, task)
+                self.asked.append(_Asked(node, task, {}, (), self._times, size or 1, of_item))
+
+    @staticmethod
+    def _size(node: NodeSpec, known: Mapping[str, Literal]) -> int | None:
+        """How many items a map has, if that can be known."""
+        for name in node.map.mapped if node.map is not None else ():
+            binding = node.inputs[name]
+            if name in known:
+                return len(known[name].data)
+            if isinstance(binding, ListBinding):
+                return len(binding.items)
+        return None
 
     def _task(self, node: NodeSpec) -> None:
         task = node.task_of(self._spec.tasks)
         if self._is_job(node, task):
             inputs, unknown = self._values(node, task)
-            self.asked.append(_Asked(node, task, inputs, unknown))
+            self.asked.append(_Asked(node, task, inputs, unknown, self._times))
 
     def _is_job(self, node: NodeSpec, task: TaskSpec) -> bool:
         if task.mode != "task":
@@ -209,11 +225,11 @@ class _Walk:
         self, node: NodeSpec, task: TaskSpec, index: int | None = None
     ) -> tuple[dict[str, Literal], tuple[str, ...]]:
         """The inputs of a task, or of one item of a map of it, and the names of those that a run knows only."""
-        node = node if index is None else map_item(node, index)
+        bindings = node.inputs if index is None else _of_item(node, index)
         found: dict[str, Literal] = {}
         unknown: list[str] = []
         for variable in task.interface.inputs:
-            binding = node.inputs.get(variable.name)
+            binding = bindings.get(variable.name)
             if binding is None:
                 continue
             try:
@@ -235,6 +251,14 @@ class _Walk:
         if name not in known:
             raise UnknownNow
         return known[name]
+
+
+def _of_item(node: NodeSpec, index: int) -> dict[str, Binding]:
+    """The bindings of one item. One of a list that is put together in the graph may be known where others are not."""
+    mapped = node.map.mapped if node.map is not None else ()
+    lists = {name: binding for name, binding in node.inputs.items() if name in mapped}
+    own = {name: each.items[index] for name, each in lists.items() if isinstance(each, ListBinding)}
+    return {**map_item(node, index).inputs, **own}
 
 
 def _unknown_output(_path: str, _name: str) -> Literal:
@@ -310,11 +334,11 @@ def _job(asked: _Asked, instance: BackendInstance, tenant: Tenant) -> RenderedJo
     """One node's job; of several the first."""
     node, task, limit = asked.node.path, asked.task, instance.declaration.array_limit
     indices: tuple[int, ...] = ()
-    jobs, inputs, unknown = 1, asked.inputs, asked.unknown
+    jobs, inputs, unknown = asked.times, asked.inputs, asked.unknown
     item_inputs: tuple[Mapping[str, Literal], ...] = ()
     if asked.items is not None and asked.size is not None:
         each = min(limit, asked.size) if limit > 0 else 1
-        jobs = -(-asked.size // each)
+        jobs *= -(-asked.size // each)
         found = [asked.items(index) for index in range(each)]
         unknown = tuple(dict.fromkeys(name for _, names in found for name in names))
         if limit > 0:
