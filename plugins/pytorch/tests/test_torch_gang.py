@@ -50,6 +50,11 @@ def test_two_processes_learn_what_one_learns(alone: dict[str, torch.Tensor]) -> 
     assert_close(tasks.train_two(epochs=2), alone)
 
 
+def test_four_processes_learn_what_one_learns(alone: dict[str, torch.Tensor]) -> None:
+    assert_close(tasks.train_four_forked(epochs=2), alone)
+
+
+@pytest.mark.proof
 def test_a_master_and_three_workers_learn_what_one_process_learns(alone: dict[str, torch.Tensor]) -> None:
     assert_close(tasks.train_four(epochs=2), alone)
 

@@ -216,3 +216,11 @@ def test_the_check_says_what_the_plan_would_say() -> None:
         check_request(bad, {})
     with pytest.raises(FlytePathError):
         check_request(request(PyTorch(), "pytorch"), {"no_such_setting": 1})
+    misspelt = {"pod_spec": {"containers": [{"name": "pytorch", "imag": "a"}]}}
+    with pytest.raises(FlytePathError, match="imag"):
+        check_request(request(PyTorch(), "pytorch", pod_template=misspelt), {})
+    worker = WorkerLaunch(("python", "-m", "flytepath.worker"), {}, "", None, "", "")
+    with pytest.raises(FlytePathError, match="container 'pytorch' has no image"):
+        check_request(request(PyTorch(), "pytorch", worker=worker), {})
+    own = {"pod_spec": {"containers": [{"name": "pytorch", "image": "own:1"}]}}
+    check_request(request(PyTorch(), "pytorch", worker=worker, pod_template=own), {})

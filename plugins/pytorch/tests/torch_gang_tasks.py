@@ -69,6 +69,12 @@ def train_four(epochs: int) -> dict[str, torch.Tensor]:
     return dict(trained(dist.get_rank(), dist.get_world_size(), epochs).state_dict())
 
 
+@task(task_config=Elastic(nproc_per_node=4, start_method="fork"))
+def train_four_forked(epochs: int) -> dict[str, torch.Tensor]:
+    dist.init_process_group("gloo")
+    return dict(trained(dist.get_rank(), dist.get_world_size(), epochs).state_dict())
+
+
 @task(task_config=FORKED)
 def facts(big: torch.Tensor, name: str) -> dict:  # type: ignore[type-arg]
     """What each rank knows, gathered by rank 0."""

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from flyte_plugin_kubernetes import CustomResourceBackend, ResourceKind
-from flyte_plugin_kubernetes.conditions import ConditionTable
+from flyte_plugin_kubernetes import ConditionTable, CustomResourceBackend, ResourceKind
 from flytepath.plugin import Observation, Phase, PlanRequest
 
 from flyte_plugin_pytorch.kubeflow.states import PYTORCH_JOB

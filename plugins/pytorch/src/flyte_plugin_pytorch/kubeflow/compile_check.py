@@ -20,8 +20,8 @@ def check_request(request: PlanRequest, settings: Mapping[str, Any]) -> None:
         FlytePathError: why there is no job, as the Kubernetes plugin says it.
     """
     try:
-        from flyte_plugin_kubernetes.compile_check import check_request as check_pod
         from flyte_plugin_kubernetes.compile_check import read_settings
+        from flyte_plugin_kubernetes.pod_fields import check_fields
     except ImportError as error:
         raise DefinitionError(
             "the backend kubeflow needs the Kubernetes plugin, which is not installed",
@@ -30,5 +30,7 @@ def check_request(request: PlanRequest, settings: Mapping[str, Any]) -> None:
         ) from error
     from flyte_plugin_pytorch.kubeflow.manifests import pytorch_job
 
-    check_pod(request, settings)
-    pytorch_job(request, read_settings(settings))
+    read = read_settings(settings)
+    read.namespace_of(request.owner.tenant)
+    pytorch_job(request, read)
+    check_fields((request.pod_template or {}).get("pod_spec") or {}, f"{request.task}(pod_template)")

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flyte_plugin_kubernetes import KubernetesSettings, ResourceKind
-from flyte_plugin_kubernetes.conditions import ConditionTable, Row
+from flyte_plugin_kubernetes import ConditionTable, KubernetesSettings, ResourceKind, Row
 from flytepath.plugin import Phase, PlanRequest
 
 from flyte_plugin_pytorch.kubeflow.manifests import pytorch_job
