@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from flytepath.errors import StoreUnavailableError
+from flytepath.errors import FlytePathError, StoreUnavailableError
 
 #: How long a store that cannot be reached is asked again, and the shortest and the longest pause between.
 STORE_PATIENCE_SECONDS: Final = 120.0
@@ -82,3 +82,17 @@ async def patiently(ask: Callable[[], Awaitable[T]], gives_up: Callable[[], bool
             if outage.is_enough or gives_up():
                 raise
         await asyncio.sleep(outage.pause)
+
+
+def in_one_line(error: Exception) -> str:
+    """What went wrong, for a sentence that goes on with it.
+
+    Example:
+        >>> in_one_line(StoreUnavailableError("the server is gone", place="db", actual="timed out"))
+        'the server is gone (timed out)'
+        >>> in_one_line(TimeoutError())
+        'TimeoutError'
+    """
+    if isinstance(error, FlytePathError):
+        return f"{error.message} ({error.actual})" if error.actual else error.message
+    return " ".join(str(error).split()) or type(error).__name__

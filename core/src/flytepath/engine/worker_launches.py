@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from flytepath.bundle import unpacked
 from flytepath.config import blob_root
+from flytepath.engine.outage import in_one_line
 from flytepath.engine.places import outcome_place, shelf_of
 from flytepath.errors import FlytePathError, StoreError, StoreUnavailableError
 from flytepath.model.facts import Blob
@@ -55,7 +56,7 @@ class WorkerLaunches:
             if isinstance(error, FlytePathError) and not isinstance(error, StoreError):
                 raise
             raise StoreUnavailableError(
-                f"what a worker needs cannot be written to {blob_root(self._home)}: {error}",
+                f"what a worker needs cannot be written to {blob_root(self._home)}: {in_one_line(error)}",
                 hint="it is tried again until it can",
             ) from error
 

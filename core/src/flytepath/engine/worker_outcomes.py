@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from flytepath.engine.jobs import Job, error_of
+from flytepath.engine.outage import in_one_line
 from flytepath.engine.places import outcome_place
 from flytepath.errors import FlytePathError, StoreError
 from flytepath.model.events import ErrorRecord, Usage
@@ -64,7 +65,9 @@ def left_at(place: str) -> Left:
             _check_shelf(place)
     except (FlytePathError, OSError) as error:
         raise BackendError(
-            f"what its worker left cannot be read: {error}", error_class=ErrorClass.UNAVAILABLE, place=place
+            f"what its worker left cannot be read: {in_one_line(error)}",
+            error_class=ErrorClass.UNAVAILABLE,
+            place=place,
         ) from error
     try:
         made = None if result is None else AttemptOutcome.model_validate_json(result)
