@@ -15,6 +15,8 @@ import pytest
 import torch
 import torch_gang_tasks as tasks
 from flyte_plugin_pytorch import Elastic, RankDiedError, RankFailedError
+from flyte_plugin_pytorch.channel import Failed
+from flyte_plugin_pytorch.gang import Failure, first_of
 from flytepath import task
 from flytepath.plugin import DefinitionError, RecoverableError
 
@@ -126,6 +128,17 @@ def test_an_error_that_cannot_be_carried_is_told() -> None:
     error = failure("own")
     assert type(error) is RankFailedError
     assert "torch_gang_tasks.OwnError: 3 words" in str(error) and "rank 1 of 2" in str(error)
+
+
+def test_the_cause_counts_before_what_it_led_to_whichever_is_told_first() -> None:
+    def raised(rank: int, at: float, *, is_lost_peer: bool) -> Failure:
+        return Failure(rank, 100 + rank, at, Failed(at, b"", "RuntimeError", "text", "", is_lost_peer))
+
+    lost, died = raised(0, 1.0, is_lost_peer=True), Failure(1, 101, 1.5, status=-9)
+    assert first_of([lost, died]) is died
+    assert first_of([lost, raised(2, 3.0, is_lost_peer=True)]) is lost
+    early, late = raised(3, 1.2, is_lost_peer=False), raised(2, 1.4, is_lost_peer=False)
+    assert first_of([lost, late, died, early]) is early
 
 
 def test_recoverable_stays_recoverable() -> None:

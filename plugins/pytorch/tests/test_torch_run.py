@@ -110,6 +110,7 @@ def test_an_error_that_cannot_be_carried_is_the_users_too(platform: Platform) ->
 
 
 def test_a_gang_that_hangs_is_ended_with_all_its_processes(platform: Platform, tmp_path: Path) -> None:
+    platform.run(tasks.mapped_flow, xs=[1])  # from now on there is a worker that has imported torch
     ended = platform.run(tasks.hanging_flow, pids=str(tmp_path))
     assert ended.error.kind == "timeout"
     pids = pids_in(tmp_path)

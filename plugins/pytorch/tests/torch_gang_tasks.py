@@ -186,7 +186,7 @@ def stepping(marks: str, kill_at: int) -> list[int]:
     return seen
 
 
-@task(timeout=4, task_config=FORKED)
+@task(timeout=8, task_config=FORKED)
 def hanging(pids: str) -> int:
     """Never ends."""
     (Path(pids) / str(os.getpid())).touch()

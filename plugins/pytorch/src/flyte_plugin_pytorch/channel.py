@@ -6,6 +6,7 @@ Both ends are processes of one attempt, started one by the other; nobody else ca
 from __future__ import annotations
 
 import pickle
+import signal
 import socket
 import struct
 import threading
@@ -79,7 +80,12 @@ class RankEnd:
             self._exactly(1)
 
     def _send(self, message: Message) -> None:
-        self._connection.sendall(framed(message))
+        # A hook that runs on SIGTERM may speak too: not in the middle of a message.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+        try:
+            self._connection.sendall(framed(message))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _exactly(self, size: int) -> bytes:
         parts = bytearray()
