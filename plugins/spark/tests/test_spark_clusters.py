@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import textwrap
 from pathlib import Path
 
 import pytest
+import spark_servers
+from flyte_plugin_spark import spark_driver
 from spark_servers import Program
 
 HELPER = """
@@ -18,7 +22,7 @@ FLOW = """
     import os
 
     import pandas as pd
-    from flyte_plugin_spark import Spark
+    from flyte_plugin_spark import Spark, partitioned_by
     from flytepath import StructuredDataset, current_context, task, workflow
     from pyspark.sql import DataFrame
     from pyspark.sql import functions as F
@@ -46,7 +50,8 @@ FLOW = """
         where = F.udf(lambda _: __import__("os").getpid(), "long")
         pids = {row[0] for row in frame.repartition(2).select(where("n")).collect()}
         assert os.getpid() not in pids
-        return frame.select(F.udf(rates.tripled.times, "long")("n").alias("n"))
+        made = frame.select(F.udf(rates.tripled.times, "long")("n").alias("n"), (F.col("n") % 2).alias("odd"))
+        return partitioned_by(made, "odd")
 
 
     @task(task_config=Spark(spark_conf=CONF))
@@ -56,6 +61,7 @@ FLOW = """
 
     @task
     def largest(frame: pd.DataFrame) -> int:
+        assert sorted(set(frame["odd"])) == [0, 1]
         return int(frame["n"].max())
 
 
@@ -103,3 +109,41 @@ def test_a_connect_server_runs_the_users_code(project: Path, flytepath: Program,
 @pytest.mark.proof
 def test_a_connect_server_serves_direct_calls(project: Path, program: Program, connect_server: str) -> None:
     check_direct_call(program, connect_server)
+
+
+def test_spark_submit_starts_the_program_that_the_driver_is_told(project: Path, master: str) -> None:
+    """As in a pod: Java comes first, the driver's program turns into what it is given, and has its exit code."""
+    (project / "program.py").write_text(
+        textwrap.dedent(
+            """
+            import os, sys
+            from flyte_plugin_spark import Spark
+            from flytepath import current_context, task
+            from pyspark.sql import SparkSession
+            from pyspark.sql import functions as F
+            import rates.tripled
+
+            @task(task_config=Spark(spark_conf={"spark.sql.shuffle.partitions": "3"}))
+            def tripled() -> int:
+                session = current_context().spark_session
+                assert session.sparkContext.master == os.environ["WHERE"]
+                assert session.sparkContext.appName == "submitted"
+                assert session.conf.get("spark.sql.shuffle.partitions") == "3"
+                times = F.udf(rates.tripled.times, "long")
+                return session.range(5).select(times("id").alias("n")).agg(F.sum("n")).first()[0]
+
+            print("total", tripled())
+            assert SparkSession.getActiveSession() is None
+            sys.exit(int(sys.argv[1]))
+            """
+        )
+    )
+    command = [str(spark_servers.SPARK_HOME / "bin" / "spark-submit"), "--master", master, "--name", "submitted"]
+    command += ["--conf", "spark.driver.host=127.0.0.1", "--conf", "spark.cores.max=1", "--executor-memory", "512m"]
+    command += [spark_driver.__file__, "python", "program.py", "7"]
+    environment = {**spark_servers.environment(), "WHERE": master, "FLYTEPATH_HOME": os.environ["FLYTEPATH_HOME"]}
+    done = subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert "total 30" in done.stdout, done.stderr[-3000:]
+    assert done.returncode == 7

@@ -194,6 +194,12 @@ def test_partitions_are_folders_and_come_back(spark: Any, blobs: BlobFolder) -> 
     assert pandas["day"].tolist() == [dt.date(2024, 1, 1), None]
 
 
+def test_no_two_frames_are_written_to_one_folder(spark: Any, blobs: BlobFolder) -> None:
+    frame = spark.range(1)
+    one, other = (codec(DataFrame).encode(frame, blobs).data["uri"] for _ in range(2))
+    assert one != other
+
+
 def test_partitions_need_columns_of_the_frame(spark: Any) -> None:
     for columns in ((), ("nope",), ("id",)):
         with pytest.raises(TypeTransformerFailedError):

@@ -336,6 +336,16 @@ FLOW = """
         return frame.select(times("n", F.lit(int(os.environ["FACTOR"]))).alias("n"))
 
 
+    @task(task_config=Spark(spark_conf={"spark.master": "local[1]"}), backend="kubernetes")
+    def counted() -> int:
+        return current_context().spark_session.range(4).select(F.udf(operator_rates.times, "long")("id", "id")).count()
+
+
+    @workflow
+    def in_a_pod() -> int:
+        return counted()
+
+
     @task(task_config=Spark(), backend="spark-operator")
     def broken() -> int:
         return current_context().spark_session.sql("select * from nowhere").count()
@@ -413,3 +423,10 @@ def test_what_the_task_raises_in_its_pod_is_told(platform: Platform) -> None:
     error = platform.run("failing").error
     assert error.code == "FP-SPARK-JOB"
     assert "TABLE_OR_VIEW_NOT_FOUND" in error.message
+
+
+@pytest.mark.proof
+def test_a_plain_pod_is_a_driver_too(platform: Platform) -> None:
+    ended = platform.run("in_a_pod")
+    assert ended.error is None
+    assert ended.outputs == {"o0": 4}

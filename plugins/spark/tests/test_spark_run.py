@@ -31,8 +31,13 @@ FLOW = """
             file.write(f"{os.getpid()}\\n")
 
 
+    def heap():
+        # What the driver's Java may use: settings of one attempt are not those of the next in a warm worker.
+        return current_context().spark_session._jvm.java.lang.Runtime.getRuntime().maxMemory() // 2**20
+
+
     @task(
-        task_config=Spark(spark_conf=CONF),
+        task_config=Spark(spark_conf={**CONF, "spark.driver.memory": "600m"}),
         secret_requests=[Secret(group="db", key="password")],
         enable_deck=True,
         retries=1,
@@ -41,6 +46,7 @@ FLOW = """
     def all_at_once(n: int) -> DataFrame:
         context = current_context()
         session = context.spark_session
+        assert heap() <= 600
         Deck("plan", "<p>a deck of Spark</p>")
         if context.attempt == 1:
             session.range(3).count()
@@ -52,6 +58,7 @@ FLOW = """
     @task(task_config=Spark(spark_conf=CONF), cache=Cache(version="1"))
     def counted(n: int) -> int:
         mark("counted")
+        assert heap() > 900
         assert current_context().spark_session.conf.get("spark.sql.shuffle.partitions") == os.environ["EXPECTED"]
         return current_context().spark_session.range(n).count()
 

@@ -65,7 +65,6 @@ def test_a_session_ends_with_the_task_that_started_it(program: Program) -> None:
         import os
         from flyte_plugin_spark import Spark, SparkSessionConflictError
         from flytepath import current_context, task
-from spark_servers import Program
         from pyspark.sql import SparkSession
 
         @task(task_config=Spark(spark_conf={"spark.master": "local[1]", "spark.sql.shuffle.partitions": "3"}))
@@ -94,7 +93,8 @@ from spark_servers import Program
             assert str(error) == "mine"
         assert SparkSession.getActiveSession() is None
         assert second(fail=False) == "local[2]"
-        assert dict(os.environ) == before
+        changed = {name for name, value in os.environ.items() if before.get(name) != value}
+        assert changed == {"SPARK_AUTH_SOCKET_TIMEOUT", "SPARK_BUFFER_SIZE"}  # pyspark's own word to its executors
         try:
             roomy()
         except SparkSessionConflictError as error:
@@ -110,7 +110,6 @@ def test_frames_that_a_direct_call_returns_stay_alive(program: Program) -> None:
         """
         from flyte_plugin_spark import Spark, SparkSessionConflictError, stop_kept_session
         from flytepath import current_context, task
-from spark_servers import Program
         from pyspark.sql import DataFrame, SparkSession
         from pyspark.errors import PySparkException
 
@@ -230,3 +229,37 @@ def test_a_java_that_ends_at_once_is_told(program: Program) -> None:
     )
     assert "the session cannot be started" in done.stdout
     assert len(done.stdout.splitlines()) < 8
+
+
+@pytest.mark.proof
+def test_a_connect_session_that_runs_is_found_and_left_alone(program: Program, connect_server: str) -> None:
+    done = program(
+        f"""
+        from flyte_plugin_spark import Spark, SparkSessionConflictError
+        from flytepath import current_context, task
+        from pyspark.sql import SparkSession
+
+        mine = SparkSession.builder.remote("{connect_server}").getOrCreate()
+
+        def one(**conf: str):
+            @task(task_config=Spark(spark_conf=conf))
+            def same() -> bool:
+                return current_context().spark_session is mine
+            return same
+
+        assert one()()
+        assert one(**{{"spark.remote": "{connect_server}/"}})()
+        others = {{"spark.remote": "sc://127.0.0.1:1", "spark.master": "local", "spark.sql.ansi.enabled": "no"}}
+        for name, value in others.items():
+            try:
+                one(**{{name: value}})()
+            except SparkSessionConflictError as error:
+                print("refused", error.expected)
+        assert mine.range(2).count() == 2
+        """
+    )
+    assert done.stdout.splitlines() == [
+        "refused sc://127.0.0.1:1",
+        "refused local",
+        "refused spark.sql.ansi.enabled=no",
+    ]

@@ -118,7 +118,8 @@ def _role(
     """One of the two roles: what spark-submit is told of it, and the template of its pod with all the rest."""
     told = worker_container(request if role == "driver" else replace(request, worker=None))
     # Spark itself says what its containers run.
-    pod = role_template(request, settings, template=template, container={"env": told.get("env", [])})
+    env = {"env": told["env"]} if told.get("env") else {}
+    pod = role_template(request, settings, template=template, container=env)
     container = _named_as_spark_does(pod, CONTAINERS[role])
     found: dict[str, Json] = {}
     if container.get("image"):

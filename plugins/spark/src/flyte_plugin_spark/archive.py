@@ -32,12 +32,15 @@ def ship_code(session: Any, code_path: Path | None, task: str, folder: Path) -> 
     if not files:
         return
     name = f"flytepath-{_digest(files)}.zip"
-    shipped: set[str] = session.__dict__.setdefault("_flytepath_shipped", set())
+    remote = type(session).__module__.startswith("pyspark.sql.connect")
+    # Sessions over one driver share what it has.
+    keeper = session if remote else session.sparkContext
+    shipped: set[str] = keeper.__dict__.setdefault("_flytepath_shipped", set())
     if name in shipped:
         return
     archive = folder / name
     pack(files, archive)
-    if type(session).__module__.startswith("pyspark.sql.connect"):
+    if remote:
         session.addArtifacts(str(archive), pyfile=True)
     else:
         before = list(sys.path)

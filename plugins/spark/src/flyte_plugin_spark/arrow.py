@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flytepath.plugin import BlobSource, Literal, TypeTransformerFailedError
 
-from flyte_plugin_spark.places import folder_below, is_reached_by_spark
+from flyte_plugin_spark.places import folder_below, is_reached_by_spark, process_folder
 
 if TYPE_CHECKING:
     from flyte_plugin_spark.frames import Attempt
@@ -23,23 +23,13 @@ def landing(session: Any, attempt: Attempt | None) -> Iterator[str]:
     remote = type(session).__module__.startswith("pyspark.sql.connect")
     name = f"given-{uuid.uuid4().hex}"
     if attempt is None:
-        yield folder_below(_scratch(), name)
+        yield folder_below(str(process_folder()), name)
         return
     here = not remote and str(session.sparkContext.master).startswith("local")
     if here or not is_reached_by_spark(attempt.prefix):
         yield folder_below(str(attempt.scratch), name)
     else:
         yield folder_below(attempt.prefix, name)
-
-
-def _scratch() -> str:
-    import atexit
-    import shutil
-    import tempfile
-
-    folder = tempfile.mkdtemp(prefix="flytepath-spark-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 def arrow_to_parquet(literal: Literal, uri: str | None, source: BlobSource, place: str) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -62,3 +63,15 @@ def folder_below(prefix: str, name: str) -> str:
         ('s3://b/x/y', '/tmp/x/y')
     """
     return f"{prefix.rstrip('/')}/{name}"
+
+
+@cache
+def process_folder() -> Path:
+    """A folder of this machine for what a session may ask for as long as this process runs, and no longer."""
+    import atexit
+    import shutil
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="flytepath-spark-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -44,6 +44,8 @@ _OF_JAVA: Final = (
     "spark.jars.ivySettings",
     "spark.jars.excludes",
 )
+#: By this attribute a context knows what its executors import from.
+_KNOWN_PATH: Final = "_flytepath_import_path"
 #: So long a server may take to answer the first knock.
 _KNOCK_SECONDS: Final = 10.0
 
@@ -217,7 +219,8 @@ def _fitting(active: Any, wanted: Wanted) -> Any:
     remote = type(active).__module__.startswith("pyspark.sql.connect")
     said = wanted.conf.get(REMOTE) or wanted.conf.get(MASTER) or ""
     current = _address(active, remote)
-    if said and current and said != current:
+    same = said == current or (remote and addresses_of(said) == addresses_of(current) != [])
+    if said and not same:
         raise _conflict("the session that runs is another", f"{said}", current)
     differing = dict(_differing(active, wanted))
     if not differing:
@@ -249,7 +252,8 @@ def _conflict(message: str, expected: str, actual: str) -> SparkSessionConflictE
 def _address(session: Any, remote: bool) -> str:
     if not remote:
         return str(session.sparkContext.master)
-    return str(getattr(session, "_flytepath_remote", ""))
+    builder = getattr(session.client, "_builder", None)
+    return f"sc://{getattr(builder, 'endpoint', 'elsewhere')}"
 
 
 def _differing(session: Any, wanted: Wanted) -> Iterator[tuple[str, str]]:
@@ -262,7 +266,8 @@ def _differing(session: Any, wanted: Wanted) -> Iterator[tuple[str, str]]:
     for name, value in wanted.hadoop.items():
         if value not in (session.conf.get(name, None), session.conf.get(HADOOP + name, None)):
             yield name, value
-    if wanted.executor_python and not _address(session, False).startswith("local"):
+    remote = type(session).__module__.startswith("pyspark.sql.connect")
+    if wanted.executor_python and not remote and not _address(session, remote).startswith("local"):
         running = session.sparkContext.pythonExec
         if running != wanted.executor_python:
             yield PYTHON, wanted.executor_python
@@ -303,6 +308,8 @@ def _launch(wanted: Wanted) -> _Started:
             builder = builder.config(name, value)
         with _setting_up(wanted):
             session = builder.getOrCreate()
+    if local:
+        setattr(session.sparkContext, _KNOWN_PATH, _import_path())
     if _launched is None:
         _launched = of_java
 
@@ -313,6 +320,18 @@ def _launch(wanted: Wanted) -> _Started:
     return _Started(session, stop)
 
 
+def imports_the_same(session: Any) -> bool:
+    """Whether executors of a session import from where this process does: those of a local one that began with it."""
+    if type(session).__module__.startswith("pyspark.sql.connect"):
+        return False
+    known = getattr(session.sparkContext, _KNOWN_PATH, ())
+    return bool(known) and set(_import_path()) <= set(known)
+
+
+def _import_path() -> list[str]:
+    return list(dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path if Path(entry).exists()))
+
+
 def _launch_conf(wanted: Wanted, target: str) -> dict[str, str]:
     conf = {"spark.ui.showConsoleProgress": "false"}
     if target:
@@ -321,9 +340,7 @@ def _launch_conf(wanted: Wanted, target: str) -> dict[str, str]:
         # Nobody but this machine is to reach a driver that computes here, and its page would take a port from others.
         conf |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1", "spark.ui.enabled": "false"}
         # Executors are processes of this machine: they import what this process imports.
-        conf["spark.executorEnv.PYTHONPATH"] = os.pathsep.join(
-            dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path if Path(entry).exists())
-        )
+        conf["spark.executorEnv.PYTHONPATH"] = os.pathsep.join(_import_path())
     if wanted.scratch is not None:
         conf["spark.sql.warehouse.dir"] = (wanted.scratch / "warehouse").as_uri()
     conf.update({HADOOP + name: value for name, value in wanted.hadoop.items()})
@@ -402,7 +419,6 @@ def _connected(wanted: Wanted) -> _Started:
     try:
         with spark_errors(wanted.name):
             session = SparkSession.builder.remote(url).create()
-            session._flytepath_remote = url
             _set_all(session, wanted)
     except BaseException:
         _put_back(before)

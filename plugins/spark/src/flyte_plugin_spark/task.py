@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from flytepath import PodTemplate
 from flytepath.plugin import DefinitionError, LiteralType, TaskContext, TaskDeclaration, TaskType
 
-from flyte_plugin_spark.configuration import DRIVER_PYTHON, PYTHON, SUBMITTED, check_spark_conf, read_conf
+from flyte_plugin_spark.configuration import DRIVER_PYTHON, PYTHON, check_spark_conf, read_conf
 
 NAME: Final = "spark"
 #: What a direct call's execution is named.
@@ -134,13 +131,15 @@ def _attempt_of(context: TaskContext) -> Iterator[None]:
     from flyte_plugin_spark.archive import ship_code
     from flyte_plugin_spark.errors import spark_errors
     from flyte_plugin_spark.frames import Attempt, attempt
-    from flyte_plugin_spark.session import Wanted, session_for
+    from flyte_plugin_spark.places import process_folder
+    from flyte_plugin_spark.session import Wanted, imports_the_same, session_for
 
     # What was compiled, not what the module declares: a node may have overridden it.
     config = context.payload or SparkTaskType().compile(context.declaration)
     direct = context.execution_id == _LOCAL
     name = context.declaration.name
-    scratch = Path(tempfile.mkdtemp(prefix="flytepath-spark-")) if direct else context.working_directory / ".spark"
+    # A session of a direct call may outlive the task, and then asks for what the task gave it.
+    scratch = process_folder() if direct else context.working_directory / ".spark"
     wanted = Wanted(
         name=name if direct else f"{name} {context.execution_id}/{context.node_path}#{context.attempt}",
         conf=config["spark_conf"],
@@ -154,30 +153,15 @@ def _attempt_of(context: TaskContext) -> Iterator[None]:
             token = attempt.set(Attempt(session, str(context.raw_output_prefix), scratch))
             try:
                 with spark_errors(name):
-                    if not _computes_here(session):
+                    if not imports_the_same(session):
                         ship_code(session, context.code_path, name, scratch)
                     context.attach("spark_session", session)
                     yield
             finally:
                 attempt.reset(token)
     finally:
-        if lasting:
-            _remove_at_exit(scratch)
-        else:
+        if not direct:
             shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _computes_here(session: Any) -> bool:
-    """Whether executors are processes of this machine that import what this one does."""
-    remote = type(session).__module__.startswith("pyspark.sql.connect")
-    # Where spark-submit has started the driver, nobody has told executors what to import.
-    return not remote and SUBMITTED not in os.environ and str(session.sparkContext.master).startswith("local")
-
-
-def _remove_at_exit(folder: Path) -> None:
-    import atexit
-
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def _may_hold_frames(t: LiteralType) -> bool:
