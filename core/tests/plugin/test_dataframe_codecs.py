@@ -58,6 +58,10 @@ CODECS = """
     def from_base_to_pandas(literal, columns, source):
         return TABLES[literal.data["uri"]].table.to_pandas()
 
+    def few(frame, uri, sink, columns=None):
+        made = frame.table.select(list(columns)) if columns else frame.table
+        return to_blob(Grid(made), uri, sink)
+
     def nothing(frame, uri, sink):
         return None
 """
@@ -87,6 +91,7 @@ ROWS = (
     row("pandas.DataFrame", "base", "", "to_base", "from_base_to_pandas"),
     row("pandas.core.frame.DataFrame", "base", "", "to_base", "from_base_to_pandas"),
     row(GRID, "", "broken", "nothing", ""),
+    row(GRID, "", "few", "few", ""),
 )
 
 
@@ -138,6 +143,14 @@ def test_a_direct_call_converts_as_a_durable_one_does(grid: Any) -> None:
     assert codec(grid).isolate(pandas.DataFrame({"a": [1]})).table.column("a").to_pylist() == [1]
     assert codec(pandas.DataFrame).isolate(StructuredDataset(dataframe=grid(table())))["a"].tolist() == [1, 2]
     assert codec(pandas.DataFrame).isolate(grid(table()))["a"].tolist() == [1, 2]
+
+
+def test_an_encoder_that_takes_columns_writes_only_those_declared(grid: Any) -> None:
+    blobs = MemoryBlobs()
+    for format, names in (("few", ["a"]), ("arrow-ipc", ["a", "b"])):
+        made = StructuredDataset(dataframe=grid(table()), file_format=format)
+        literal = codec(Annotated[StructuredDataset, kwtypes(a=int)]).encode(made, blobs)
+        assert codec(grid).decode(literal, blobs).table.column_names == names
 
 
 def test_a_frame_of_a_subclass_is_handed_over_as_it_is(grid: Any) -> None:

@@ -168,6 +168,17 @@ def test_only_declared_columns_are_read(frame: Any, blobs: BlobFolder) -> None:
     assert through(frame, DataFrame, odd, blobs).first()[0] in (7, None)
 
 
+def test_only_declared_columns_are_written(spark: Any, blobs: BlobFolder) -> None:
+    given = spark.createDataFrame([Row(a=1, b=2, c=3)])
+    few = Annotated[DataFrame, kwtypes(c=int, a=int)]
+    literal = codec(few).encode(partitioned_by(given, "c", "b"), blobs)
+    assert [name for name, _ in literal.data["schema"]] == ["c", "a"]
+    assert literal.data["partitions"] == [["c", "int64"]]
+    assert codec(pd.DataFrame).decode(literal, blobs).to_dict("list") == {"a": [1], "c": [3]}
+    with pytest.raises(TypeTransformerFailedError, match="no column 'nope'"):
+        codec(Annotated[DataFrame, kwtypes(nope=int)]).encode(given, blobs)
+
+
 def test_a_missing_column_is_named(spark: Any, blobs: BlobFolder) -> None:
     with pytest.raises(TypeTransformerFailedError, match="no column 'nope'"):
         through(spark.range(1), DataFrame, Annotated[DataFrame, kwtypes(nope=int)], blobs)

@@ -77,6 +77,7 @@ class DataframeEncoder(Protocol):
 
     With a URI the frame goes there, and the literal's data hold it as ``{"uri": uri}``; without one it goes to the
     sink, and the literal's ``ref`` is the blob. What is ``arrow-ipc``, ``parquet`` or ``csv`` opens as core's frames.
+    One that takes ``columns`` is told the names of those that an annotation declares, and writes no other.
     """
 
     def __call__(self, frame: Any, uri: str | None, sink: BlobSink, /) -> Literal: ...

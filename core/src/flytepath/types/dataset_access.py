@@ -201,7 +201,8 @@ def _written(
 ) -> Literal:
     encoder = _encoder(type(frame), uri, format)
     if encoder is not None:
-        literal = encoder(frame, uri, sink)
+        told = {"columns": _names(columns)} if columns is not None and _takes_columns(encoder) else {}
+        literal = encoder(frame, uri, sink, **told)
         if not isinstance(literal, Literal) or literal.type.kind != "dataframe":
             raise PluginError(
                 "an encoder of frames returns the literal of one",
@@ -214,6 +215,13 @@ def _written(
     if uri is None:
         return write_blob(table, check_format(format or ARROW), literal_type, sink)
     return _export(table, resolved(uri), check_format(_format_at(uri, format), uri), literal_type)
+
+
+@cache
+def _takes_columns(encoder: Any) -> bool:
+    import inspect
+
+    return "columns" in inspect.signature(encoder).parameters
 
 
 def _export(table: Any, uri: str, format: str, type: LiteralType) -> Literal:

@@ -37,7 +37,7 @@ class PluginFrameTransformer(TypeTransformer[Any]):
 
     def encode(self, value: Any, t: Any, sink: BlobSink) -> Literal:
         dataset = value if is_dataset(value) else StructuredDataset(dataframe=value)
-        return write(dataset, None, "", self.literal_type(t), sink)
+        return write(dataset, self._columns, "", self.literal_type(t), sink)
 
     def decode(self, literal: Literal, t: Any, source: BlobSource) -> Any:
         return read_all(received(literal, source, self._columns), t)

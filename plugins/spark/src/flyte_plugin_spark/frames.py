@@ -113,14 +113,25 @@ def partitioned_by(frame: Any, *columns: str) -> Any:
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
-def encode_parquet(frame: Any, uri: str | None, sink: BlobSink) -> Literal:
+def encode_parquet(frame: Any, uri: str | None, sink: BlobSink, columns: tuple[str, ...] | None = None) -> Literal:
     """Write a frame as a folder of Parquet files."""
-    return _encode(frame, uri, PARQUET)
+    return _encode(_narrowed(frame, columns), uri, PARQUET)
 
 
-def encode_csv(frame: Any, uri: str | None, sink: BlobSink) -> Literal:
+def encode_csv(frame: Any, uri: str | None, sink: BlobSink, columns: tuple[str, ...] | None = None) -> Literal:
     """Write a frame as a folder of CSV files with a header each."""
-    return _encode(frame, uri, CSV)
+    return _encode(_narrowed(frame, columns), uri, CSV)
+
+
+def _narrowed(frame: Any, columns: tuple[str, ...] | None) -> Any:
+    """The frame with the declared columns, and in the folders it is to be kept in."""
+    if columns is None:
+        return frame
+    made = frame.select(*_present(frame.columns, columns, "the frame that is returned"))
+    partitions = tuple(name for name in frame.__dict__.get(_PARTITIONED, ()) if name in columns)
+    if partitions and set(partitions) < set(columns):
+        setattr(made, _PARTITIONED, partitions)
+    return made
 
 
 def encode_pandas_parquet(frame: Any, uri: str | None, sink: BlobSink) -> Literal:
@@ -222,7 +233,7 @@ def decode(literal: Literal, columns: tuple[str, ...] | None, source: BlobSource
         nameless = [name for name in facts.get("index", ()) if name.startswith(_NAMELESS)]
         if nameless:
             frame = frame.drop(*nameless)  # a Spark frame has no index, and this one bears no name
-        return frame if columns is None else frame.select(*_present(frame.columns, columns, literal))
+        return frame if columns is None else frame.select(*_present(frame.columns, columns, _place(literal)))
 
 
 def decode_pandas(literal: Literal, columns: tuple[str, ...] | None, source: BlobSource) -> Any:
@@ -232,7 +243,7 @@ def decode_pandas(literal: Literal, columns: tuple[str, ...] | None, source: Blo
         index = [name for name in facts.get("index", ()) if name in frame.columns]
         if columns is not None:
             kept = [name for name in index if name not in columns]
-            present = _present([name for name in frame.columns if name not in kept], columns, literal)
+            present = _present([name for name in frame.columns if name not in kept], columns, _place(literal))
             frame = frame.select(*kept, *present)
             index = [name for name in index if name in kept]
         with warnings.catch_warnings():
@@ -297,12 +308,12 @@ def _from_arrow(session: Any, literal: Literal, uri: str | None, source: BlobSou
     return session.read.parquet(spark_uri(place)), facts
 
 
-def _present(found: list[str], columns: tuple[str, ...], literal: Literal) -> list[Any]:
+def _present(found: list[str], columns: tuple[str, ...], place: str) -> list[Any]:
     missing = [name for name in columns if name not in found]
     if missing:
         raise TypeTransformerFailedError(
             f"the frame has no column {missing[0]!r}",
-            place=_place(literal),
+            place=place,
             expected=", ".join(columns),
             actual=", ".join(found),
         )
