@@ -160,6 +160,12 @@ def test_a_secret_that_only_a_rank_looks_up_is_kept_out_of_what_is_told(platform
     assert not any("swordfish-42" in text_of(deck.uri) for deck in ended.view.decks)
 
 
+def test_files_go_to_new_interpreters_and_come_back(platform: Platform) -> None:
+    ended = platform.run(tasks.files_flow, text="a")
+    assert ended.status == "succeeded", ended.error
+    assert ended.outputs["o0"] == "a+a" == tasks.files_flow(text="a")
+
+
 def test_each_item_of_a_map_is_a_gang(platform: Platform) -> None:
     assert platform.run(tasks.mapped_flow, xs=[1, 2, 3]).outputs["o0"] == [2, 4, 6]
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from flyte_plugin_pytorch import Elastic, Master, PyTorch, Worker, load_checkpoint, preempted, save_checkpoint
-from flytepath import Deck, Resources, Secret, current_context, map_task, task, workflow
+from flytepath import Deck, FlyteFile, Resources, Secret, current_context, map_task, task, workflow
 from flytepath.plugin import RecoverableError
 
 FORKED = Elastic(nproc_per_node=2, start_method="fork")
@@ -216,6 +216,34 @@ def everything(x: int) -> int:
     total = torch.tensor([x * int(os.environ["FACTOR"])])
     dist.all_reduce(total)
     return int(total)
+
+
+@task
+def written(text: str) -> FlyteFile:
+    path = Path(current_context().working_directory) / "text"
+    path.write_text(text)
+    return FlyteFile(path)
+
+
+@task(task_config=Elastic(nproc_per_node=2))
+def read_by_all(file: FlyteFile) -> FlyteFile:
+    """A file goes to new interpreters, and one of rank 0's comes back."""
+    dist.init_process_group("gloo")
+    texts: list[Any] = [None, None]
+    dist.all_gather_object(texts, Path(file).read_text())
+    path = Path(current_context().working_directory) / "all"
+    path.write_text("+".join(texts))
+    return FlyteFile(path)
+
+
+@task
+def read(file: FlyteFile) -> str:
+    return Path(file).read_text()
+
+
+@workflow
+def files_flow(text: str) -> str:
+    return read(file=read_by_all(file=written(text=text)))
 
 
 @task(task_config=FORKED)

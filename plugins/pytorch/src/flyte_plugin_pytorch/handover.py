@@ -19,7 +19,7 @@ _HEAD: Final = struct.Struct("!QQ")
 _LENGTH: Final = struct.Struct("!Q")
 #: Buffers begin where any type of number may.
 _ALIGNED: Final = 64
-#: Smaller tensors are not worth a buffer of their own.
+#: What a smaller tensor holds is not worth a buffer of its own.
 _LARGE: Final = 4096
 
 
@@ -66,37 +66,38 @@ def load(path: Path) -> Any:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Keeps tensors apart as arrays are kept apart; by itself torch copies them into the pickle."""
+    """Keeps what tensors hold apart, as arrays are kept apart; by itself torch copies it into the pickle.
+
+    Tensors that share memory still do afterwards, which they do not by themselves either.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._storages: dict[tuple[int, int], Any] = {}
 
     def reducer_override(self, obj: Any) -> Any:
         torch = sys.modules.get("torch")
-        if torch is not None and type(obj) is torch.Tensor and _is_plain(torch, obj):
-            content = obj.detach().contiguous().view(-1).view(torch.uint8).numpy()
-            return _tensor, (pickle.PickleBuffer(content), str(obj.dtype), tuple(obj.shape), obj.requires_grad)
+        if torch is not None and type(obj) is torch.storage.TypedStorage:
+            untyped = obj._untyped_storage
+            if untyped.device.type == "cpu" and untyped.nbytes():
+                # Each tensor makes an object of its own for the same memory.
+                same = self._storages.setdefault((untyped.data_ptr(), untyped.nbytes()), untyped)
+                return _typed, (same, str(obj.dtype))
+        elif torch is not None and type(obj) is torch.UntypedStorage and obj.device.type == "cpu" and obj.nbytes():
+            content = torch.empty(0, dtype=torch.uint8).set_(obj).numpy()
+            return _untyped, (pickle.PickleBuffer(content) if obj.nbytes() >= _LARGE else content.tobytes(),)
         return super().reducer_override(obj)
 
 
-def _is_plain(torch: Any, tensor: Any) -> bool:
-    """Whether nothing but its numbers makes the tensor what it is."""
-    return bool(
-        tensor.device.type == "cpu"
-        and tensor.layout is torch.strided
-        and tensor.is_leaf
-        and tensor.grad is None
-        and not tensor.is_quantized
-        and not tensor.is_conj()
-        and not tensor.is_neg()
-        and tensor.is_contiguous()
-        # One that is a part of another may share what is written to it.
-        and tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
-        and tensor.numel() * tensor.element_size() >= _LARGE
-        and tensor.dtype is not torch.bool
-        and not tensor.__dict__
-    )
-
-
-def _tensor(content: Any, dtype: str, shape: tuple[int, ...], requires_grad: bool) -> Any:
+def _typed(untyped: Any, dtype: str) -> Any:
     import torch
 
-    made = torch.frombuffer(content, dtype=getattr(torch, dtype.removeprefix("torch."))).view(shape)
-    return made.requires_grad_(requires_grad) if requires_grad else made
+    kind = getattr(torch, dtype.removeprefix("torch."))
+    return torch.storage.TypedStorage(wrap_storage=untyped, dtype=kind, _internal=True)
+
+
+def _untyped(content: Any) -> Any:
+    import torch
+
+    own = bytearray(content) if isinstance(content, bytes) else content
+    return torch.frombuffer(own, dtype=torch.uint8).untyped_storage()
