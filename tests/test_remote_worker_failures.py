@@ -162,6 +162,18 @@ def test_a_storage_that_is_away_while_jobs_are_planned_is_waited_for(platform: P
     assert not platform.events(ended, "attempt_failed")
 
 
+def test_an_abort_while_the_storage_is_away_is_not_held_up(platform: Platform) -> None:
+    assert platform.run("chain", x=1).outputs == {"o0": 9}
+    hidden = away(platform.shared)
+    begun = platform.begin("sleeping", seconds=0.0)
+    try:
+        until(lambda: platform.events(begun, "job_parked"), "that it is told")
+        platform.api.abort(begun, "enough")
+        assert platform.api.wait(begun, 120).status == "aborted"
+    finally:
+        back(platform.shared, hidden)
+
+
 def test_a_storage_that_is_away_for_a_moment_at_the_end_loses_no_work(platform: Platform) -> None:
     begun = platform.begin("sleeping", seconds=2.0)
     until(lambda: pids(platform), "the start of the task")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from worker_platform import PASSWORD, Platform, flows_of_now, until, worker_platform
+from worker_platform import PASSWORD, SCOPE, Platform, flows_of_now, until, worker_platform
 
 
 @pytest.fixture
@@ -131,6 +131,21 @@ def test_an_error_is_told_as_of_a_task_that_runs_here(platform: Platform) -> Non
     assert here.error == there
 
 
+@pytest.mark.parametrize(("flow", "said"), [("naming_badly", "/nowhere/\\udcff.txt"), ("giving_wrong", "no number")])
+def test_an_odd_error_is_told_as_of_a_task_that_runs_here(platform: Platform, flow: str, said: str) -> None:
+    there = platform.run(flow, x=1)
+    assert there.error is not None
+    assert there.error.kind == "user"
+    assert said in there.error.message + str(there.error.actual)
+    assert platform.submitted(there) == 1
+    source = platform.work / "worker_flow.py"
+    source.write_text(source.read_text().replace("@task\ndef", '@task(backend="local")\ndef'))
+    platform.flows = flows_of_now()
+    here = platform.run(flow, x=1)
+    assert platform.submitted(here) == 0
+    assert here.error == there.error
+
+
 @pytest.mark.parametrize("x", [5, -5])
 def test_decks_are_kept_also_of_a_failure(platform: Platform, x: int) -> None:
     ended = platform.run("decking", x=x)
@@ -193,6 +208,23 @@ def test_a_worker_that_is_told_to_go_saves_and_is_tried_again(platform: Platform
     (failed,) = platform.events(ended, "attempt_failed")
     assert (failed.error.kind, failed.error.code) == ("preempted", "FP-PREEMPTED")
     assert "saved at step 40" in failed.error.message
+
+
+def test_an_execution_that_is_recovered_goes_on_from_the_checkpoints_of_the_former(platform: Platform) -> None:
+    former = platform.run("resuming", x=5)
+    assert former.status == "failed"
+    ended = platform.api.wait(platform.api._client.recover(SCOPE, former.id), 120)
+    assert ended.outputs == {"o0": 16}
+    assert platform.submitted(ended) == 1, "what had succeeded runs again"
+
+
+def test_variables_of_an_execution_reach_its_workers(platform: Platform) -> None:
+    begun = platform.api.execute(platform.flows.having, {"name": "FLAVOUR"}, variables={"FLAVOUR": "sweet"})
+    assert platform.api.wait(begun, 120).outputs == {"o0": "sweet"}
+
+
+def test_a_secret_as_a_variable_is_there_for_the_task(platform: Platform) -> None:
+    assert platform.run("secretive", x=1).outputs == {"o0": True}
 
 
 # --- many --------------------------------------------------------------------------------------------------------

@@ -314,6 +314,61 @@ def gone_when_imported_again(x: int) -> int:
     return x
 
 
+@task
+def names_badly(x: int) -> int:
+    raise ValueError(os.fsdecode(b"/nowhere/\xff.txt"))
+
+
+@task
+def resumes(x: int) -> int:
+    checkpoint = current_context().checkpoint
+    found = checkpoint.load()
+    if found is None:
+        checkpoint.save({"at": x}, step=1)
+        raise ValueError("broke")
+    return found["at"] + 1
+
+
+@task
+def variable(name: str) -> str:
+    return os.environ.get(name, "")
+
+
+@task(secret_requests=[Secret("db", "password", mount_requirement=Secret.MountType.ENV_VAR)])
+def has_secret(x: int) -> bool:
+    return any("swordfish" in value for value in os.environ.values())
+
+
+@task
+def unserializable(x: int) -> float:
+    return "no number"  # type: ignore[return-value]
+
+
+@workflow
+def naming_badly(x: int) -> int:
+    return names_badly(x=x)
+
+
+@workflow
+def resuming(x: int) -> int:
+    return resumes(x=scaled(x=x))
+
+
+@workflow
+def having(name: str) -> str:
+    return variable(name=name)
+
+
+@workflow
+def secretive(x: int) -> bool:
+    return has_secret(x=x)
+
+
+@workflow
+def giving_wrong(x: int) -> float:
+    return unserializable(x=x)
+
+
 @workflow
 def breaking(x: int) -> int:
     return broken(x=x)

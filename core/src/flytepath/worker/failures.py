@@ -24,6 +24,14 @@ def error_record(error: BaseException, task: str, code_path: str) -> ErrorRecord
 
     Files of the code bundle at ``code_path`` are named as the user knows them, below the bundle's root.
     """
+    record = _record(error, task, code_path)
+    # The name of a file may hold what is no character, and neither a message nor a blob can.
+    odd = {name: value for name, value in record if isinstance(value, str) and not value.isascii()}
+    told = {name: value.encode("utf-8", "backslashreplace").decode() for name, value in odd.items()}
+    return record if told == odd else record.model_copy(update=told)
+
+
+def _record(error: BaseException, task: str, code_path: str) -> ErrorRecord:
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_OUR_FOLDER)
     ]
