@@ -205,6 +205,21 @@ def test_an_attempt_whose_outputs_cannot_be_kept_is_nobodys_fault(platform: Plat
     assert "storage" in failed.error.message
 
 
+@pytest.mark.proof
+def test_items_whose_outputs_cannot_be_kept_are_nobodys_fault(platform: Platform) -> None:
+    begun = platform.begin("over_sleeping", xs=[1.0, 1.5])
+    until(lambda: len(pids(platform)) == 2, "the start of the items")
+    hidden = away(platform.shared)
+    try:
+        until(lambda: len(list(platform.jobs.glob("*/*/status"))) == 2, "the end of the workers")
+    finally:
+        back(platform.shared, hidden)
+    ended = platform.api.wait(begun, 120)
+    assert ended.outputs == {"o0": [1.0, 1.5]}
+    failures = platform.events(ended, "attempt_failed")
+    assert [(failed.error.kind, failed.error.code) for failed in failures] == [("system", "FP-JOB-LOST")] * 2
+
+
 @pytest.mark.parametrize("how", ["refuses", "is not mounted"])
 def test_outputs_that_cannot_be_read_for_a_while_are_waited_for(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, how: str

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
@@ -46,6 +46,8 @@ from flytepath.plugin import (
     Unknown,
 )
 
+#: How a worker ends that could not reach the storage.
+_UNTOLD: Final = 75
 #: Runs a command and keeps how it ended; the names appear whole or not at all.
 _KEEPER = """
 import os, subprocess, sys
@@ -148,8 +150,11 @@ class ProcessBackend(Backend):
         items = self._facts(folder).get("items", [])
         phases = [self._phase(part) for part in _parts(folder)]
         by_phase: dict[Phase, tuple[int, ...]] = {}
-        for index, (phase, _) in zip(items, phases, strict=False):
+        statuses: dict[int, int] = {}
+        for index, (phase, status) in zip(items, phases, strict=False):
             by_phase[phase] = (*by_phase.get(phase, ()), index)
+            if status:
+                statuses[index] = status
         ended = all(phase.is_terminal for phase, _ in phases) and bool(phases)
         worst = max((abs(status) for _, status in phases), default=0)
         whole = (Phase.FAILED if worst else Phase.SUCCEEDED) if ended else Phase.RUNNING
@@ -159,7 +164,7 @@ class ProcessBackend(Backend):
             reason=f"exit status {worst}" if ended and worst else "",
             error_class=ErrorClass.USER if ended and worst else None,
             exit_code=worst if ended else None,
-            items=ItemPhases(by_phase) if items else None,
+            items=_items(by_phase, statuses) if items else None,
         )
 
     @staticmethod
@@ -224,6 +229,14 @@ class ProcessBackend(Backend):
         except (FileNotFoundError, ValueError):
             return {}
         return facts
+
+
+def _items(by_phase: Mapping[Phase, tuple[int, ...]], statuses: Mapping[int, int]) -> ItemPhases:
+    return ItemPhases(
+        by_phase,
+        {index: f"item {index}: exit status {status}" for index, status in statuses.items()},
+        {index: ErrorClass.LOST for index, status in statuses.items() if status == _UNTOLD},
+    )
 
 
 def _is_told_to_end(part: Path) -> bool:
