@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 from flytepath import (
     Deck,
     FlyteDirectory,
@@ -104,11 +103,15 @@ def names_in(folder: FlyteDirectory) -> list[str]:
 
 @task
 def frame_of(n: int) -> StructuredDataset:
+    import pandas as pd  # the workers of all other tasks start sooner without it
+
     return StructuredDataset(pd.DataFrame({"n": list(range(n))}))
 
 
 @task
 def total(frame: StructuredDataset) -> int:
+    import pandas as pd
+
     return int(frame.open(pd.DataFrame).all()["n"].sum())
 
 

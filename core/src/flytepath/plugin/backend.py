@@ -159,8 +159,8 @@ class WorkerLaunch:
 
     The worker fetches its code and inputs itself, and leaves outputs, decks and errors where core finds them: the
     backend starts ``argv`` and says how that ended. Exit code 0: the outputs are there, or this member of a gang is not
-    the one that gives them; 75: the storage was out of reach, and nobody is to blame (such an item is ``LOST``). For such
-    a job core calls neither ``collect`` nor ``collect_items``.
+    the one that gives them. Exit code 75: the storage was out of reach, nobody is to blame (an item is then ``LOST``).
+    For such a job core calls neither ``collect`` nor ``collect_items``.
 
     Args:
         argv: the command; ``python`` is the interpreter of the image.
