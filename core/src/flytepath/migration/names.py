@@ -164,7 +164,7 @@ PLUGINS: Final[dict[str, tuple[str, str]]] = {
     "flytekitplugins.pod": ("flyte_plugin_kubernetes", "Pod"),
     "flytekitplugins.ray": ("flyte_plugin_ray", "RayJobConfig HeadNodeConfig WorkerNodeConfig"),
     "flytekitplugins.snowflake": ("flyte_plugin_snowflake", "SnowflakeConfig SnowflakeTask"),
-    "flytekitplugins.spark": ("flyte_plugin_spark", "Spark Databricks DatabricksV2 GenericSparkConf new_spark_session"),
+    "flytekitplugins.spark": ("flyte_plugin_spark", "Spark new_spark_session"),
     "flytekitplugins.sqlalchemy": ("flyte_plugin_sqlalchemy", "SQLAlchemyConfig SQLAlchemyTask"),
     "flytekitplugins.wandb": ("flyte_plugin_wandb", "wandb_init"),
 }
