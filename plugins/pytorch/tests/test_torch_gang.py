@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -189,18 +189,21 @@ def test_a_gang_is_started_again_and_goes_on_from_its_checkpoint(tmp_path: Path)
     assert tasks.third_time(folder=str(tmp_path)) == [0, 1, 2]
 
 
+def in_thread(call: Callable[[], Any]) -> Any:
+    """What a call in another thread gives, or raises."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result(DEADLINE)
+
+
 def test_gangs_at_the_same_time_do_not_meet() -> None:
-    results: dict[int, int] = {}
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(lambda x=x: tasks.doubled_anew(x=x)) for x in (1, 2)]
+        assert [one.result(DEADLINE) for one in running] == [2, 4]
 
-    def run(x: int) -> None:
-        results[x] = tasks.doubled(x=x)
 
-    threads = [threading.Thread(target=run, args=(x,)) for x in (1, 2, 3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(DEADLINE)
-    assert results == {1: 2, 2: 4, 3: 6}
+def test_ranks_are_not_forked_in_a_thread_where_they_might_hang() -> None:
+    with pytest.raises(DefinitionError, match="main thread"):
+        in_thread(lambda: tasks.doubled(x=1))
 
 
 def test_a_gang_of_one_runs_in_this_process_and_leaves_nothing() -> None:

@@ -290,6 +290,14 @@ def doubled(x: int) -> int:
     return int(total)
 
 
+@task(task_config=Elastic(nproc_per_node=2))
+def doubled_anew(x: int) -> int:
+    dist.init_process_group("gloo")
+    total = torch.tensor([x])
+    dist.all_reduce(total)
+    return int(total)
+
+
 @workflow
 def train_flow(epochs: int = 1) -> dict[str, torch.Tensor]:
     return train_two(epochs=epochs)

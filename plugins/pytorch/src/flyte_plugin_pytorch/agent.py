@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 #: torch's agent sleeps between two looks; we listen to the ranks instead.
 _SLEEP = 0.01
+#: So many failures that only tell of another node's do not count against the restarts of this one.
+_SPARED = 5
 
 
 def run_agent(context: TaskContext, inputs: Mapping[str, Any], config: Elastic) -> Any:
@@ -108,10 +110,11 @@ class _Agent(SimpleElasticAgent):  # type: ignore[misc]
         self.gang: Gang | None = None
         self.failure: Failure | None = None
         self.world_size = 0
+        self._spared = 0
 
     def _start_workers(self, worker_group: WorkerGroup) -> dict[int, Any]:
         spec = worker_group.spec
-        restarts = spec.max_restarts - self._remaining_restarts
+        restarts = _round(worker_group)
         places = []
         for worker in worker_group.workers:
             self.world_size = worker.world_size
@@ -151,6 +154,10 @@ class _Agent(SimpleElasticAgent):  # type: ignore[misc]
             tell_of_preemption(gang)
         if gang.failures:
             self.failure = settled(gang)
+            # Another node's failure counts there. A few only, or two nodes that cannot reach each other go on for ever.
+            if self.failure.is_consequence and worker_group.spec.max_restarts and self._spared < _SPARED:
+                self._spared += 1
+                self._remaining_restarts += 1
             return RunResult(WorkerState.FAILED)
         if gang.is_done and gang.is_over:
             # The agent wants to see every rank among these; what rank 0 returned lies in its file.
@@ -165,3 +172,16 @@ class _Agent(SimpleElasticAgent):  # type: ignore[misc]
     def _shutdown(self, *_: Any, **__: Any) -> None:
         if self.gang is not None:
             self.gang.stop()
+
+
+def _round(worker_group: WorkerGroup) -> int:
+    """The number of this round, the same on every node, and never one that was before.
+
+    torch puts what ranks tell each other under this number. Its agents count restarts each for itself, so after one
+    node has failed and another has merely joined it again, their ranks would wait for each other at different places.
+    """
+    store = worker_group.store
+    if worker_group.group_rank == 0:
+        number = int(store.underlying_store.add("flytepath/rounds", 1)) - 1
+        store.set("flytepath/round", str(number))
+    return int(store.get("flytepath/round"))

@@ -14,6 +14,9 @@ _LOST_PEER: Final = (
     "socket timeout",
     "remote process exited",
     "failed to recv, got 0 bytes",
+    "connectfullmesh failed",
+    "connection timed out",
+    "wait timeout",
 )
 #: How long a rank of another machine may take to tell of its own failure, which is the cause.
 CAUSE_SECONDS: Final = 2.0

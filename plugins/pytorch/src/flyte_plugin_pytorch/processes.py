@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -85,11 +86,18 @@ class Forked:
 
 
 def check_fork(name: str) -> None:
-    """Refuse to copy a process that uses a GPU: the copies could not.
+    """Refuse to copy a process whose copies could not go on.
 
     Raises:
-        DefinitionError: it does.
+        DefinitionError: it has used a GPU, or this is not its main thread: what other threads hold stays held for ever.
     """
+    if threading.current_thread() is not threading.main_thread():
+        raise DefinitionError(
+            "ranks can only be forked from the main thread",
+            place=name,
+            actual=threading.current_thread().name,
+            hint='use start_method="spawn" for tasks that are called in threads',
+        )
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         raise DefinitionError(
