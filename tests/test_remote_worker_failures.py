@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,22 @@ def test_items_whose_processes_leave_are_tried_again(platform: Platform) -> None
     assert {failed.error.code for failed in failures} == {"FP-JOB-LOST"}
 
 
+def test_a_person_is_told_what_the_worker_said(platform: Platform) -> None:
+    ended = platform.run("breaking", x=3)
+
+    def told(*arguments: str) -> str:
+        command = [sys.executable, "-m", "flytepath", *arguments]
+        return subprocess.run(
+            command, cwd=platform.work, capture_output=True, text=True, timeout=100, check=True
+        ).stdout
+
+    assert "n0 failed" in told("executions", "explain", ended.id)
+    job = told("jobs", "show", platform.events(ended, "job_planned")[0].key)
+    assert "error      ValueError: no 3 today" in job
+    assert "flytepath.worker" in job
+    assert "about to break" in told("executions", "logs", ended.id)
+
+
 # --- ends before their time --------------------------------------------------------------------------------------
 
 
@@ -155,6 +172,7 @@ def test_a_storage_that_is_away_while_jobs_are_planned_is_waited_for(platform: P
     try:
         (parked,) = until(lambda: platform.events(begun, "job_parked"), "that it is told")
         assert "cannot be written" in parked.reason
+        assert "\n" not in parked.reason
     finally:
         back(platform.shared, hidden)
     ended = platform.api.wait(begun, 120)
