@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import subprocess
 import sys
@@ -107,6 +108,23 @@ def test_what_is_registered_is_run_by_its_name(shared: FlytePath, flow: ModuleTy
     assert shared.execute("session_flow.wf", {"x": 1}, wait=True).outputs == {"o0": 2}
     assert shared.execute("session_flow.double", {"x": 2}, wait=True).outputs == {"o0": 4}
     assert shared.execute("session_flow.plan", wait=True).outputs == {"o0": 42}
+
+
+def test_a_task_that_is_registered_can_be_referred_to(shared: FlytePath, flow: ModuleType) -> None:
+    shared.register(flow.double, version="to-refer-to")
+    source = """
+        from flytepath import reference_task, workflow
+
+        @reference_task(project="default", domain="development", name="session_flow.double", version="to-refer-to")
+        def double(x: int) -> int: ...
+
+        @workflow
+        def wf(x: int) -> int:
+            return double(x=x)
+    """
+    (Path(flow.__file__).parent / "referring_flow.py").write_text(textwrap.dedent(source))
+    referring = importlib.import_module("referring_flow")
+    assert shared.execute(referring.wf, {"x": 4}, wait=True).outputs == {"o0": 8}
 
 
 def test_registering_twice_is_once_and_other_content_under_a_version_is_refused(

@@ -21,6 +21,7 @@ from typing import Any, Final, Self
 from flytepath import config
 from flytepath.authoring.entity import Entity
 from flytepath.authoring.launch_plan import LaunchPlan
+from flytepath.authoring.task import Task
 from flytepath.bundle import collect
 from flytepath.client.commands import Started
 from flytepath.client.hosting import Drive, Host, closed
@@ -29,7 +30,7 @@ from flytepath.client.local import LocalClient
 from flytepath.client.plans import Plans
 from flytepath.client.protocol import Kind
 from flytepath.client.views import ExecutionSummary, ExecutionView, Scope
-from flytepath.compiler import compile_entity, compile_launch_plan, parse_inputs
+from flytepath.compiler import compile_entity, compile_launch_plan, compile_task, parse_inputs
 from flytepath.errors import ExecutionStateError, NotFoundError, UsageError
 from flytepath.model.events import ErrorRecord
 from flytepath.model.identity import DEFAULT_DOMAIN, DEFAULT_PROJECT, Identity, Tenant
@@ -189,7 +190,15 @@ class FlytePath:
         Raises:
             VersionConflictError: the version exists with other content.
         """
-        return [self._registered(entity_of(each), version).identity for each in entities]
+        return [self._kept(entity_of(each), version) for each in entities]
+
+    def _kept(self, entity: Entity, version: str | None) -> Identity:
+        made = self._registered(entity, version)
+        if isinstance(made.imported, Task):  # runs of it are of a workflow around it; references are to the task itself
+            spec = compile_task(made.imported, self._scope.tenant, self._client.blobs(self._scope))
+            _, file, root = importable(entity)
+            self._client.register_task(self._scope, spec, collect(file, root), made.identity.version)
+        return made.identity
 
     def _registered(self, entity: Entity, version: str | None) -> _Registered:
         with self._registering:
