@@ -190,15 +190,7 @@ class FlytePath:
         Raises:
             VersionConflictError: the version exists with other content.
         """
-        return [self._kept(entity_of(each), version) for each in entities]
-
-    def _kept(self, entity: Entity, version: str | None) -> Identity:
-        made = self._registered(entity, version)
-        if isinstance(made.imported, Task):  # runs of it are of a workflow around it; references are to the task itself
-            spec = compile_task(made.imported, self._scope.tenant, self._client.blobs(self._scope))
-            _, file, root = importable(entity)
-            self._client.register_task(self._scope, spec, collect(file, root), made.identity.version)
-        return made.identity
+        return [self._registered(entity_of(each), version).identity for each in entities]
 
     def _registered(self, entity: Entity, version: str | None) -> _Registered:
         with self._registering:
@@ -219,6 +211,9 @@ class FlytePath:
                 self._plans.activate_new(self._scope, identity.name, identity.version)
         else:
             identity = self._client.register(self._scope, spec, bundle, version)
+            if isinstance(loaded, Task):  # runs of it are of a workflow around it, references are to the task itself
+                task = compile_task(loaded, self._scope.tenant, blobs)
+                self._client.register_task(self._scope, task, bundle, identity.version)
         made = self._known[id(entity), version] = _Registered(entity, loaded, identity, kind)
         return made
 
