@@ -96,7 +96,7 @@ if TYPE_CHECKING:
     from flytepath.plugin.policy import Policy
     from flytepath.plugin.secrets import SecretNotFoundError, SecretProvider, SecretReference
     from flytepath.plugin.sql import Identifier, Statement, compile_sql, render_sql
-    from flytepath.plugin.task_type import NO_OUTPUT, CarriedAttempt, TaskContext, TaskDeclaration, TaskType
+    from flytepath.plugin.task_type import NO_OUTPUT, CallBody, CarriedAttempt, TaskContext, TaskDeclaration, TaskType
     from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, TypeTransformer
 
 _ROOMS = {
@@ -116,7 +116,7 @@ _ROOMS = {
         "TaskTypeDeclaration TaskWrapperDeclaration TransformerDeclaration"
     ),
     "flytepath.plugin.sql": "Identifier Statement compile_sql render_sql",
-    "flytepath.plugin.task_type": "NO_OUTPUT CarriedAttempt TaskContext TaskDeclaration TaskType",
+    "flytepath.plugin.task_type": "NO_OUTPUT CallBody CarriedAttempt TaskContext TaskDeclaration TaskType",
     "flytepath.plugin.transformer": "BlobSink BlobSource Converter TypeTransformer",
     "flytepath.plugin.backend": (
         "Backend BackendError BlobAccess ErrorClass Found Gone Handle InProgress ItemPhases JobKey LogChunk "
@@ -154,6 +154,7 @@ __all__ = [
     "BoundaryChecker",
     "BoundaryContext",
     "BoundaryReport",
+    "CallBody",
     "CarriedAttempt",
     "CliCommandDeclaration",
     "Converter",

@@ -60,11 +60,14 @@ class TaskDeclaration:
 class CarriedAttempt(Protocol):
     """An attempt that other processes of this machine can enter, as the members of a gang do."""
 
-    def entered(self, tell: Callable[[Any], None]) -> AbstractContextManager[tuple[TaskContext, CallBody]]:
+    def entered(
+        self, tell: Callable[[Any], None], *, member: str = ""
+    ) -> AbstractContextManager[tuple[TaskContext, CallBody]]:
         """The context and the body, for as long as the process runs the attempt.
 
         Args:
             tell: called with news, from any thread; returns when :meth:`TaskContext.heard` has heard them.
+            member: the name of this process in its gang, for what it tells.
         """
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar, Final, Literal
 
-from flytepath.plugin import DefinitionError, TaskContext, TaskDeclaration, TaskType
+from flytepath.plugin import CallBody, DefinitionError, TaskContext, TaskDeclaration, TaskType
 
 from flyte_plugin_pytorch.config import Elastic, PyTorch
 
@@ -15,8 +15,6 @@ from flyte_plugin_pytorch.config import Elastic, PyTorch
 REPLICA_VARIABLE: Final = "FLYTEPATH_PYTORCH_REPLICA"
 #: Where a gang may have several nodes: pods of a job, or on this machine processes in their place.
 _BACKENDS_WITH_NODES: Final = ("local", "kubeflow")
-
-CallBody = Callable[[Mapping[str, Any]], Any]
 
 
 class PyTorchTaskType(TaskType):
