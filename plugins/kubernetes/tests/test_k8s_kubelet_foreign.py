@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flyte_plugin_kubernetes.testing import ApiServer, Cluster, ClusterHome
+from flyte_plugin_kubernetes.testing import ApiServer, Cluster, ClusterHome, Rest
+from flyte_plugin_kubernetes.testing.our_nodes import PROCESS_LABEL, our_labels
 
 Json = dict[str, Any]
 
@@ -73,3 +76,37 @@ def test_a_cluster_with_nodes_is_left_to_them(
     home = ClusterHome(server.kubeconfig(tmp_path / "kubeconfig"))
     assert (home.has_nodes, home.kubelet, home.jobs) == (True, None, None)
     home.close()
+
+
+def test_two_homes_of_a_process_share_what_is_played(server: ApiServer, tmp_path: Path) -> None:
+    first = ClusterHome(server.kubeconfig(tmp_path / "kubeconfig"))
+    second = ClusterHome(tmp_path / "kubeconfig")
+    assert not second.has_nodes
+    assert second.kubelet is first.kubelet and second.jobs is first.jobs
+    second.close()
+    assert [node["metadata"]["name"] for node in server.objects.store.all("nodes")] == ["node-1"]
+    first.close()
+
+
+def left_node(process: int) -> Json:
+    return {"metadata": {"name": "node-1", "labels": {**our_labels(), PROCESS_LABEL: str(process)}}}
+
+
+def test_the_node_of_a_run_that_was_killed_is_no_node_of_the_cluster(server: ApiServer, tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    kubeconfig = server.kubeconfig(tmp_path / "kubeconfig")
+    with Rest.of_kubeconfig(kubeconfig) as rest:
+        rest.post("/api/v1/nodes", left_node(gone.pid))
+    home = ClusterHome(kubeconfig)
+    assert not home.has_nodes
+    assert home.kubelet is not None
+    home.close()
+
+
+def test_a_node_that_another_process_plays_is_named(server: ApiServer, tmp_path: Path) -> None:
+    kubeconfig = server.kubeconfig(tmp_path / "kubeconfig")
+    with Rest.of_kubeconfig(kubeconfig) as rest:
+        rest.post("/api/v1/nodes", left_node(os.getppid()))
+    with pytest.raises(RuntimeError, match=rf"process {os.getppid()} of .* plays the node 'node-1'"):
+        ClusterHome(kubeconfig)

@@ -19,6 +19,7 @@ from flyte_plugin_kubernetes.testing.definitions import definition_files, defini
 from flyte_plugin_kubernetes.testing.garbage_collector import GarbageCollector
 from flyte_plugin_kubernetes.testing.job_controller import JobController
 from flyte_plugin_kubernetes.testing.kubelet import Kubelet
+from flyte_plugin_kubernetes.testing.our_nodes import has_own_nodes
 from flyte_plugin_kubernetes.testing.rest import Rest, RestRefusal
 from flyte_plugin_kubernetes.testing.scheduler import Scheduler
 
@@ -30,6 +31,9 @@ KUBECONFIG_VARIABLE = "FLYTEPATH_TEST_KUBECONFIG"
 #: Names an image that holds flytepath and this plugin, for clusters that run containers.
 IMAGE_VARIABLE = "FLYTEPATH_TEST_IMAGE"
 NO_CLUSTER = f"{KUBECONFIG_VARIABLE} names no cluster"
+
+#: Who plays the nodes of a cluster, by its kubeconfig: one set of doubles serves all homes of a process.
+_players: dict[Path, ClusterHome] = {}
 
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
@@ -49,13 +53,22 @@ class ClusterHome:
             kubeconfig = self.server.kubeconfig(self._folder / "kubeconfig")
         self.kubeconfig = kubeconfig
         self.rest = Rest.of_kubeconfig(kubeconfig)
-        #: Whether nodes of the cluster's own run the containers.
-        self.has_nodes = bool(self.rest.get("/api/v1/nodes")["items"])
         self.kubelet: Kubelet | None = None
         self.scheduler: Scheduler | None = None
         self.jobs: JobController | None = None
         self.collector: GarbageCollector | None = None
-        if not self.has_nodes:
+        try:
+            #: Whether nodes of the cluster's own run the containers; doubles are none, whoever plays them.
+            self.has_nodes = has_own_nodes(self.rest)
+        except BaseException:
+            self.close()
+            raise
+        player = _players.get(kubeconfig.resolve())
+        if player is not None:
+            self.kubelet, self.scheduler = player.kubelet, player.scheduler
+            self.jobs, self.collector = player.jobs, player.collector
+        elif not self.has_nodes:
+            _players[kubeconfig.resolve()] = self
             self.kubelet = Kubelet(self.rest).start()
             self.scheduler = Scheduler(self.rest).start()
             self.jobs = JobController(self.rest).start()
@@ -75,9 +88,11 @@ class ClusterHome:
 
     def close(self) -> None:
         """Ends the doubles."""
-        for double in (self.collector, self.jobs, self.scheduler, self.kubelet):
-            if double is not None:
-                double.stop()
+        if _players.get(self.kubeconfig.resolve()) is self:
+            del _players[self.kubeconfig.resolve()]
+            for double in (self.collector, self.jobs, self.scheduler, self.kubelet):
+                if double is not None:
+                    double.stop()
         self.rest.close()
         if self.server is not None:
             self.server.close()

@@ -18,6 +18,7 @@ from typing import Any
 from flyte_plugin_kubernetes.testing.container_setup import base_environment
 from flyte_plugin_kubernetes.testing.images import Images
 from flyte_plugin_kubernetes.testing.kubelet_logs import LogServer
+from flyte_plugin_kubernetes.testing.our_nodes import our_labels
 from flyte_plugin_kubernetes.testing.pod_status import ContainerRecord, moment
 from flyte_plugin_kubernetes.testing.pod_worker import PodWorker
 from flyte_plugin_kubernetes.testing.rest import Informer, Rest, RestRefusal
@@ -62,7 +63,8 @@ class Kubelet:
         self._capacity = {"cpu": "16", "memory": "64Gi", "ephemeral-storage": "100Gi", "pods": "500"} | dict(
             capacity or {}
         )
-        self._labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"} | dict(labels or {})
+        about = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
+        self._labels = about | our_labels() | dict(labels or {})
         self._taints = list(taints or [])
         self._workers: dict[str, PodWorker] = {}
         self._lock = threading.Lock()
