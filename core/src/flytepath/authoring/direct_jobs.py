@@ -409,15 +409,29 @@ class JobsThread:
         self._lock = threading.Lock()
         self._shared: _Shared | None = None
         self._calls: dict[Future[Any], DirectJobs] = {}
+        self._is_closing = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="flytepath-jobs", daemon=True)
         self._thread.start()
 
     def begin(self, jobs: DirectJobs) -> Future[list[Outputs | ErrorRecord]]:
         """Begin to run the jobs of a call."""
-        future = asyncio.run_coroutine_threadsafe(self._now().run(jobs), self._loop)
-        self._calls[future] = jobs
-        future.add_done_callback(self._calls.pop)
-        return future
+        running = asyncio.run_coroutine_threadsafe(self._now().run(jobs), self._loop)
+        told: Future[list[Outputs | ErrorRecord]] = Future()
+        self._calls[running] = jobs
+        running.add_done_callback(lambda ended: self._ended(ended, told))
+        return told
+
+    def _ended(self, ended: Future[Any], told: Future[Any]) -> None:
+        self._calls.pop(ended)
+        if self._is_closing:
+            return  # only daemon threads wait still, and one that raises while the process ends takes it down
+        error = None if ended.cancelled() else ended.exception()
+        if ended.cancelled():
+            told.cancel()
+        elif error is not None:
+            told.set_exception(error)
+        else:
+            told.set_result(ended.result())
 
     def cancel(self, jobs: DirectJobs, reason: str) -> None:
         """Cancel the jobs of a call."""
@@ -435,6 +449,7 @@ class JobsThread:
 
     def close(self) -> None:
         """Cancel what still runs, wait a moment for it, and end the thread."""
+        self._is_closing = True
         calls = {future: jobs for future, jobs in list(self._calls.items()) if not jobs.is_left_alone}
         for jobs in calls.values():
             self.cancel(jobs, "the process ended")
