@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,60 @@ def test_a_token_that_is_refused_is_fetched_again_by_the_next_call(api_server: A
         submit(backend)
     assert error.value.error_class is ErrorClass.AUTH
     submit(backend)
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import sys; print('no login', file=sys.stderr); sys.exit(3)", "process returned 3. no login"),
+        ("print('{}')", "apiVersion"),
+        (None, "no-such-program"),
+    ],
+)
+def test_a_credential_plugin_that_fails_is_what_the_error_says(
+    api_server: ApiServer, tmp_path: Path, capfd: pytest.CaptureFixture[str], program: str | None, said: str
+) -> None:
+    backend, token = with_plugin(api_server, tmp_path, "2999-01-01T00:00:00Z")
+    token.write_text(api_server.add_user("one"))
+    if program is None:
+        path = Path(backend.settings.kubeconfig)
+        path.write_text(path.read_text().replace(sys.executable, "no-such-program"))
+    else:
+        (tmp_path / "program.py").write_text(program)
+    for _ in range(2):
+        with pytest.raises(BackendError) as error:
+            submit(backend)
+        assert error.value.error_class is ErrorClass.AUTH
+        assert error.value.accepted is False
+        assert "the credential plugin failed" in error.value.message
+        assert said in error.value.message
+    assert not any(capfd.readouterr())
+
+
+def test_a_credential_plugin_that_fails_later_is_not_answered_by_an_old_token(
+    api_server: ApiServer, tmp_path: Path
+) -> None:
+    backend, token = with_plugin(api_server, tmp_path, "2001-01-01T00:00:00Z")
+    token.write_text(api_server.add_user("first"))
+    submit(backend)
+    (tmp_path / "program.py").write_text("import sys; print('no login', file=sys.stderr); sys.exit(3)")
+    with pytest.raises(BackendError, match=r"the credential plugin failed: .*no login"):
+        submit(backend)
+
+
+def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    where = re.escape(str(tmp_path / ".kube" / "config"))
+    with pytest.raises(BackendError, match=rf"there is no kubeconfig at {where} \(neither"):
+        submit(KubernetesBackend(KubernetesSettings()))
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'a'}:{tmp_path / 'b'}")
+    with pytest.raises(BackendError, match=r"/a, .*/b \(KUBECONFIG\)"):
+        submit(KubernetesBackend(KubernetesSettings()))
+    with pytest.raises(BackendError, match="the backend's settings") as error:
+        submit(KubernetesBackend(KubernetesSettings(kubeconfig="~/elsewhere")))
+    assert str(tmp_path / "elsewhere") in error.value.message
 
 
 def test_no_more_requests_are_under_way_than_the_settings_say(api_server: ApiServer, tmp_path: Path) -> None:

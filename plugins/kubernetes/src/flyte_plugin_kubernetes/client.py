@@ -1,4 +1,4 @@
-"""Calls of one API server: the official client's configuration, credentials and connections, and plain JSON.
+"""Calls of one API server: the official client's connections, and plain JSON.
 
 Objects stay what the server sent: models of one client version would drop what a newer cluster says. The client is
 imported with the first call, never for a plan. Its methods block, so the backend calls them in threads.
@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from flytepath.plugin import BackendError, ErrorClass
 
 from flyte_plugin_kubernetes.api_errors import ApiAnswerError
+from flyte_plugin_kubernetes.credentials import client_of, headers_of
 from flyte_plugin_kubernetes.resource_kind import EVENT, POD, ResourceKind
 
 if TYPE_CHECKING:
@@ -181,56 +182,8 @@ class KubernetesClient:
         """The client, and the headers of a request by it."""
         with self._lock:  # the client's own refreshing of credentials is not made for threads
             if self._made is None:
-                self._made = _made(self._settings)
-            client = self._made
-            headers = {**client.default_headers, "Accept": "application/json"}
-            try:
-                for known in client.configuration.auth_settings().values():
-                    if known["in"] == "header" and known["value"]:
-                        headers[known["key"]] = known["value"]
-            except Exception as error:
-                raise _no_credentials(error) from error
-            return client, headers
-
-
-def _made(settings: KubernetesSettings) -> ApiClient:
-    from kubernetes import client as api
-    from kubernetes import config
-
-    configuration = api.Configuration()
-    configuration.connection_pool_maxsize = settings.connections
-    try:
-        if settings.in_cluster or (settings.in_cluster is None and _is_in_cluster(settings)):
-            config.load_incluster_config(client_configuration=configuration)
-        else:
-            config.load_kube_config(
-                config_file=settings.kubeconfig or None,
-                context=settings.context or None,
-                client_configuration=configuration,
-                persist_config=False,
-            )
-        return api.ApiClient(configuration)
-    except Exception as error:
-        raise _no_credentials(error) from error
-
-
-def _is_in_cluster(settings: KubernetesSettings) -> bool:
-    """Whether this process is a pod that was told of no other cluster."""
-    import os
-    from pathlib import Path
-
-    if settings.kubeconfig or settings.context or os.environ.get("KUBECONFIG"):
-        return False
-    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and not Path("~/.kube/config").expanduser().exists()
-
-
-def _no_credentials(error: Exception) -> BackendError:
-    return BackendError(
-        f"no credentials for the cluster: {type(error).__name__}: {error}",
-        error_class=ErrorClass.AUTH,
-        accepted=False,
-        hint="check `kubeconfig`, `context` and `in_cluster`; a credential plugin must run without a terminal",
-    )
+                self._made = client_of(self._settings)
+            return self._made, headers_of(self._made)
 
 
 def _unreachable(error: Exception, what: str) -> BackendError:
