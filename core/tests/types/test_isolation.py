@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
+from flytepath import task
 from flytepath.types.engine import codec
 from sample_types import Layer, Model, Options, Pair, Point, Tree
 
@@ -64,3 +67,12 @@ def test_a_literal_does_not_change_with_the_value_it_came_from(blobs):
     literal = codec(list[int]).encode(value, blobs)
     value.append(3)
     assert literal.data == [1, 2]
+
+
+def test_an_ordered_dict_is_a_dict_like_any() -> None:
+    @task
+    def weights() -> dict[str, int]:
+        return OrderedDict(b=1, a=2)
+
+    given = weights()
+    assert (type(given), list(given.items())) == (dict, [("b", 1), ("a", 2)])

@@ -7,8 +7,10 @@ import copy
 import dataclasses
 import json
 import struct
+import subprocess
+import sys
+import textwrap
 import warnings
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -164,6 +166,26 @@ class TestModule(TransformerConformance):
     @pytest.mark.filterwarnings("ignore:there is no transformer")
     def test_the_type_engine_nests_the_type(self) -> None:
         super().test_the_type_engine_nests_the_type()
+
+
+def test_any_module_goes_where_a_module_is_asked_for() -> None:
+    blobs, transformer = MemoryBlobs(), ModuleTransformer()
+    literal = transformer.encode(torch.nn.Linear(2, 1), torch.nn.Linear, blobs)
+    assert literal.type == transformer.literal_type(torch.nn.Module)
+    assert isinstance(transformer.decode(literal, torch.nn.Module, blobs), torch.nn.Linear)
+    with pytest.raises(TypeTransformerFailedError, match="this is no Conv1d"):
+        transformer.decode(literal, torch.nn.Conv1d, blobs)
+
+
+def test_a_state_dict_is_a_dict_of_tensors() -> None:
+    given = weights()
+    assert type(given) is dict
+    assert list(given) == ["weight", "bias"]
+
+
+@task
+def weights() -> dict[str, torch.Tensor]:
+    return torch.nn.Linear(2, 1).state_dict()
 
 
 def there_and_back(checkpoint: PyTorchCheckpoint) -> PyTorchCheckpoint:
@@ -322,18 +344,28 @@ def test_a_task_changes_its_own_tensor_and_not_the_callers() -> None:
     assert checkpoint.module["w"].tolist() == [0.5]
 
 
-def test_a_whole_module_is_announced_as_a_pickle_and_can_be_forbidden(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    class Own(torch.nn.Linear):
-        pass
+def test_a_whole_module_is_announced_as_a_pickle_once_a_process() -> None:
+    program = """
+        import warnings, torch
+        from flytepath import task
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
 
-    with pytest.warns(Warning, match="pickled"):
+            @task
+            def given() -> torch.nn.Linear:
+                return torch.nn.Linear(1, 1)
 
-        @task
-        def given() -> Own:
-            return Own(1, 1)
+            @task
+            def again() -> torch.nn.Conv1d:
+                return torch.nn.Conv1d(1, 1, 1)
 
+        print([str(each.message).partition(":")[0] for each in told if "pickled" in str(each.message)])
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "['there is no transformer for torch.nn.Module']", done.stderr
+
+
+def test_a_whole_module_can_be_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLYTEPATH_TYPES__ALLOW_PICKLE", "false")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

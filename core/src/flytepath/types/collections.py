@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import typing
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from itertools import chain, islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 from flytepath.errors import DefinitionError, TypeTransformerFailedError
 from flytepath.model.literal import BlobRef, canonical_text
@@ -247,8 +248,14 @@ class SetConverter(CoreConverter[Any]):
             raise at_index(error, lambda index: f"[{shown(items[index])}]") from error.__cause__
 
 
+_DICTS: Final = (dict, OrderedDict)
+
+
 class DictConverter(CoreConverter[dict[Any, Any]]):
-    """``dict[key, value]``, in its order; an object where the keys are strings, pairs otherwise."""
+    """``dict[key, value]``, in its order; an object where the keys are strings, pairs otherwise.
+
+    An ``OrderedDict`` holds nothing that is lost with it, and libraries return them as dicts.
+    """
 
     classes = (dict,)
 
@@ -261,7 +268,7 @@ class DictConverter(CoreConverter[dict[Any, Any]]):
         self._shown = shown
 
     def encode(self, value: dict[Any, Any], sink: BlobSink, refs: list[BlobRef]) -> Json:
-        if type(value) is not dict:
+        if type(value) not in _DICTS:
             raise mismatch(value, self._shown)
         if self._has_names(value):
             return dict(zip(value, self._items(self.item.encode_many, value, sink, refs), strict=True))
@@ -282,7 +289,7 @@ class DictConverter(CoreConverter[dict[Any, Any]]):
         return dict(zip(keys, items, strict=True))
 
     def isolate(self, value: dict[Any, Any]) -> dict[Any, Any]:
-        if type(value) is not dict:
+        if type(value) not in _DICTS:
             raise mismatch(value, self._shown)
         keys = self._keys(self.key.isolate_many, value)
         own = dict(zip(keys, self._items(self.item.isolate_many, value), strict=True))

@@ -21,22 +21,15 @@ class ModuleTransformer(TypeTransformer[Any]):
     format: ClassVar[str] = "pickle"
 
     def literal_type(self, t: Any) -> LiteralType:
-        """An opaque type by the class's name."""
-        kind = typing.get_origin(t) or t
-        return LiteralType("opaque", name=f"{kind.__module__}.{kind.__qualname__}", format=self.format)
+        """One opaque type for all modules: any goes where ``nn.Module`` is asked for; a value knows its class."""
+        return LiteralType("opaque", name="torch.nn.Module", format=self.format)
 
     def encode(self, value: Any, t: Any, sink: BlobSink) -> Literal:
         """One file, as ``torch.save`` writes it; classes of scripts are in it."""
         import cloudpickle
         import torch
 
-        kind = typing.get_origin(t) or t
-        if not isinstance(value, kind):
-            raise TypeTransformerFailedError(
-                f"this is no {kind.__qualname__}",
-                expected=f"{kind.__module__}.{kind.__qualname__}",
-                actual=f"{type(value).__module__}.{type(value).__qualname__}",
-            )
+        _check(value, t)
         stream = io.BytesIO()
         try:
             torch.save(value, stream, pickle_module=cloudpickle)
@@ -46,7 +39,7 @@ class ModuleTransformer(TypeTransformer[Any]):
                 actual=type(value).__qualname__,
                 hint=_INSTEAD,
             ) from error
-        facts = {"class": f"{type(value).__module__}.{type(value).__qualname__}"}
+        facts = {"class": _named(type(value))}
         literal_type = self.literal_type(t)
         ref = sink.put(stream.getvalue())
         return Literal.make(literal_type, facts, format=self.format, version=self.format_version, ref=ref)
@@ -62,18 +55,32 @@ class ModuleTransformer(TypeTransformer[Any]):
         device = None if torch.cuda.is_available() else "cpu"
         try:
             with source.open(literal.ref) as file:
-                return torch.load(file, map_location=device, weights_only=False)
+                found = torch.load(file, map_location=device, weights_only=False)
         except (ImportError, AttributeError, RuntimeError, EOFError, ValueError, TypeError, KeyError) as error:
             raise TypeTransformerFailedError(
                 f"the pickled module cannot be read back: {type(error).__name__}: {error}",
-                expected=self.literal_type(t).name,
+                expected=_named(typing.get_origin(t) or t),
                 hint="a pickle can be read only where the same code is importable; " + _INSTEAD,
             ) from error
+        _check(found, t)
+        return found
 
     def summary(self, value: Any) -> dict[str, Any]:
         """What it is, and how large."""
         return {
-            "class": f"{type(value).__module__}.{type(value).__qualname__}",
+            "class": _named(type(value)),
             "parameters": sum(parameter.numel() for parameter in value.parameters()),
             "buffers": sum(buffer.numel() for buffer in value.buffers()),
         }
+
+
+def _named(kind: Any) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _check(value: Any, t: Any) -> None:
+    kind = typing.get_origin(t) or t
+    if not isinstance(value, kind):
+        raise TypeTransformerFailedError(
+            f"this is no {kind.__qualname__}", expected=_named(kind), actual=_named(type(value))
+        )
