@@ -113,3 +113,30 @@ def test_why_a_job_still_waits_is_told_when_the_vendor_says_so_anew(capsys: pyte
         "queued on vendor (Pending): 0 of 3 machines are free",
         "queued on vendor (Pending): its image is pulled",
     ]
+
+
+def test_that_the_vendor_gives_no_answer_is_told_and_that_it_does_again(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = PlainProgress(dict(NAMES))
+    running = next(event for event in events() if event.payload.type == "job_observed")
+    key = getattr(running.payload, "key", "")
+    for event in events():
+        progress.learn(event)
+        if event.payload.type == "job_submitting" and getattr(event.payload, "key", "") == key:
+            break
+    for phase, reason in (
+        ("submitting", "it is tried again to submit it: 503"),
+        ("running", ""),
+        ("running", "half of it is done"),
+        ("running", "it is looked at, which fails: 503"),
+        ("running", "it is looked at, which fails: 503"),
+        ("running", "half of it is done"),
+    ):
+        told = {"phase": phase, "raw_state": "", "reason": reason, "links": ()}
+        progress.event(running.model_copy(update={"payload": running.payload.model_copy(update=told)}))
+    said = [line.partition(": ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert said == [
+        "submitting on vendor: it is tried again to submit it: 503",
+        "running on vendor",
+        "running on vendor: it is looked at, which fails: 503",
+        "running on vendor: half of it is done",
+    ]

@@ -406,6 +406,46 @@ def test_a_call_that_fails_again_and_again_says_so(tmp_path: Path, call: str, sa
     assert not vendor.live
 
 
+@pytest.mark.parametrize(("call", "says"), [("submit", "it is tried again to submit it"), ("poll", "it is looked at")])
+def test_trouble_that_lasts_is_told_once_while_it_passes(tmp_path: Path, call: str, says: str) -> None:
+    vendor = MemoryVendor()
+
+    def away(made: str, key: str) -> None:
+        count = vendor.calls[call]
+        if made == call and 1 < count <= (6 if call == "submit" else 7):
+            raise BackendError(f"503 for the {count}. time", error_class=ErrorClass.UNAVAILABLE, accepted=False)
+        if made == call and call == "submit" and count == 1:
+            raise BackendError("429", error_class=ErrorClass.THROTTLED, accepted=False)
+
+    vendor.before = away
+    machine = machine_of(chain(1, payload={"polls": 3}), vendor, tmp_path)
+    assert machine.run().status is ExecutionStatus.SUCCEEDED
+    seen = told(machine, JobObserved)
+    troubles = [number for number, one in enumerate(seen) if one.reason.startswith(says)]
+    assert [seen[number].reason.rpartition(": ")[2] for number in troubles] == ["503 for the 4. time"]
+    if call == "submit":
+        assert seen[0].phase == "submitting" and vendor.calls["submit"] == 7
+    else:
+        assert [one.phase for one in seen[: troubles[0] + 2]].count("running") == 3
+        assert not seen[troubles[0] + 1].reason
+    assert len(vendor.made) == 1
+
+
+def test_a_job_can_be_aborted_while_its_submission_is_tried_again(tmp_path: Path) -> None:
+    vendor = MemoryVendor()
+    machine = machine_of(chain(1), vendor, tmp_path, patience=Patience(60.0, 0.002, 0.01, 0.002))
+
+    def away(made: str, key: str) -> None:
+        if made == "submit":
+            if vendor.calls["submit"] == 6:
+                post(machine, type="abort", reason="enough")
+            raise BackendError("503", error_class=ErrorClass.UNAVAILABLE, accepted=False)
+
+    vendor.before = away
+    assert machine.run().status is ExecutionStatus.ABORTED
+    assert not vendor.made
+
+
 @pytest.mark.parametrize("call", ["poll", "find"])
 def test_a_job_that_other_settings_do_not_know_is_not_taken_for_lost(tmp_path: Path, call: str) -> None:
     vendor = MemoryVendor()

@@ -10,6 +10,7 @@ from typing import Final
 from flytepath.cli.display import show_time
 from flytepath.client.job_viewing import wait_words
 from flytepath.client.views import WaitView
+from flytepath.engine.troubles import is_trouble
 from flytepath.errors import FlytePathError
 from flytepath.model.events import (
     Event,
@@ -129,8 +130,9 @@ def _said(payload: object, known: _Known) -> str:
             verb = "was found on" if adopted else "is submitted to"
             return f"{verb} {known.backend}{called}"
         case JobObserved(phase=phase, raw_state=raw_state, reason=reason, links=links):
-            is_why = bool(reason) and reason != known.reason and phase in _WAITING
-            if phase == known.phase and not links and not is_why:
+            is_why = bool(reason) and phase in _WAITING
+            is_news = reason != known.reason and (is_why or is_trouble(reason) or is_trouble(known.reason))
+            if phase == known.phase and not links and not is_news:
                 return ""
             known.phase, known.reason = phase, reason
             state = f" ({raw_state})" if raw_state else ""

@@ -20,17 +20,7 @@ from flytepath.engine.gate import Gate
 from flytepath.engine.job_logs import kept_log
 from flytepath.engine.job_plans import handle_of, plan_of
 from flytepath.engine.job_services import JobServices
-from flytepath.engine.job_verdicts import (
-    CANCEL_FAILS,
-    CHANGED,
-    FIND_FAILS,
-    SETTLED,
-    after_mistake,
-    changed,
-    given_up,
-    is_worth_telling,
-    why_bad,
-)
+from flytepath.engine.job_verdicts import SETTLED, after_mistake, changed, given_up, why_bad
 from flytepath.engine.job_workers import Take, WorkerEnded, ended_items, ended_worker, is_over
 from flytepath.engine.jobs import (
     Answer,
@@ -54,7 +44,16 @@ from flytepath.engine.polling import Watched, facts_of
 from flytepath.engine.pools import PoolUnknownError
 from flytepath.engine.quota import PoolAskError
 from flytepath.engine.slices import ItemsSeen, newly_ended
-from flytepath.engine.vendor_calls import PASSING, Pauses
+from flytepath.engine.troubles import (
+    CANCEL_FAILS,
+    CHANGED,
+    FIND_FAILS,
+    PASSING,
+    SUBMIT_FAILS,
+    Failing,
+    is_worth_telling,
+)
+from flytepath.engine.vendor_calls import Pauses
 from flytepath.errors import SequenceConflictError
 from flytepath.model.events import ErrorRecord
 from flytepath.model.identity import Tenant
@@ -116,6 +115,7 @@ class _Run:
     holding: asyncio.Task[None] | None = None
     #: Of the calls that lead to a handle: they grow from one to the next, until the vendor has the job.
     pauses: Pauses | None = None
+    failing: Failing = field(default_factory=Failing)
     idempotency: str = "B"
     has_ended: bool = False
 
@@ -326,6 +326,9 @@ class JobDesk:
                 if error.error_class in PASSING and known and job.phase is Phase.SUBMITTING:
                     if pauses.is_outage:
                         return Refused(ErrorClass.UNAVAILABLE, error.message)
+                    if run.failing.is_news(error):
+                        pauses.begin()
+                        return Trouble(f"{SUBMIT_FAILS}: {error.message}")
                     run.step = None  # it was certainly not taken: whatever is more urgent now may come first
                     await pauses.wait(error.retry_after or 0.0)
                     run.step = Step.SUBMIT
@@ -346,7 +349,7 @@ class JobDesk:
                 if job.phase is Phase.SUBMITTING:
                     return Unclear(bad)
                 return await self._abandoned(run, instance, BackendError(bad, error_class=ErrorClass.PROTOCOL), bad)
-            run.pauses = None
+            run.pauses, run.failing = None, Failing()
             return Taken(handle, adopted=job.phase is Phase.AMBIGUOUS)
 
     async def _abandoned(self, run: _Run, instance: BackendInstance, why: BackendError | None, said: str) -> Told:
@@ -422,6 +425,9 @@ class JobDesk:
                 seen = await poller.news(run.watched, run.known, is_new_phase=is_new)
             except BackendError as error:
                 return given_up(job, error)
+            if isinstance(seen, Trouble):
+                run.known = ()  # the next answer is news, whatever it says: that there is one again
+                return seen
             if not seen.gone or instance.settings == job.settings:
                 break
             if not job.reason.startswith(CHANGED):

@@ -6,7 +6,8 @@ import logging
 from typing import Final
 
 from flytepath.engine.output import KEPT_BYTES
-from flytepath.engine.vendor_calls import PASSING, Patience, Pauses, VendorCalls
+from flytepath.engine.troubles import PASSING
+from flytepath.engine.vendor_calls import Patience, Pauses, VendorCalls
 from flytepath.model.events import Blob
 from flytepath.plugin.backend import BackendError, Handle
 from flytepath.plugin.transformer import BlobSink

@@ -7,14 +7,8 @@ from typing import Any, Final
 from flytepath.engine.backends import BackendInstance
 from flytepath.engine.job_plans import bad_handle
 from flytepath.engine.jobs import Answer, Cancel, Done, Job, Refused, error_of
-from flytepath.engine.vendor_calls import PASSING
+from flytepath.engine.troubles import CHANGED
 from flytepath.plugin.backend import BackendError, ErrorClass, Phase
-
-FIND_FAILS: Final = "it is looked for, which fails"
-CANCEL_FAILS: Final = "it is being cancelled, which fails"
-CHANGED: Final = "the settings"
-#: That a call fails again and again is told after so many times.
-TOLD_AFTER: Final = 3
 
 #: What a vendor says of a request it has certainly not taken.
 SETTLED: Final = frozenset(
@@ -51,11 +45,6 @@ def changed(instance: BackendInstance) -> str:
         f"{CHANGED} of backend {instance.name!r} have changed since it was planned, and with them it is not there: "
         "restore them, or abort the execution and end the job by hand"
     )
-
-
-def is_worth_telling(error: BackendError, failures: int) -> bool:
-    """Whether people should know that a call fails: not if it may be well in a moment."""
-    return failures >= TOLD_AFTER or error.error_class not in PASSING
 
 
 def given_up(job: Job, error: BackendError) -> Answer:

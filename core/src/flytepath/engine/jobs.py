@@ -365,7 +365,8 @@ def follow(job: Job, answer: Answer) -> list[Payload]:
         case Trouble(reason):
             if reason == job.reason or job.phase.is_terminal or job.is_waiting:
                 return []
-            return [JobObserved(key=key, phase=job.phase.value, raw_state=job.raw_state, reason=reason)]
+            now = job.phase.value
+            return [JobObserved(key=key, phase=now, raw_state=job.raw_state, reason=reason, items=job.item_phases)]
         case Refused():
             return _refused(job, answer)
         case Seen():

@@ -17,6 +17,8 @@ from itertools import count
 from typing import Any, Final
 
 from flytepath.engine.answers import bad_observation
+from flytepath.engine.jobs import Trouble
+from flytepath.engine.troubles import POLL_FAILS, Failing
 from flytepath.engine.vendor_calls import Patience, Pauses, VendorCalls
 from flytepath.plugin.backend import BackendError, ErrorClass, Handle, Observation
 
@@ -44,8 +46,9 @@ class Watched:
     known: tuple[Any, ...]
     interval: float
     due: float = 0.0
-    future: asyncio.Future[Observation] | None = None
+    future: asyncio.Future[Observation | Trouble] | None = None
     pauses: Pauses | None = None
+    failing: Failing = field(default_factory=Failing)
     is_warned: bool = False
     progress: float | None = None
     order: int = field(default=0)
@@ -75,8 +78,8 @@ class Poller:
         """Begin to look at a job; :meth:`news` tells what changes."""
         return Watched(handle, (), self._calls.instance.declaration.poll.first)
 
-    async def news(self, watched: Watched, known: tuple[Any, ...], *, is_new_phase: bool) -> Observation:
-        """What the vendor says of a job, when it is something else than what is ``known``.
+    async def news(self, watched: Watched, known: tuple[Any, ...], *, is_new_phase: bool) -> Observation | Trouble:
+        """What the vendor says of a job, when it is something else than what is ``known``, or that it says nothing.
 
         Args:
             watched: the job.
@@ -167,10 +170,13 @@ class Poller:
             if isinstance(answer, Observation):
                 self._answered(watched, answer)
             elif isinstance(answer, BackendError):
+                if self._calls.instance.redactor:
+                    answer.message = self._calls.instance.redactor.text(answer.message)
                 self._failed(watched, answer, is_its_own=True)
 
     def _answered(self, watched: Watched, seen: Observation) -> None:
         watched.pauses = None
+        watched.failing = Failing()
         if seen.phase is None and not seen.gone and not watched.is_warned:
             watched.is_warned = True
             log.warning(
@@ -217,6 +223,8 @@ class Poller:
             watched.pauses.begin()
         if watched.pauses.is_outage:
             future.set_exception(error)
+        elif watched.failing.is_news(error):
+            future.set_result(Trouble(f"{POLL_FAILS}: {error.message}"))
         else:
             self._put(watched)
 

@@ -25,7 +25,8 @@ from flytepath.engine.job_plans import handle_of, plan_of
 from flytepath.engine.job_services import JobServices
 from flytepath.engine.jobs import Job
 from flytepath.engine.ownership import is_dead
-from flytepath.engine.vendor_calls import PASSING, Pauses
+from flytepath.engine.troubles import PASSING
+from flytepath.engine.vendor_calls import Pauses
 from flytepath.errors import FlytePathError, StoreError
 from flytepath.model.identity import Tenant
 from flytepath.plugin.backend import (

@@ -23,8 +23,6 @@ T = TypeVar("T")
 
 #: The most calls of one backend that are under way at once, besides polls.
 CALLS_AT_ONCE: Final = 64
-#: Errors that pass by themselves, charged to nobody.
-PASSING: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.THROTTLED, ErrorClass.UNAVAILABLE})
 
 
 @dataclass(frozen=True, slots=True)
