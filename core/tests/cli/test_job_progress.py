@@ -124,7 +124,7 @@ def test_that_the_vendor_gives_no_answer_is_told_and_that_it_does_again(capsys: 
         if event.payload.type == "job_submitting" and getattr(event.payload, "key", "") == key:
             break
     for phase, reason in (
-        ("submitting", "it is tried again to submit it: 503"),
+        ("submitting", "its submission fails and is tried again: 503"),
         ("running", ""),
         ("running", "half of it is done"),
         ("running", "it is looked at, which fails: 503"),
@@ -135,7 +135,7 @@ def test_that_the_vendor_gives_no_answer_is_told_and_that_it_does_again(capsys: 
         progress.event(running.model_copy(update={"payload": running.payload.model_copy(update=told)}))
     said = [line.partition(": ")[2] for line in capsys.readouterr().err.splitlines()]
     assert said == [
-        "submitting on vendor: it is tried again to submit it: 503",
+        "submitting on vendor: its submission fails and is tried again: 503",
         "running on vendor",
         "running on vendor: it is looked at, which fails: 503",
         "running on vendor: half of it is done",

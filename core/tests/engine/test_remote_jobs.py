@@ -406,7 +406,9 @@ def test_a_call_that_fails_again_and_again_says_so(tmp_path: Path, call: str, sa
     assert not vendor.live
 
 
-@pytest.mark.parametrize(("call", "says"), [("submit", "it is tried again to submit it"), ("poll", "it is looked at")])
+@pytest.mark.parametrize(
+    ("call", "says"), [("submit", "its submission fails and is tried again"), ("poll", "it is looked at")]
+)
 def test_trouble_that_lasts_is_told_once_while_it_passes(tmp_path: Path, call: str, says: str) -> None:
     vendor = MemoryVendor()
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from flytepath.plugin.backend import BackendError, ErrorClass
 
-SUBMIT_FAILS: Final = "it is tried again to submit it"
+SUBMIT_FAILS: Final = "its submission fails and is tried again"
 POLL_FAILS: Final = "it is looked at, which fails"
 FIND_FAILS: Final = "it is looked for, which fails"
 CANCEL_FAILS: Final = "it is being cancelled, which fails"
