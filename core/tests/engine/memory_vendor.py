@@ -76,6 +76,8 @@ class MemoryVendor:
         self.after: Callable[[str, str], None] = lambda call, key: None
         self.most_live = 0
         self.printed: list[str] = []
+        #: What cancelling a job waits for, look by look, before it ends.
+        self.ending: list[str] = []
         self.progress: dict[str, float] = {}
 
     @property
@@ -186,6 +188,8 @@ class MemoryBackend(Backend):
         if not jobs:
             return Gone()
         if jobs[0].state in ("QUEUED", "RUNNING"):
+            if self.vendor.ending:
+                return InProgress(self.vendor.ending.pop(0))
             jobs[0].state = "STOPPED"
             return InProgress()
         return Terminal(Observation(_PHASES[jobs[0].state], jobs[0].state))

@@ -448,6 +448,22 @@ def test_a_job_can_be_aborted_while_its_submission_is_tried_again(tmp_path: Path
     assert not vendor.made
 
 
+def test_what_a_job_waits_for_that_is_being_cancelled_is_told_once(tmp_path: Path) -> None:
+    vendor = MemoryVendor()
+    vendor.ending = [f"look {number}: finalizer x" for number in range(1, 12)]
+    machine = machine_of(chain(1, payload={"polls": 10_000}), vendor, tmp_path)
+
+    def abort(made: str, key: str) -> None:
+        if made == "poll" and not machine.log.posted:
+            post(machine, type="abort", reason="enough")
+
+    vendor.before = abort
+    assert machine.run().status is ExecutionStatus.ABORTED
+    reasons = [seen.reason for seen in told(machine, JobObserved) if "finalizer" in seen.reason]
+    assert reasons == ["it is being cancelled, which takes its time: look 5: finalizer x"]
+    assert not vendor.live
+
+
 @pytest.mark.parametrize("call", ["poll", "find"])
 def test_a_job_that_other_settings_do_not_know_is_not_taken_for_lost(tmp_path: Path, call: str) -> None:
     vendor = MemoryVendor()

@@ -20,7 +20,7 @@ from flytepath.engine.gate import Gate
 from flytepath.engine.job_logs import kept_log
 from flytepath.engine.job_plans import handle_of, plan_of
 from flytepath.engine.job_services import JobServices
-from flytepath.engine.job_verdicts import SETTLED, after_mistake, changed, given_up, why_bad
+from flytepath.engine.job_verdicts import SETTLED, after_mistake, changed, ending_slowly, given_up, why_bad
 from flytepath.engine.job_workers import Take, WorkerEnded, ended_items, ended_worker, is_over
 from flytepath.engine.jobs import (
     Answer,
@@ -498,7 +498,7 @@ class JobDesk:
         job, patience = run.job, self._services.patience
         handle = handle_of(job) if job.handle is not None else None
         visible_at = (job.submitting_at or 0.0) + instance.declaration.visibility_seconds
-        pauses, pause, failures = Pauses(patience), patience.cancel_pause, 0
+        pauses, pause, failures, looks = Pauses(patience), patience.cancel_pause, 0, 0
         calls, scope = self._services.calls(instance), job.plan.get("scope", "")
         while True:
             try:
@@ -522,6 +522,10 @@ class JobDesk:
             left = 0.0 if handle is not None else visible_at - self._clock()
             if isinstance(answer, Gone) and left <= 0:
                 return Stopped()
+            looks += 1
+            slow = ending_slowly(job, instance, answer, looks)
+            if slow is not None:
+                return slow
             await asyncio.sleep(min(left, pause) if left > 0 else pause)
             pause = min(1.5 * pause, 10 * patience.cancel_pause)
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from flytepath.engine.backends import BackendInstance
 from flytepath.engine.job_plans import bad_handle
-from flytepath.engine.jobs import Answer, Cancel, Done, Job, Refused, error_of
-from flytepath.engine.troubles import CHANGED
-from flytepath.plugin.backend import BackendError, ErrorClass, Phase
+from flytepath.engine.jobs import Answer, Cancel, Done, Job, Refused, Trouble, error_of
+from flytepath.engine.troubles import CANCEL_LOOKS, CANCEL_WAITS, CHANGED
+from flytepath.plugin.backend import BackendError, ErrorClass, InProgress, Phase
 
 #: What a vendor says of a request it has certainly not taken.
 SETTLED: Final = frozenset(
@@ -45,6 +45,15 @@ def changed(instance: BackendInstance) -> str:
         f"{CHANGED} of backend {instance.name!r} have changed since it was planned, and with them it is not there: "
         "restore them, or abort the execution and end the job by hand"
     )
+
+
+def ending_slowly(job: Job, instance: BackendInstance, answer: object, looks: int) -> Trouble | None:
+    """What is told, once, of a job that takes long to end; ``None`` where that is nothing."""
+    if not isinstance(answer, InProgress) or not answer.reason or looks < CANCEL_LOOKS:
+        return None
+    if job.reason.startswith(CANCEL_WAITS):
+        return None
+    return Trouble(f"{CANCEL_WAITS}: {instance.redactor.text(answer.reason)}")
 
 
 def given_up(job: Job, error: BackendError) -> Answer:

@@ -14,9 +14,12 @@ SUBMIT_FAILS: Final = "its submission fails and is tried again"
 POLL_FAILS: Final = "it is looked at, which fails"
 FIND_FAILS: Final = "it is looked for, which fails"
 CANCEL_FAILS: Final = "it is being cancelled, which fails"
+CANCEL_WAITS: Final = "it is being cancelled, which takes its time"
 CHANGED: Final = "the settings"
 #: That a call fails again and again is told after so many times.
 TOLD_AFTER: Final = 3
+#: What a job that is being cancelled waits for is told after so many looks at it.
+CANCEL_LOOKS: Final = 5
 #: Errors that pass by themselves, charged to nobody.
 PASSING: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.THROTTLED, ErrorClass.UNAVAILABLE})
 
@@ -27,13 +30,14 @@ def is_worth_telling(error: BackendError, failures: int) -> bool:
 
 
 def is_trouble(reason: str) -> bool:
-    """Whether a job's reason says that a call about it fails, and nothing of the job itself.
+    """Whether a job's reason says how calls about it go, and nothing of the job itself.
 
     Example:
         >>> is_trouble("it is looked at, which fails: no answer"), is_trouble("its image is pulled")
         (True, False)
     """
-    return reason.startswith((f"{SUBMIT_FAILS}: ", f"{POLL_FAILS}: ", f"{FIND_FAILS}: ", f"{CANCEL_FAILS}: "))
+    calls = (SUBMIT_FAILS, POLL_FAILS, FIND_FAILS, CANCEL_FAILS, CANCEL_WAITS)
+    return reason.startswith(tuple(f"{call}: " for call in calls))
 
 
 @dataclass(slots=True)
@@ -64,6 +68,8 @@ class Failing:
 
 __all__ = [
     "CANCEL_FAILS",
+    "CANCEL_LOOKS",
+    "CANCEL_WAITS",
     "CHANGED",
     "FIND_FAILS",
     "PASSING",
