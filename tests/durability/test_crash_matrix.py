@@ -190,9 +190,9 @@ CHAINS = {
         "execution_owned:1:before",
         "attempt_started:1:after",
         "attempt_lost:1:before",
+        "items_succeeded:1:after",  # before anything else can have let all items succeed
         "node_succeeded:1:before",
         "call_started:1:after",
-        "items_succeeded:1:after",
         "effect:log:3:after",
         "execution_succeeded:1:before",
     ),
