@@ -140,11 +140,13 @@ def _conflict_lines(manager: PluginManager, record: PluginRecord) -> list[tuple[
 
 def _requirements(requires: Iterable[str]) -> Iterable[tuple[str, str]]:
     """(requirement, installed version) of those that hold on this machine; empty where it is not installed."""
-    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.requirements import InvalidRequirement
+
+    from flytepath.plugin.requirements import parse_requirement
 
     for text in requires:
         try:
-            requirement = Requirement(text)
+            requirement = parse_requirement(text)
         except InvalidRequirement:
             yield text, ""
             continue
@@ -157,10 +159,12 @@ def _requirements(requires: Iterable[str]) -> Iterable[tuple[str, str]]:
 
 
 def _is_met(text: str, found: str) -> bool:
-    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.requirements import InvalidRequirement
+
+    from flytepath.plugin.requirements import parse_requirement
 
     try:
-        return bool(found) and Requirement(text).specifier.contains(found, prereleases=True)
+        return bool(found) and parse_requirement(text).specifier.contains(found, prereleases=True)
     except InvalidRequirement:
         return False
 

@@ -80,18 +80,20 @@ class Pin:
 
     def matches(self, *names: str) -> bool:
         """Whether the pin is about a plugin with one of these names."""
-        from packaging.requirements import Requirement
         from packaging.utils import canonicalize_name
 
-        pinned = canonicalize_name(Requirement(self.requirement).name)
+        from flytepath.plugin.requirements import parse_requirement
+
+        pinned = canonicalize_name(parse_requirement(self.requirement).name)
         return any(canonicalize_name(name) == pinned for name in names)
 
     def is_met_by(self, version: str) -> bool:
         """Whether ``version`` satisfies it; one that is no version does not."""
-        from packaging.requirements import Requirement
         from packaging.version import InvalidVersion
 
-        requirement = Requirement(self.requirement)
+        from flytepath.plugin.requirements import parse_requirement
+
+        requirement = parse_requirement(self.requirement)
         if requirement.marker is not None and not requirement.marker.evaluate():
             return True
         try:
@@ -270,10 +272,12 @@ def _check_label(value: str, what: str, place: str) -> None:
 
 
 def _pin(text: str, place: str) -> Pin:
-    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.requirements import InvalidRequirement
+
+    from flytepath.plugin.requirements import parse_requirement
 
     try:
-        requirement = Requirement(text)
+        requirement = parse_requirement(text)
     except InvalidRequirement as error:
         raise ConfigError(
             f"{text!r} is not a pin: {str(error).splitlines()[0]}",

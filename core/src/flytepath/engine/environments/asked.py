@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from flytepath.engine.environments.failures import EnvironmentBuildError, redacted
 from flytepath.errors import ConfigError
 from flytepath.model.literal import canonical_json, sha256
+from flytepath.plugin.requirements import parse_requirement
 
 #: What of an image means nothing to a virtual environment.
 _FOR_IMAGES: Final = ("apt_packages", "conda_packages", "commands", "copy", "cuda", "cudnn", "pip_secret_mounts")
@@ -187,7 +188,7 @@ class Parsed:
 def parse(line: str) -> Parsed | None:
     """A requirement; ``None`` for a path, an address, or an option, which only the installer understands."""
     try:
-        requirement = Requirement(line.partition(" --")[0])
+        requirement = parse_requirement(line.partition(" --")[0])
     except InvalidRequirement:
         return None
     return Parsed(canonicalize_name(requirement.name), requirement)
@@ -226,7 +227,7 @@ def _of_core(requirement: Requirement) -> Iterator[str]:
             hint="leave it away: it is always there",
         )
     for line in requires(CORE) or ():
-        part = Requirement(line)
+        part = parse_requirement(line)
         if part.marker is None or part.marker.evaluate({"extra": ""}):
             continue
         if any(part.marker.evaluate({"extra": extra}) for extra in requirement.extras):

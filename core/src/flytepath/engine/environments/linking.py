@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 import flytepath
 from flytepath.engine.environments.asked import CORE
 from flytepath.engine.environments.failures import EnvironmentBuildError, EnvironmentUnavailableError
+from flytepath.plugin.requirements import parse_requirement
 
 #: The last of an environment's path files, so that its folder comes last.
 PATH_FILE: Final = "zzz_flytepath_engine.pth"
@@ -81,7 +82,7 @@ def _distribution(name: str) -> Distribution:
 
 def _active(requires: Iterable[str], extras: tuple[str, ...]) -> Iterator[Requirement]:
     for line in requires:
-        one = Requirement(line)
+        one = parse_requirement(line)
         if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
             yield one
 
