@@ -24,9 +24,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
-from flytepath.engine.admission import Admission, Request
-from flytepath.engine.pools import PoolRules
 from flytepath.engine.quota import Ask, Book, PoolAsk, PoolRule
+from flytepath.engine.quota.admission import Admission, Request
+from flytepath.engine.quota.pools import PoolRules
 from flytepath.model.identity import Tenant
 from flytepath.store.events import Store, open_store
 from flytepath.store.quota_views import survey

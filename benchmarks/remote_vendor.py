@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from flytepath.engine.polling import GROWTH
+from flytepath.engine.jobs.polling import GROWTH
 from flytepath.testing.fake_vendor import FakeVendor, Job
 from flytepath.testing.reference_job_manifest import flytepath_backends
 

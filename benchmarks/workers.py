@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from flytepath.engine.worker_pool import WorkerPool
-from flytepath.engine.workers import WorkerProcess
+from flytepath.engine.local.worker_pool import WorkerPool
+from flytepath.engine.local.workers import WorkerProcess
 from flytepath.model.literal import Literal
 from flytepath.model.messages import AttemptSucceeded, RunAttempt
 from flytepath.model.task import Body, Interface, TaskSpec, Variable

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flytepath.engine.worker_outcomes import Left, left_at
+from flytepath.engine.jobs.worker_outcomes import Left, left_at
 from flytepath.plugin import BackendError
 from worker_platform import Platform, until, worker_platform
 
@@ -251,7 +251,7 @@ def test_outputs_that_cannot_be_read_for_a_while_are_waited_for(
             looks.append(error)
             raise
 
-    monkeypatch.setattr("flytepath.engine.job_workers.left_at", looked)
+    monkeypatch.setattr("flytepath.engine.jobs.of_workers.left_at", looked)
     begun = platform.begin("sleeping", seconds=1.0)
     part = held(platform)
     until(result_of(platform, begun).exists, "the outputs")

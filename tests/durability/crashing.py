@@ -44,7 +44,7 @@ EFFECTS = {
     "acquire": ("flytepath.store.events", "Store.acquire"),
     "claim": ("flytepath.store.events", "Store.claim"),
     "release": ("flytepath.store.events", "Store.release_all"),
-    "sweep": ("flytepath.engine.places", "Places.sweep"),
+    "sweep": ("flytepath.engine.local.places", "Places.sweep"),
 }
 
 

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 from flytepath.engine.quota import PoolRule
-from flytepath.engine.quota_places import Seat
+from flytepath.engine.quota.places import Seat
 from flytepath.model.identity import Tenant
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

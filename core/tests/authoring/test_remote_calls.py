@@ -27,7 +27,7 @@ from flytepath import (
     task_mock,
     workflow,
 )
-from flytepath.engine.vendor_calls import Patience
+from flytepath.engine.jobs.vendor_calls import Patience
 from flytepath.errors import EagerError, FlytePathError, MapFailedError
 from flytepath.testing.fake_vendor import FakeVendor, FaultKind
 from flytepath.testing.reference_task import VendorJob

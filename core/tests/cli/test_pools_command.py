@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
-from flytepath.engine.admission import Admission, Request
 from flytepath.engine.ownership import this_engine, this_process
-from flytepath.engine.pools import PoolRules
+from flytepath.engine.quota.admission import Admission, Request
+from flytepath.engine.quota.pools import PoolRules
 from flytepath.model.identity import Tenant
 from flytepath.plugin.backend import PoolAsk
 from flytepath.store.events import open_store

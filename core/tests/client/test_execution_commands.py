@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from flytepath.cli.root import run_command_line
-from flytepath.engine.places import Places
+from flytepath.engine.local.places import Places
 from flytepath.model.events import ExecutionContinued, ExecutionPaused
 from flytepath.model.literal import Literal
 from flytepath.model.types import INTEGER, LiteralType

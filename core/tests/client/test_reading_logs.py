@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flytepath.client import LocalClient
 from flytepath.client.logs import LogReader
-from flytepath.engine.places import Places
+from flytepath.engine.local.places import Places
 from flytepath.errors import NotFoundError
 from flytepath.model.events import AttemptLost, ErrorRecord
 from flytepath.model.literal import Literal

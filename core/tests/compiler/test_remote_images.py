@@ -15,7 +15,7 @@ from fake_distributions import Distributions
 from flytepath import ContainerTask, ImageSpec, map_task, task, workflow
 from flytepath.authoring.remote_tasks import RemoteImageError
 from flytepath.compiler import compile_entity
-from flytepath.engine.worker_launches import placeholder_launch
+from flytepath.engine.jobs.worker_launches import placeholder_launch
 from flytepath.model.identity import Tenant
 from flytepath.model.task import TaskSpec
 from flytepath.model.workflow import WorkflowSpec

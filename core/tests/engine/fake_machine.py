@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from flytepath.engine.fold import fold
-from flytepath.engine.places import Places
+from flytepath.engine.local.places import Places
+from flytepath.engine.local.slots import Slots
 from flytepath.engine.ports import AttemptResult, OnReport
 from flytepath.engine.reuse import Reuses
 from flytepath.engine.scheduler import Scheduler
-from flytepath.engine.slots import Slots
 from flytepath.engine.state import ExecutionState
 from flytepath.errors import StoreError
 from flytepath.model.events import Actor, Blob, ErrorRecord, Event, ExecutionCreated

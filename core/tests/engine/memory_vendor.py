@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flytepath.engine.admission_requests import Request
-from flytepath.engine.backends import BackendInstance, GivenBackends
-from flytepath.engine.execution_jobs import Remote
-from flytepath.engine.job_planning import Planner
-from flytepath.engine.job_services import JobServices
-from flytepath.engine.vendor_calls import Patience
+from flytepath.engine.jobs.backends import BackendInstance, GivenBackends
+from flytepath.engine.jobs.of_execution import Remote
+from flytepath.engine.jobs.planning import Planner
+from flytepath.engine.jobs.services import JobServices
+from flytepath.engine.jobs.vendor_calls import Patience
+from flytepath.engine.quota.requests import Request
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import Literal
 from flytepath.model.task import TaskSpec

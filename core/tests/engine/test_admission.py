@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flytepath.engine.admission import (
+from flytepath.engine.quota.admission import (
     Admission,
     AdmissionDesk,
     InMemoryAdmission,
     PoolLeaseLostError,
     Request,
 )
-from flytepath.engine.pools import PoolRules, PoolUnknownError
-from flytepath.engine.quota_rules import PoolAskError
+from flytepath.engine.quota.pools import PoolRules, PoolUnknownError
+from flytepath.engine.quota.rules import PoolAskError
 from flytepath.errors import ExecutionStateError, SequenceConflictError, StoreUnavailableError, UsageError
 from flytepath.model.identity import Tenant
 from flytepath.plugin.backend import PoolAsk
@@ -458,7 +458,7 @@ def test_an_engine_with_newer_rules_grants_what_another_left(tmp_path: Path) -> 
 def test_nothing_is_granted_while_the_store_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(desks: Desks) -> None:
         desk = desks.open("e1")
-        monkeypatch.setattr("flytepath.engine.admission.AWAY_SECONDS", 0.02)
+        monkeypatch.setattr("flytepath.engine.quota.admission.AWAY_SECONDS", 0.02)
         real = desk._tables.change
         tries = [0]
 

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from flytepath.engine.admission import Admission, Request
-from flytepath.engine.pools import PoolRules
+from flytepath.engine.quota.admission import Admission, Request
+from flytepath.engine.quota.pools import PoolRules
 from flytepath.model.identity import Tenant
 from flytepath.plugin.backend import PoolAsk
 from flytepath.store.events import open_store
@@ -22,9 +22,9 @@ LIMIT = 3
 ENGINE = """
 import asyncio, sys
 from pathlib import Path
-from flytepath.engine.admission import Admission, Request
+from flytepath.engine.quota.admission import Admission, Request
 from flytepath.engine.ownership import is_dead, this_engine
-from flytepath.engine.pools import PoolRules
+from flytepath.engine.quota.pools import PoolRules
 from flytepath.model.identity import Tenant
 from flytepath.plugin.backend import PoolAsk
 from flytepath.store.events import open_store

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from flytepath.config.settings import Configuration, load_configuration
-from flytepath.engine.backends import settings_of
+from flytepath.engine.jobs.backends import settings_of
 from flytepath.model.identity import Tenant
 
 LEVELS = """

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from fake_machine import Machine
-from flytepath.engine.backends import BackendInstance, GivenBackends
+from flytepath.engine.jobs.backends import BackendInstance, GivenBackends
+from flytepath.engine.jobs.vendor_calls import Patience
 from flytepath.engine.state import ExecutionStatus
-from flytepath.engine.vendor_calls import Patience
 from flytepath.plugin import BackendError, ErrorClass, Found, Handle, ItemPhases, Observation, Phase, Terminal
 from memory_vendor import MemoryVendor, OpenPools, remote_on
 from shapes import fan

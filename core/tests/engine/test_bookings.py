@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from flytepath.engine.bookings import Bookings
+from flytepath.engine.quota.bookings import Bookings
 from flytepath.plugin.declarations import RateLimit
 from flytepath.store.rates import Bucket
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from flytepath.authoring.declared.schedules import CronSchedule, FixedRate
-from flytepath.engine.due import CATCH_UP_LIMIT, due_between, read_timing
+from flytepath.engine.schedules.due import CATCH_UP_LIMIT, due_between, read_timing
 from flytepath.errors import DefinitionError, UsageError
 from flytepath.model.schedule import cron_fields
 from hypothesis import assume, example, given, settings

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
-from flytepath.engine.job_logs import LONG_LINE, kept_log
-from flytepath.engine.output import KEPT_BYTES
+from flytepath.engine.jobs.logs import LONG_LINE, kept_log
+from flytepath.engine.jobs.vendor_calls import Patience, VendorCalls
+from flytepath.engine.local.output import KEPT_BYTES
 from flytepath.engine.secrets.redaction import Redactor
-from flytepath.engine.vendor_calls import Patience, VendorCalls
 from flytepath.model.literal import BlobRef
 from flytepath.plugin.backend import BackendError, ErrorClass, Handle, LogChunk
 from flytepath.testing import MemoryBlobs

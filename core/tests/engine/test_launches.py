@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from fake_machine import Machine, MemoryLog, Quiet, number, single, task_spec
 from flytepath.engine.launches import AHEAD_LIMIT, SHORT_SECONDS, Ended, Killed, Launches
+from flytepath.engine.local.slots import Slots
 from flytepath.engine.ports import AttemptResult
 from flytepath.engine.scheduler import Scheduler
-from flytepath.engine.slots import Slots
 from flytepath.engine.state import ExecutionState, ExecutionStatus
 from flytepath.model.events import AttemptLost, AttemptStarted, NodeSucceeded
 from flytepath.model.messages import AttemptSucceeded, RunAttempt

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from flytepath.engine.places import Places, outcome_place, shelf_of
+from flytepath.engine.local.places import Places, outcome_place, shelf_of
 from flytepath.model.messages import AttemptFacts
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from flytepath.config.settings import load_configuration
-from flytepath.engine.pools import DeclaredPool, PoolRules, PoolUnknownError
-from flytepath.engine.quota_rules import PoolAskError
+from flytepath.engine.quota.pools import DeclaredPool, PoolRules, PoolUnknownError
+from flytepath.engine.quota.rules import PoolAskError
 from flytepath.errors import ConfigError
 from flytepath.model.identity import Tenant
 from flytepath.model.task import Interface, TaskSpec
@@ -131,7 +131,7 @@ def test_rules_tell_where_they_are_said(folder: Path) -> None:
 def test_rules_follow_their_files_and_outlive_broken_ones(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("flytepath.engine.pools.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("flytepath.engine.quota.pools.LOOK_SECONDS", 0.0)
     file = folder / "flytepath.toml"
     rules = PoolRules.here(folder)
     assert rules.find("db") is None

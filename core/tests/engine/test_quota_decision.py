@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flytepath.engine.pools import PoolRules
-from flytepath.engine.quota_decision import BookKeeper, decide
+from flytepath.engine.quota.decision import BookKeeper, decide
+from flytepath.engine.quota.pools import PoolRules
 from flytepath.store.events import Store, open_store
 from flytepath.store.quota import QuotaTables
 from flytepath.store.quota_rows import Ask, Change, Decision, Release, Rows, Truth

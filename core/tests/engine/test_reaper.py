@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flytepath.engine.admission import Admission, Request
-from flytepath.engine.backends import BackendInstance, BackendUnavailableError, GivenBackends
-from flytepath.engine.job_services import JobServices
+from flytepath.engine.jobs.backends import BackendInstance, BackendUnavailableError, GivenBackends
+from flytepath.engine.jobs.reaper import Orphan, Reaper
+from flytepath.engine.jobs.services import JobServices
+from flytepath.engine.jobs.vendor_calls import Patience
 from flytepath.engine.ownership import this_engine
-from flytepath.engine.pools import PoolRules
-from flytepath.engine.reaper import Orphan, Reaper
-from flytepath.engine.vendor_calls import Patience
+from flytepath.engine.quota.admission import Admission, Request
+from flytepath.engine.quota.pools import PoolRules
 from flytepath.model.events import (
     Actor,
     Event,
@@ -301,7 +301,7 @@ def test_it_is_asked_until_it_is_gone(store: Store, vendor: Vendor) -> None:
 def test_what_does_not_end_is_left_to_the_next_sweep(
     store: Store, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flytepath.engine.reaper.CANCEL_SECONDS", 0.01)
+    monkeypatch.setattr("flytepath.engine.jobs.reaper.CANCEL_SECONDS", 0.01)
     vendor.add("k", "z", store.installation())
     vendor.answers = [InProgress()] * 1000
     (found,) = swept(store, instance_of(vendor), dry=False, grace_seconds=0.0)
@@ -432,7 +432,7 @@ def test_a_backend_that_has_had_jobs_and_cannot_be_used_is_named(store: Store) -
 
 
 def test_one_sweep_ends_so_many_and_no_more(store: Store, vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flytepath.engine.reaper.CANCEL_LIMIT", 3)
+    monkeypatch.setattr("flytepath.engine.jobs.reaper.CANCEL_LIMIT", 3)
     for number in range(5):
         vendor.add(f"k{number}", "z", store.installation())
     found = swept(store, instance_of(vendor), dry=False, grace_seconds=0.0)

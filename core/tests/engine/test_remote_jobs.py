@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from fake_machine import Crash, Machine, Posted, Raised, interface, task_spec
+from flytepath.engine.jobs.vendor_calls import Patience
 from flytepath.engine.state import ExecutionStatus, NodeStatus
-from flytepath.engine.vendor_calls import Patience
 from flytepath.model.events import JobObserved, JobPlanned, LogWritten
 from flytepath.model.literal import BlobRef
 from flytepath.model.workflow import InputBinding, NodeSpec, OutputBinding, WorkflowSpec
@@ -330,11 +330,11 @@ def test_a_job_that_waits_too_long_for_its_pool_fails(tmp_path: Path) -> None:
 def test_a_job_waits_for_its_backend_and_goes_on_when_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flytepath.engine import job_desk, job_planning
-    from flytepath.engine.backends import BackendUnavailableError, GivenBackends
+    from flytepath.engine.jobs import desk, planning
+    from flytepath.engine.jobs.backends import BackendUnavailableError, GivenBackends
 
-    monkeypatch.setattr(job_planning, "PARKED_SECONDS", 0.01)
-    monkeypatch.setattr(job_desk, "PARKED_SECONDS", 0.01)
+    monkeypatch.setattr(planning, "PARKED_SECONDS", 0.01)
+    monkeypatch.setattr(desk, "PARKED_SECONDS", 0.01)
     away = {"plan": 3, "poll": 3}
 
     class ComesBack(GivenBackends):
@@ -633,10 +633,10 @@ def test_an_engine_that_dies_anywhere_leaves_one_job_for_each_slice(tmp_path: Pa
 
 def test_a_job_may_wait_for_its_backend_for_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look is as deep in calls as the one before."""
-    from flytepath.engine import job_desk
-    from flytepath.engine.backends import BackendUnavailableError, GivenBackends
+    from flytepath.engine.jobs import desk
+    from flytepath.engine.jobs.backends import BackendUnavailableError, GivenBackends
 
-    monkeypatch.setattr(job_desk, "PARKED_SECONDS", 0.0)
+    monkeypatch.setattr(desk, "PARKED_SECONDS", 0.0)
     looks = iter(range(3000))
 
     class AwayForLong(GivenBackends):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from flytepath.engine.local_machine import LocalAsk, Machine, cores, memory_bytes, visible_gpus
+from flytepath.engine.local.machine import LocalAsk, Machine, cores, memory_bytes, visible_gpus
+from flytepath.engine.local.room import Room, RoomOfExecution
 from flytepath.engine.quota import PASSES
-from flytepath.engine.room import Room, RoomOfExecution
 from flytepath.model.identity import Tenant
 from hypothesis import given
 from hypothesis import strategies as st

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from fake_machine import FakePool, Machine, Raised, single, task_spec
-from flytepath.engine import local_machine
-from flytepath.engine.local_machine import LocalAsk
-from flytepath.engine.places import Places
+from flytepath.engine.local import machine as local_machine
+from flytepath.engine.local.machine import LocalAsk
+from flytepath.engine.local.places import Places
+from flytepath.engine.local.room import Room
+from flytepath.engine.local.slots import Slots
 from flytepath.engine.reuse import Reuses
-from flytepath.engine.room import Room
 from flytepath.engine.scheduler import Scheduler
-from flytepath.engine.slots import Slots
 from flytepath.engine.state import ExecutionState, ExecutionStatus
 from flytepath.model.messages import RunAttempt
 from flytepath.model.resources import Resources

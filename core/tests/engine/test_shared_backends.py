@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from flytepath.engine.admission_in_memory import InMemoryAdmission
-from flytepath.engine.backends import BackendInstance, Backends, GivenBackends
-from flytepath.engine.job_services import JobServices
+from flytepath.engine.jobs.backends import BackendInstance, Backends, GivenBackends
+from flytepath.engine.jobs.services import JobServices
+from flytepath.engine.quota.in_memory import InMemoryAdmission
 from flytepath.model.identity import Tenant
 from flytepath.plugin import BackendDeclaration
 

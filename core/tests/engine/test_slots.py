@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from fake_machine import Crash, FakePool, Machine, Raised, single, task_spec
-from flytepath.engine.places import Places
+from flytepath.engine.local.places import Places
+from flytepath.engine.local.slots import Slots
 from flytepath.engine.reuse import Reuses
 from flytepath.engine.scheduler import Scheduler
-from flytepath.engine.slots import Slots
 from flytepath.engine.state import ExecutionState, ExecutionStatus
 from flytepath.model.identity import Tenant
 from flytepath.model.messages import RunAttempt

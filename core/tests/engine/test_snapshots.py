@@ -87,7 +87,7 @@ def calling(module: str, name: str, argument: str) -> bytes:
         ("builtins", "eval"),
         ("subprocess", "Popen"),
         ("flytepath.engine.scheduler", "os.system"),
-        ("flytepath.engine.workers", "asyncio.base_events.subprocess.Popen"),
+        ("flytepath.engine.local.workers", "asyncio.base_events.subprocess.Popen"),
         ("flytepath.engine.launches", "Path"),
         ("flytepath.engine.snapshots", "pickle.Unpickler"),
         ("flytepath.engine.snapshots", "restored"),

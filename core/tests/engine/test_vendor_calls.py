@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from flytepath.engine.backends import BackendInstance
-from flytepath.engine.vendor_calls import CALLS_AT_ONCE, VendorCalls
+from flytepath.engine.jobs.backends import BackendInstance
+from flytepath.engine.jobs.vendor_calls import CALLS_AT_ONCE, VendorCalls
 from flytepath.plugin import BackendDeclaration
 from flytepath.plugin.backend import Backend
 from flytepath.plugin.declarations import RateLimit

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from flytepath.bundle import Bundle, unpack
-from flytepath.engine import worker_launches
-from flytepath.engine.worker_launches import WorkerLaunches
+from flytepath.engine.jobs import worker_launches
+from flytepath.engine.jobs.worker_launches import WorkerLaunches
 from flytepath.errors import StoreError, StoreUnavailableError
 from flytepath.model.literal import Literal
 from flytepath.model.messages import RunAttempt

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flytepath.engine.job_workers import WorkerEnded, ended_items, ended_worker
 from flytepath.engine.jobs import Job, follow
-from flytepath.engine.places import outcome_place
-from flytepath.engine.slices import newly_ended
-from flytepath.engine.vendor_calls import Patience
-from flytepath.engine.worker_outcomes import left_at
+from flytepath.engine.jobs.of_workers import WorkerEnded, ended_items, ended_worker
+from flytepath.engine.jobs.slices import newly_ended
+from flytepath.engine.jobs.vendor_calls import Patience
+from flytepath.engine.jobs.worker_outcomes import left_at
+from flytepath.engine.local.places import outcome_place
 from flytepath.model.events import Blob, ErrorRecord
 from flytepath.model.literal import Literal
 from flytepath.model.messages import PROTOCOL_VERSION, AttemptErred, AttemptOutcome, AttemptSucceeded, DeckReport

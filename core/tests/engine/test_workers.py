@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flytepath.engine.output import LogTail
+from flytepath.engine.local.output import LogTail
+from flytepath.engine.local.processors import Processors, cores_of
+from flytepath.engine.local.worker_pool import WorkerPool
+from flytepath.engine.local.workers import WorkerProcess, WorkerSetting
 from flytepath.engine.ports import AttemptResult
-from flytepath.engine.processors import Processors, cores_of
-from flytepath.engine.worker_pool import WorkerPool
-from flytepath.engine.workers import WorkerProcess, WorkerSetting
 from flytepath.errors import ConfigError, WorkerError
 from flytepath.model.events import ErrorRecord
 from flytepath.model.messages import AttemptErred, AttemptSucceeded, RunAttempt

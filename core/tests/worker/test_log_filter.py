@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from flytepath.engine.output import is_written
+from flytepath.engine.local.output import is_written
 from flytepath.engine.secrets.redaction import PIECE
 from flytepath.errors import WorkerError
 from flytepath.worker import log_filter

@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flytepath import config
 from flytepath.config.settings import JobSettings, load_configuration
-from flytepath.engine.admission_in_memory import InMemoryAdmission
-from flytepath.engine.backends import Backends
-from flytepath.engine.job_outputs import taken_over
-from flytepath.engine.job_planning import NotPlanned, Planned, Planner, Unplanned
-from flytepath.engine.job_services import JobServices
-from flytepath.engine.job_session import JobOutcome, JobSession
 from flytepath.engine.jobs import Job, waited_too_long
-from flytepath.engine.pools import PoolRules
+from flytepath.engine.jobs.backends import Backends
+from flytepath.engine.jobs.outputs import taken_over
+from flytepath.engine.jobs.planning import NotPlanned, Planned, Planner, Unplanned
+from flytepath.engine.jobs.services import JobServices
+from flytepath.engine.jobs.session import JobOutcome, JobSession
+from flytepath.engine.jobs.vendor_calls import Patience
+from flytepath.engine.quota.in_memory import InMemoryAdmission
+from flytepath.engine.quota.pools import PoolRules
 from flytepath.engine.secrets.resolving import resolve_secret
-from flytepath.engine.vendor_calls import Patience
 from flytepath.errors import FlytePathError
 from flytepath.model.events import ErrorRecord, JobPlanned
 from flytepath.model.literal import BlobRef, Literal

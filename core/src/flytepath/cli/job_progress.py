@@ -10,7 +10,7 @@ from typing import Final
 from flytepath.cli.display import show_time
 from flytepath.client.job_viewing import wait_words
 from flytepath.client.views import WaitView
-from flytepath.engine.troubles import is_trouble
+from flytepath.engine.jobs.troubles import is_trouble
 from flytepath.errors import FlytePathError
 from flytepath.model.events import (
     Event,

@@ -21,7 +21,7 @@ from flytepath.engine.commands import Command, Continue, Pause
 from flytepath.engine.decisions import decide
 from flytepath.engine.fold import apply
 from flytepath.engine.histories import Begun
-from flytepath.engine.machine import environment
+from flytepath.engine.local.facts import environment
 from flytepath.engine.ownership import LEASE_SECONDS, is_dead, this_engine
 from flytepath.engine.ports import Listener, Silent
 from flytepath.engine.state import ExecutionState

@@ -11,25 +11,25 @@ from pathlib import Path
 
 from flytepath.config import blob_root
 from flytepath.config.settings import Configuration, JobSettings, LocalSettings, load_configuration
-from flytepath.engine.admission import Admission
-from flytepath.engine.backends import Backends
 from flytepath.engine.engine import Engine
 from flytepath.engine.environments import Environments
-from flytepath.engine.execution_jobs import Remote
-from flytepath.engine.job_planning import Planner
-from flytepath.engine.job_services import JobServices
-from flytepath.engine.local_machine import Machine
+from flytepath.engine.jobs.backends import Backends
+from flytepath.engine.jobs.of_execution import Remote
+from flytepath.engine.jobs.planning import Planner
+from flytepath.engine.jobs.reaper import Reaper
+from flytepath.engine.jobs.services import JobServices
+from flytepath.engine.jobs.vendor_calls import Patience
+from flytepath.engine.jobs.worker_launches import WorkerLaunches
+from flytepath.engine.local.machine import Machine
+from flytepath.engine.local.room import Room
+from flytepath.engine.local.worker_pool import WorkerPool
 from flytepath.engine.ownership import this_engine
-from flytepath.engine.pools import PoolRules
 from flytepath.engine.ports import AttemptPool, Listener
-from flytepath.engine.reaper import Reaper
+from flytepath.engine.quota.admission import Admission
+from flytepath.engine.quota.pools import PoolRules
 from flytepath.engine.reuse import Outputs
-from flytepath.engine.room import Room
 from flytepath.engine.secrets.resolving import resolve_secret
 from flytepath.engine.state import ExecutionState
-from flytepath.engine.vendor_calls import Patience
-from flytepath.engine.worker_launches import WorkerLaunches
-from flytepath.engine.worker_pool import WorkerPool
 from flytepath.model.identity import Tenant
 from flytepath.model.resources import Resources
 from flytepath.store.blobs import BlobFolder

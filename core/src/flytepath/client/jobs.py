@@ -19,7 +19,7 @@ from flytepath.store.jobs import JobRow
 
 if TYPE_CHECKING:
     from flytepath.client.commands import Commands
-    from flytepath.engine.reaper import Orphan
+    from flytepath.engine.jobs.reaper import Orphan
 
 _DIGEST = "sha256:"
 
@@ -235,8 +235,8 @@ class Jobs:
 
     async def _reap(self, backend: str | None, *, apply: bool) -> ReapReport:
         from flytepath.client.driving import remote_of
+        from flytepath.engine.jobs.reaper import Reaper
         from flytepath.engine.ownership import this_engine
-        from flytepath.engine.reaper import Reaper
 
         services = remote_of(self._client.home, self._store, this_engine()).services
         try:

@@ -19,8 +19,8 @@ from flytepath.plugin.backend import BackendError, Handle
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flytepath.engine.backends import BackendInstance
-    from flytepath.engine.job_services import JobServices
+    from flytepath.engine.jobs.backends import BackendInstance
+    from flytepath.engine.jobs.services import JobServices
     from flytepath.store.events import Store
 
 #: A vendor is asked again for a job's log after the first of these, and after longer ones while nothing is new.
@@ -168,7 +168,7 @@ class LiveLogs:
         return Piece(text, place.complete)
 
     async def _read(self, job: LiveJob, instance: BackendInstance, place: _Place, told: list[str]) -> None:
-        from flytepath.engine.job_logs import whole_lines
+        from flytepath.engine.jobs.logs import whole_lines
 
         calls = self._the(self._services).calls(instance)
         handle = Handle(dict(job.handle or {}), job.handle_version)

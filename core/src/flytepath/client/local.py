@@ -13,7 +13,7 @@ from flytepath.client.protocol import Kind, Spec
 from flytepath.client.views import Registered, Scope
 from flytepath.config import blob_root
 from flytepath.engine.histories import Histories
-from flytepath.engine.slots import default_slots
+from flytepath.engine.local.slots import default_slots
 from flytepath.errors import NotFoundError
 from flytepath.model.identity import Identity, Tenant
 from flytepath.model.launch_plan import LaunchPlanSpec

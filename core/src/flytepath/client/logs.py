@@ -18,7 +18,7 @@ from typing import BinaryIO, Final
 
 from flytepath.client.history import Attempt, Attempts
 from flytepath.client.live_logs import LiveJob, LiveLogs, Piece
-from flytepath.engine.places import Places
+from flytepath.engine.local.places import Places
 from flytepath.errors import FlytePathError
 from flytepath.model.events import Blob, Event, JobEnded, JobPlanned, JobSubmitted, LogWritten
 from flytepath.model.literal import BlobRef

@@ -11,7 +11,7 @@ from typing import Final
 
 from flytepath.client.protocol import Kind
 from flytepath.client.views import Registered, Scope
-from flytepath.engine.planned import timing_of
+from flytepath.engine.schedules.planned import timing_of
 from flytepath.errors import FlytePathError, NotFoundError, UsageError
 from flytepath.model.identity import Identity
 from flytepath.model.launch_plan import LaunchPlanSpec

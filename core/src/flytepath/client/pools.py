@@ -9,10 +9,10 @@ from typing import Final
 
 from flytepath.client.queries import Queries
 from flytepath.engine.ownership import LEASE_SECONDS, is_dead, this_process
-from flytepath.engine.pools import PoolRules
 from flytepath.engine.quota import Book
-from flytepath.engine.quota_decision import book_of, decide
-from flytepath.engine.quota_rules import PoolRule
+from flytepath.engine.quota.decision import book_of, decide
+from flytepath.engine.quota.pools import PoolRules
+from flytepath.engine.quota.rules import PoolRule
 from flytepath.errors import NotFoundError
 from flytepath.model.identity import Tenant
 from flytepath.model.task import Record

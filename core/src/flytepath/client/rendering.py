@@ -14,12 +14,12 @@ from typing import Any, Final
 
 from flytepath.client.plain_values import read_data
 from flytepath.compiler.backend_checks import BackendRefusalError
-from flytepath.engine.backends import LOCAL, BackendInstance, Backends
 from flytepath.engine.bindings import LiteralResolver
 from flytepath.engine.expansion import HANDLER, below, instantiated, map_item
-from flytepath.engine.job_planning import after_policies, checked, plan_request
 from flytepath.engine.jobs import job_key
-from flytepath.engine.worker_launches import placeholder_launch
+from flytepath.engine.jobs.backends import LOCAL, BackendInstance, Backends
+from flytepath.engine.jobs.planning import after_policies, checked, plan_request
+from flytepath.engine.jobs.worker_launches import placeholder_launch
 from flytepath.errors import FlytePathError, InputError
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import BlobRef, Literal

@@ -13,7 +13,7 @@ from flytepath.errors import FlytePathError
 
 if TYPE_CHECKING:
     from flytepath.engine.quota import Book
-    from flytepath.engine.quota_rules import Standing
+    from flytepath.engine.quota.rules import Standing
     from flytepath.store.database import Database
     from flytepath.store.quota_rows import WaiterRow
     from flytepath.store.quota_views import Survey
@@ -87,8 +87,8 @@ class Standings:
 
     @cached_property
     def _book(self) -> Book | None:
-        from flytepath.engine.pools import PoolRules
-        from flytepath.engine.quota_decision import book_of
+        from flytepath.engine.quota.decision import book_of
+        from flytepath.engine.quota.pools import PoolRules
 
         seen = self._seen
         try:

@@ -32,9 +32,9 @@ def check_on_backend(task: TaskSpec, tenant: Tenant) -> None:
     if not declaration.check:
         return
     from flytepath.config.settings import load_configuration
-    from flytepath.engine.backends import keys_over, settings_of
-    from flytepath.engine.job_planning import plan_request
-    from flytepath.engine.worker_launches import placeholder_launch
+    from flytepath.engine.jobs.backends import keys_over, settings_of
+    from flytepath.engine.jobs.planning import plan_request
+    from flytepath.engine.jobs.worker_launches import placeholder_launch
     from flytepath.plugin.backend import BackendError, JobKey, Owner
 
     lay_over = manager.resolve(declaration.settings_merge) if declaration.settings_merge else keys_over

@@ -18,18 +18,18 @@ from typing import Any, Final, Self
 
 from flytepath.bundle import unpacked
 from flytepath.config import blob_root, shared_place
-from flytepath.engine.execution_jobs import Remote
 from flytepath.engine.fold import apply
 from flytepath.engine.histories import Begun, Histories
+from flytepath.engine.jobs.of_execution import Remote
+from flytepath.engine.local.places import Places
+from flytepath.engine.local.room import Room
+from flytepath.engine.local.slots import Slots
 from flytepath.engine.ownership import LEASE_SECONDS, is_dead, this_engine
-from flytepath.engine.places import Places
 from flytepath.engine.ports import AttemptPool, Listener, Posted, Silent, by_execution
-from flytepath.engine.quota_rules import PoolRule
+from flytepath.engine.quota.rules import PoolRule
 from flytepath.engine.recovery import Former
 from flytepath.engine.reuse import Outputs, Reuses
-from flytepath.engine.room import Room
 from flytepath.engine.scheduler import Scheduler
-from flytepath.engine.slots import Slots
 from flytepath.engine.state import ExecutionState, ExecutionStatus
 from flytepath.errors import (
     ExecutionStateError,

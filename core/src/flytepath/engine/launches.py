@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from flytepath.engine.local_machine import LocalAsk
+from flytepath.engine.local.machine import LocalAsk
+from flytepath.engine.local.output import LogTail, kept_text
+from flytepath.engine.local.room import RoomOfExecution
+from flytepath.engine.local.slots import Share, Slots
 from flytepath.engine.outage import patiently
-from flytepath.engine.output import LogTail, kept_text
 from flytepath.engine.ports import AttemptPool, AttemptResult, Listener, Silent
-from flytepath.engine.room import RoomOfExecution
-from flytepath.engine.slots import Share, Slots
 from flytepath.engine.values import Blobs
 from flytepath.model.events import Blob
 from flytepath.model.messages import BoundaryResult, CallRequested, DeckReport, GraphProduced, RunAttempt

@@ -10,7 +10,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from flytepath.engine.backends import LOCAL
 from flytepath.engine.calls import CallDesk, Offered
 from flytepath.engine.commands import (
     Abort,
@@ -34,21 +33,22 @@ from flytepath.engine.commands import (
     TimeOut,
 )
 from flytepath.engine.conditions import taken
-from flytepath.engine.execution_jobs import ExecutionJobs, JobReport, Remote
 from flytepath.engine.item_ends import ItemEnds
+from flytepath.engine.jobs.backends import LOCAL
+from flytepath.engine.jobs.of_execution import ExecutionJobs, JobReport, Remote
 from flytepath.engine.journal import Journal, record_of
 from flytepath.engine.launches import Ended, Killed, Launches, kept_log, remove_files
+from flytepath.engine.local.places import Places
+from flytepath.engine.local.room import Room, RoomOfExecution
+from flytepath.engine.local.slots import Slots
 from flytepath.engine.outage import patiently
-from flytepath.engine.places import Places
 from flytepath.engine.ports import AttemptPool, Listener, Log, Posted
+from flytepath.engine.quota.tokens import Tokens
 from flytepath.engine.recovery import Former
 from flytepath.engine.reuse import Found, Reuses
-from flytepath.engine.room import Room, RoomOfExecution
-from flytepath.engine.slots import Slots
 from flytepath.engine.snapshots import SnapshotKeeper
 from flytepath.engine.starting import Starting
 from flytepath.engine.state import ExecutionState, NodeState
-from flytepath.engine.tokens import Tokens
 from flytepath.engine.values import Blobs, Values
 from flytepath.errors import BranchFailedError, FlytePathError, StoreFullError, StoreUnavailableError
 from flytepath.model.events import (

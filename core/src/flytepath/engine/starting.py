@@ -10,11 +10,11 @@ from typing import Final
 from flytepath.engine.commands import Expand, Refuse, Reuse, Start, StartItems
 from flytepath.engine.journal import Journal, record_of
 from flytepath.engine.launches import Launches
-from flytepath.engine.places import Places
+from flytepath.engine.local.places import Places
+from flytepath.engine.quota.tokens import Tokens
 from flytepath.engine.recovery import Former
 from flytepath.engine.reuse import Found, Reuses
 from flytepath.engine.state import ExecutionState, NodeState
-from flytepath.engine.tokens import Tokens
 from flytepath.engine.values import Values
 from flytepath.errors import FlytePathError, StoreUnavailableError
 from flytepath.model.events import LiteralDigests

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from flytepath.engine.job_session import JobOutcome, JobSession
+from flytepath.engine.jobs.session import JobOutcome, JobSession
 from flytepath.model.events import JobAmbiguous, JobObserved, JobSubmitted
 from flytepath.plugin.backend import Handle, Phase, PlanRequest
 from flytepath.store.events import open_store

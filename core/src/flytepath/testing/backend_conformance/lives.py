@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from flytepath.engine.admission_requests import Request
-from flytepath.engine.backends import BackendInstance, GivenBackends
-from flytepath.engine.job_services import JobServices
-from flytepath.engine.job_session import JobOutcome, JobSession, SessionDied
-from flytepath.engine.reaper import Orphan, Reaper
-from flytepath.engine.vendor_calls import Patience
+from flytepath.engine.jobs.backends import BackendInstance, GivenBackends
+from flytepath.engine.jobs.reaper import Orphan, Reaper
+from flytepath.engine.jobs.services import JobServices
+from flytepath.engine.jobs.session import JobOutcome, JobSession, SessionDied
+from flytepath.engine.jobs.vendor_calls import Patience
+from flytepath.engine.quota.requests import Request
 from flytepath.model.events import JobEnded, JobSubmitted, Payload
 from flytepath.model.literal import Literal
 from flytepath.plugin.backend import Backend, BackendError, Handle, Observation, PlanRequest, PoolAsk

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar, cast
 
-from flytepath.engine.backends import BackendInstance, BackendSource, BackendUnavailableError
-from flytepath.engine.job_desk import PARKED_SECONDS
-from flytepath.engine.job_plans import plan_to_json
 from flytepath.engine.jobs import job_key
-from flytepath.engine.worker_launches import WorkerLaunches
+from flytepath.engine.jobs.backends import BackendInstance, BackendSource, BackendUnavailableError
+from flytepath.engine.jobs.desk import PARKED_SECONDS
+from flytepath.engine.jobs.plans import plan_to_json
+from flytepath.engine.jobs.worker_launches import WorkerLaunches
 from flytepath.errors import FlytePathError, StoreUnavailableError
 from flytepath.model.events import ErrorRecord, JobPlanned
 from flytepath.model.identity import Tenant

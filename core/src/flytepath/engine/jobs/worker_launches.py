@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from flytepath.bundle import unpacked
 from flytepath.config import blob_root
+from flytepath.engine.local.places import outcome_place, shelf_of
 from flytepath.engine.outage import in_one_line
-from flytepath.engine.places import outcome_place, shelf_of
 from flytepath.errors import FlytePathError, StoreError, StoreUnavailableError
 from flytepath.model.facts import Blob
 from flytepath.model.literal import BlobRef

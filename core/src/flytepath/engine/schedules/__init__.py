@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
-from flytepath.engine.planned import PlannedRuns, read_runs
+from flytepath.engine.schedules.planned import PlannedRuns, read_runs
 from flytepath.errors import FlytePathError, StoreCorruptError, StoreError
 from flytepath.store.activations import Activation, Activations, Fired, Firing
 from flytepath.store.events import Store

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
-from flytepath.engine.local_machine import LocalAsk, Machine
+from flytepath.engine.local.machine import LocalAsk, Machine
 from flytepath.engine.quota import PASSES, Ask, Book, PoolAsk, PoolRule, Standing
 from flytepath.model.identity import Tenant
 

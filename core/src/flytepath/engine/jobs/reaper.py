@@ -18,15 +18,15 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from flytepath.engine.answers import checked_cancel, checked_page
-from flytepath.engine.backends import BackendInstance, BackendUnavailableError
 from flytepath.engine.histories import Histories
-from flytepath.engine.job_plans import handle_of, plan_of
-from flytepath.engine.job_services import JobServices
 from flytepath.engine.jobs import Job
+from flytepath.engine.jobs.answers import checked_cancel, checked_page
+from flytepath.engine.jobs.backends import BackendInstance, BackendUnavailableError
+from flytepath.engine.jobs.plans import handle_of, plan_of
+from flytepath.engine.jobs.services import JobServices
+from flytepath.engine.jobs.troubles import PASSING
+from flytepath.engine.jobs.vendor_calls import Pauses
 from flytepath.engine.ownership import is_dead
-from flytepath.engine.troubles import PASSING
-from flytepath.engine.vendor_calls import Pauses
 from flytepath.errors import FlytePathError, StoreError
 from flytepath.model.identity import Tenant
 from flytepath.plugin.backend import (

@@ -17,14 +17,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flytepath.engine.admission_in_memory import InMemoryAdmission
-from flytepath.engine.admission_requests import AdmissionDesk, PoolLeaseLostError, Request, passed_on, row_of
-from flytepath.engine.bookings import Bookings
 from flytepath.engine.ownership import LEASE_SECONDS, is_dead
-from flytepath.engine.pools import PoolRules
 from flytepath.engine.quota import Book
-from flytepath.engine.quota_decision import BookKeeper, book_of
-from flytepath.engine.quota_rules import Standing
+from flytepath.engine.quota.bookings import Bookings
+from flytepath.engine.quota.decision import BookKeeper, book_of
+from flytepath.engine.quota.in_memory import InMemoryAdmission
+from flytepath.engine.quota.pools import PoolRules
+from flytepath.engine.quota.requests import AdmissionDesk, PoolLeaseLostError, Request, passed_on, row_of
+from flytepath.engine.quota.rules import Standing
 from flytepath.errors import ExecutionStateError, StoreError
 from flytepath.plugin.declarations import RateLimit
 from flytepath.store.events import Store

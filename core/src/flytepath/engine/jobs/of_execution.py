@@ -10,11 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from flytepath.engine.commands import Fail, Stop, Succeed, SucceedItems
-from flytepath.engine.job_desk import Collected, JobDesk, Told
-from flytepath.engine.job_outputs import taken_over
-from flytepath.engine.job_planning import Asks, NotPlanned, Planner, Unplanned
-from flytepath.engine.job_services import JobServices
-from flytepath.engine.job_workers import WorkerEnded
 from flytepath.engine.jobs import (
     Cancel,
     Done,
@@ -29,11 +24,16 @@ from flytepath.engine.jobs import (
     took_too_long,
     waited_too_long,
 )
+from flytepath.engine.jobs.desk import Collected, JobDesk, Told
+from flytepath.engine.jobs.of_workers import WorkerEnded
+from flytepath.engine.jobs.outputs import taken_over
+from flytepath.engine.jobs.planning import Asks, NotPlanned, Planner, Unplanned
+from flytepath.engine.jobs.services import JobServices
+from flytepath.engine.jobs.slices import ItemsSeen
+from flytepath.engine.jobs.worker_outcomes import Left
 from flytepath.engine.journal import Journal
-from flytepath.engine.slices import ItemsSeen
 from flytepath.engine.state import ExecutionState, NodeState
 from flytepath.engine.values import Blobs, Values, interface_of
-from flytepath.engine.worker_outcomes import Left
 from flytepath.errors import ExecutionStateError
 from flytepath.model.events import (
     Actor,

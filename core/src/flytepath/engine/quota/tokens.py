@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from flytepath.engine.admission_requests import Request
-from flytepath.engine.execution_jobs import Remote
 from flytepath.engine.jobs import job_key
+from flytepath.engine.jobs.of_execution import Remote
+from flytepath.engine.quota.requests import Request
 from flytepath.engine.state import ExecutionState, NodeState
 from flytepath.errors import FlytePathError, SequenceConflictError
 from flytepath.model.identity import Tenant

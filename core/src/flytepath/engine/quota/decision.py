@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final, Protocol
 
 from flytepath.engine.quota import Book
-from flytepath.engine.quota_rules import Account, Ask, Lease, Line, PoolAskError, PoolRule, PoolState, Waiter
+from flytepath.engine.quota.rules import Account, Ask, Lease, Line, PoolAskError, PoolRule, PoolState, Waiter
 from flytepath.model.identity import Tenant
 from flytepath.plugin.backend import PoolAsk
 from flytepath.store.quota_rows import AccountRow, Asks, Decision, LeaseRow, PoolRow, Truth, WaiterRow

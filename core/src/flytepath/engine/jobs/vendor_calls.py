@@ -12,8 +12,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
-from flytepath.engine.answers import hold_seconds
-from flytepath.engine.backends import BackendInstance
+from flytepath.engine.jobs.answers import hold_seconds
+from flytepath.engine.jobs.backends import BackendInstance
 from flytepath.errors import FlytePathError
 from flytepath.plugin.backend import BackendError, ErrorClass
 from flytepath.plugin.declarations import RateLimit

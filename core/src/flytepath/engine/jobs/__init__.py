@@ -3,7 +3,7 @@
 ``PLANNED → WAITING_QUOTA → SUBMITTING → QUEUED → INITIALIZING → RUNNING → COLLECTING → SUCCEEDED``, ``FAILED`` and
 ``CANCELLED`` from any live phase, ``AMBIGUOUS`` beside ``SUBMITTING``. :func:`apply_job` folds the events of a job,
 :func:`next_step` says what is to be done now, and :func:`follow` which events an answer leads to. What is done, and
-how often it is tried, is the business of :mod:`flytepath.engine.job_desk`.
+how often it is tried, is the business of :mod:`flytepath.engine.jobs.desk`.
 """
 
 from __future__ import annotations

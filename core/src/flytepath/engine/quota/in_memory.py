@@ -6,17 +6,17 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from flytepath.engine.admission_requests import Request, passed_on
-from flytepath.engine.pools import PoolRules
 from flytepath.engine.quota import Book
-from flytepath.engine.quota_rules import Ask, Standing
+from flytepath.engine.quota.pools import PoolRules
+from flytepath.engine.quota.requests import Request, passed_on
+from flytepath.engine.quota.rules import Ask, Standing
 from flytepath.plugin.backend import PoolAsk
 from flytepath.plugin.declarations import RateLimit
 from flytepath.store.rates import Bucket
 
 
 class InMemoryAdmission:
-    """What :class:`~flytepath.engine.admission.Admission` gives, without a store.
+    """What :class:`~flytepath.engine.quota.admission.Admission` gives, without a store.
 
     Args:
         rules: the pools.

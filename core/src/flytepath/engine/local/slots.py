@@ -2,7 +2,7 @@
 
 Tenants share the slots by weight, as they share pools: by virtual time, see docs/fair-sharing.md. The executions of one
 tenant take turns: a slot goes to the first in line, and who wants another one goes to the end. What attempts ask of
-the machine besides a slot is in :mod:`flytepath.engine.room`.
+the machine besides a slot is in :mod:`flytepath.engine.local.room`.
 """
 
 from __future__ import annotations

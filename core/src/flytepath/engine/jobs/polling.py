@@ -16,10 +16,10 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Final
 
-from flytepath.engine.answers import bad_observation
 from flytepath.engine.jobs import Trouble
-from flytepath.engine.troubles import POLL_FAILS, Failing
-from flytepath.engine.vendor_calls import Patience, Pauses, VendorCalls
+from flytepath.engine.jobs.answers import bad_observation
+from flytepath.engine.jobs.troubles import POLL_FAILS, Failing
+from flytepath.engine.jobs.vendor_calls import Patience, Pauses, VendorCalls
 from flytepath.plugin.backend import BackendError, ErrorClass, Handle, Observation
 
 log = logging.getLogger("flytepath")

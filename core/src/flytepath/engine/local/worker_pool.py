@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from flytepath.engine.local.processors import Processors, cores_of
+from flytepath.engine.local.watch import MemoryWatch
+from flytepath.engine.local.workers import TERMINATION_VARIABLE, WorkerProcess, WorkerSetting
 from flytepath.engine.ports import AttemptResult, OnReport
-from flytepath.engine.processors import Processors, cores_of
-from flytepath.engine.watch import MemoryWatch
-from flytepath.engine.workers import TERMINATION_VARIABLE, WorkerProcess, WorkerSetting
 from flytepath.errors import ConfigError, FlytePathError
 from flytepath.model.events import ErrorRecord
 from flytepath.model.messages import AttemptErred, CallEnded, RunAttempt

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flytepath.engine.backends import BackendInstance
-from flytepath.engine.job_desk import Collected, JobDesk, Told
-from flytepath.engine.job_planning import checked
-from flytepath.engine.job_plans import plan_to_json
-from flytepath.engine.job_services import JobServices
-from flytepath.engine.job_workers import Take
 from flytepath.engine.jobs import Cancel, Done, Job, Kept, NotThere, Seen, Taken, apply_job, follow, took_too_long
-from flytepath.engine.slices import ItemsSeen
+from flytepath.engine.jobs.backends import BackendInstance
+from flytepath.engine.jobs.desk import Collected, JobDesk, Told
+from flytepath.engine.jobs.of_workers import Take
+from flytepath.engine.jobs.planning import checked
+from flytepath.engine.jobs.plans import plan_to_json
+from flytepath.engine.jobs.services import JobServices
+from flytepath.engine.jobs.slices import ItemsSeen
 from flytepath.errors import ExecutionStateError
 from flytepath.model.events import Blob, ErrorRecord, JobAmbiguous, JobPlanned, Payload
 from flytepath.model.literal import Literal

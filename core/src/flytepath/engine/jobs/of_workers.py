@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from flytepath.engine.jobs import Job, Seen, error_of
-from flytepath.engine.slices import ItemsSeen, NewlyEnded
-from flytepath.engine.vendor_calls import Patience, Pauses
-from flytepath.engine.worker_outcomes import Left, as_it_came, failure, left_at, place_of, without_outputs
+from flytepath.engine.jobs.slices import ItemsSeen, NewlyEnded
+from flytepath.engine.jobs.vendor_calls import Patience, Pauses
+from flytepath.engine.jobs.worker_outcomes import Left, as_it_came, failure, left_at, place_of, without_outputs
 from flytepath.model.events import ErrorRecord
 from flytepath.model.literal import Literal
 from flytepath.plugin.backend import BackendError, ErrorClass, Observation, Phase

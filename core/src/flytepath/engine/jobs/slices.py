@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flytepath.engine.jobs import Job, error_of
-from flytepath.engine.worker_outcomes import Left
+from flytepath.engine.jobs.worker_outcomes import Left
 from flytepath.model.events import ErrorRecord
 from flytepath.model.literal import Literal
 from flytepath.plugin.backend import ErrorClass, ItemPhases, Observation, Phase

@@ -13,15 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from flytepath.engine.admission_requests import PoolLeaseLostError, Request
-from flytepath.engine.answers import checked_cancel
-from flytepath.engine.backends import BackendInstance, BackendUnavailableError
 from flytepath.engine.gate import Gate
-from flytepath.engine.job_logs import kept_log
-from flytepath.engine.job_plans import handle_of, plan_of
-from flytepath.engine.job_services import JobServices
-from flytepath.engine.job_verdicts import SETTLED, after_mistake, changed, ending_slowly, given_up, why_bad
-from flytepath.engine.job_workers import Take, WorkerEnded, ended_items, ended_worker, is_over
 from flytepath.engine.jobs import (
     Answer,
     Cancel,
@@ -40,11 +32,15 @@ from flytepath.engine.jobs import (
     error_of,
     next_step,
 )
-from flytepath.engine.polling import Watched, facts_of
-from flytepath.engine.pools import PoolUnknownError
-from flytepath.engine.quota import PoolAskError
-from flytepath.engine.slices import ItemsSeen, newly_ended
-from flytepath.engine.troubles import (
+from flytepath.engine.jobs.answers import checked_cancel
+from flytepath.engine.jobs.backends import BackendInstance, BackendUnavailableError
+from flytepath.engine.jobs.logs import kept_log
+from flytepath.engine.jobs.of_workers import Take, WorkerEnded, ended_items, ended_worker, is_over
+from flytepath.engine.jobs.plans import handle_of, plan_of
+from flytepath.engine.jobs.polling import Watched, facts_of
+from flytepath.engine.jobs.services import JobServices
+from flytepath.engine.jobs.slices import ItemsSeen, newly_ended
+from flytepath.engine.jobs.troubles import (
     CANCEL_FAILS,
     CHANGED,
     FIND_FAILS,
@@ -53,7 +49,11 @@ from flytepath.engine.troubles import (
     Failing,
     is_worth_telling,
 )
-from flytepath.engine.vendor_calls import Pauses
+from flytepath.engine.jobs.vendor_calls import Pauses
+from flytepath.engine.jobs.verdicts import SETTLED, after_mistake, changed, ending_slowly, given_up, why_bad
+from flytepath.engine.quota import PoolAskError
+from flytepath.engine.quota.pools import PoolUnknownError
+from flytepath.engine.quota.requests import PoolLeaseLostError, Request
 from flytepath.errors import SequenceConflictError
 from flytepath.model.events import ErrorRecord
 from flytepath.model.identity import Tenant

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from flytepath.engine.deaths import (
+from flytepath.engine.local.deaths import (
     closed_record,
     death_record,
     last_lines,
@@ -29,8 +29,8 @@ from flytepath.engine.deaths import (
     size_of,
     timeout_record,
 )
-from flytepath.engine.frames import FrameReader
-from flytepath.engine.output import is_written
+from flytepath.engine.local.frames import FrameReader
+from flytepath.engine.local.output import is_written
 from flytepath.engine.ports import AttemptResult, OnReport
 from flytepath.errors import WorkerError
 from flytepath.model.events import ErrorRecord

@@ -6,8 +6,8 @@ import datetime as dt
 import hashlib
 from typing import Any, Final
 
-from flytepath.engine.due import CATCH_UP_LIMIT, Timing, read_timing
-from flytepath.engine.machine import environment
+from flytepath.engine.local.facts import environment
+from flytepath.engine.schedules.due import CATCH_UP_LIMIT, Timing, read_timing
 from flytepath.errors import DefinitionError, MissingInputError, StoreCorruptError
 from flytepath.model.events import Actor, Event, ExecutionCreated
 from flytepath.model.fitting import fits

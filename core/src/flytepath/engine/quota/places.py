@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
-from flytepath.engine.quota_rules import (
+from flytepath.engine.quota.rules import (
     LATEST_COUNTS,
     PRIOR_SECONDS,
     Account,

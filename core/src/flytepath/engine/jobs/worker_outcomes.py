@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from flytepath.engine.jobs import Job, error_of
+from flytepath.engine.local.places import outcome_place
 from flytepath.engine.outage import in_one_line
-from flytepath.engine.places import outcome_place
 from flytepath.errors import FlytePathError, StoreError
 from flytepath.model.events import ErrorRecord, Usage
 from flytepath.model.literal import Literal

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from flytepath.engine.quota_places import LineOfAsks, Pool, Seat, running_mean
-from flytepath.engine.quota_rules import (
+from flytepath.engine.quota.places import LineOfAsks, Pool, Seat, running_mean
+from flytepath.engine.quota.rules import (
     PASSES,
     PASSES_ACROSS,
     PATIENT_MEANS,

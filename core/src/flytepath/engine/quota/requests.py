@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from flytepath.engine.quota_rules import Ask as BookAsk
-from flytepath.engine.quota_rules import Standing
+from flytepath.engine.quota.rules import Ask as BookAsk
+from flytepath.engine.quota.rules import Standing
 from flytepath.errors import ExecutionStateError, SequenceConflictError
 from flytepath.model.identity import Tenant
 from flytepath.plugin.backend import PoolAsk

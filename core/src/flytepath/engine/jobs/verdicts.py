@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from flytepath.engine.backends import BackendInstance
-from flytepath.engine.job_plans import bad_handle
 from flytepath.engine.jobs import Answer, Cancel, Done, Job, Refused, Trouble, error_of
-from flytepath.engine.troubles import CANCEL_LOOKS, CANCEL_WAITS, CHANGED
+from flytepath.engine.jobs.backends import BackendInstance
+from flytepath.engine.jobs.plans import bad_handle
+from flytepath.engine.jobs.troubles import CANCEL_LOOKS, CANCEL_WAITS, CHANGED
 from flytepath.plugin.backend import BackendError, ErrorClass, InProgress, Phase
 
 #: What a vendor says of a request it has certainly not taken.

@@ -19,7 +19,7 @@ from typing import Any, Final
 from flytepath import config
 from flytepath.config import ConfigFile
 from flytepath.config.settings import Configuration, load_configuration
-from flytepath.engine.quota_rules import PoolRule
+from flytepath.engine.quota.rules import PoolRule
 from flytepath.errors import ConfigError, NotFoundError
 from flytepath.model.identity import Tenant
 from flytepath.model.task import TaskSpec

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from flytepath.engine.admission_requests import AdmissionDesk
-from flytepath.engine.backends import BackendInstance, BackendSource
-from flytepath.engine.polling import Poller
-from flytepath.engine.vendor_calls import Patience, VendorCalls
+from flytepath.engine.jobs.backends import BackendInstance, BackendSource
+from flytepath.engine.jobs.polling import Poller
+from flytepath.engine.jobs.vendor_calls import Patience, VendorCalls
+from flytepath.engine.quota.requests import AdmissionDesk
 
 
 class JobServices:

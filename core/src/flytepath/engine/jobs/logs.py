@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from flytepath.engine.output import KEPT_BYTES
-from flytepath.engine.troubles import PASSING
-from flytepath.engine.vendor_calls import Patience, Pauses, VendorCalls
+from flytepath.engine.jobs.troubles import PASSING
+from flytepath.engine.jobs.vendor_calls import Patience, Pauses, VendorCalls
+from flytepath.engine.local.output import KEPT_BYTES
 from flytepath.model.events import Blob
 from flytepath.plugin.backend import BackendError, Handle
 from flytepath.plugin.transformer import BlobSink

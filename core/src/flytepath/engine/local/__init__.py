@@ -1,0 +1,1 @@
+"""Running attempts on this machine: its workers, what they may use, and what they leave."""
