@@ -286,8 +286,8 @@ def test_a_task_that_asks_ends_by_itself(child: Any) -> None:
     found = child(
         """
         def body():
+            step = int(preemption.is_preempted())
             ready()
-            step = 0
             while not preemption.is_preempted():
                 step += 1
             time.sleep(0.1)
@@ -305,6 +305,7 @@ def test_what_a_task_raises_after_it_has_seen_the_flag_is_no_failure_of_its_own(
     found = child(
         """
         def body():
+            preemption.is_preempted()
             ready()
             while not preemption.is_preempted():
                 pass
@@ -339,6 +340,7 @@ def test_a_task_that_asks_and_goes_on_is_ended_at_the_deadline(child: Any) -> No
     found = child(
         """
         def body():
+            preemption.is_preempted()
             ready()
             while True:
                 preemption.is_preempted()
