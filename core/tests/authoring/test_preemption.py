@@ -221,14 +221,19 @@ def test_c_code_that_does_not_return_is_ended_at_the_deadline(child: Any) -> Non
     found = child(
         """
         import ctypes
-        def body():
+        entering = threading.Event()
+        def ready_when_it_is_in_c():
+            entering.wait()
+            time.sleep(1.0)  # no Python can see when the other thread has left Python
             ready()
+        def body():
             libc = ctypes.CDLL(None)
-            ends = time.monotonic() + 60
-            libc.sigfillset  # sleep() is cut by a signal, so it is called again below the interpreter
             mutex = ctypes.create_string_buffer(256)
-            libc.pthread_mutex_lock(mutex)
-            libc.pthread_mutex_lock(mutex)
+            lock = libc.pthread_mutex_lock  # unlike sleep(), it goes on when a signal has come
+            lock(mutex)
+            threading.Thread(target=ready_when_it_is_in_c, daemon=True).start()
+            entering.set()
+            lock(mutex)
         attempt(body, 1.0)
         """
     )
