@@ -79,6 +79,8 @@ class MemoryVendor:
         #: What cancelling a job waits for, look by look, before it ends.
         self.ending: list[str] = []
         self.progress: dict[str, float] = {}
+        #: How often a job that is not there may yet come to be seen, before it is said to be gone.
+        self.doubts = 0
 
     @property
     def live(self) -> list[VendorJob]:
@@ -164,7 +166,8 @@ class MemoryBackend(Backend):
     def _seen(self, handle: Handle) -> Observation | BackendError:
         job = self._job(handle)
         if job is None:
-            return Observation(None, "", "it is not there", gone=True)
+            self.vendor.doubts -= 1
+            return Observation(None, "", "it is not there", gone=self.vendor.doubts < 0)
         try:
             self.vendor.before("look", job.key)
         except BackendError as error:

@@ -588,6 +588,20 @@ def test_slices_keep_to_the_concurrency_of_their_map(tmp_path: Path) -> None:
     assert max(len(items) for items in slices(machine)) <= 4
 
 
+def test_a_job_that_is_not_seen_and_then_gone_is_lost_though_the_words_are_the_same(tmp_path: Path) -> None:
+    vendor = MemoryVendor()
+    vendor.doubts = 2
+
+    def vanish(call: str, key: str) -> None:
+        if call == "poll" and sum(vendor.made.values()) == 1:
+            vendor.jobs.clear()
+
+    vendor.before = vanish
+    machine = machine_of(chain(1, payload={"polls": 2}), vendor, tmp_path)
+    assert machine.run().status is ExecutionStatus.SUCCEEDED
+    assert sum(vendor.made.values()) == 2
+
+
 def test_a_slice_that_is_gone_is_lost_with_its_items(tmp_path: Path) -> None:
     vendor = MemoryVendor()
 

@@ -239,4 +239,4 @@ class Poller:
 def facts_of(seen: Observation) -> tuple[Any, ...]:
     """What of an observation is news when it changes."""
     items = () if seen.items is None else tuple(sorted((str(p), tuple(i)) for p, i in seen.items.by_phase.items()))
-    return (seen.phase, seen.raw_state, seen.reason, items, seen.links)
+    return (seen.phase, seen.raw_state, seen.reason, items, seen.links, seen.gone)
