@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from flytepath.bundle import FILE_LIMIT, Bundle, collect, unpack, unpacked
+from flytepath.bundle import FILE_LIMIT, Bundle, collect, needs_files, unpack, unpacked
 from flytepath.errors import StoreError
 
 
@@ -37,6 +37,13 @@ def test_a_virtual_environment_and_large_data_stay_out(tmp_path: Path) -> None:
     (tmp_path / "env" / "__init__.py").write_text("")
     (tmp_path / "data.csv").write_bytes(b"x" * (FILE_LIMIT + 1))
     assert sorted(collect(tmp_path / "flow.py", tmp_path).files) == ["flow.py"]
+
+
+def test_what_a_definition_has_read_goes_where_its_code_goes(tmp_path: Path) -> None:
+    write(tmp_path, "work/flow.py", "work/suites/people.json", "work/suites/other.json", "elsewhere.json")
+    root = tmp_path / "work"
+    needs_files([root / "suites" / "people.json", root / "suites" / "gone.json", tmp_path / "elsewhere.json"])
+    assert sorted(collect(root / "flow.py", root).files) == ["flow.py", "suites/people.json"]
 
 
 def test_names_and_contents_make_the_digest_and_nothing_else() -> None:

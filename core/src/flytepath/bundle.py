@@ -1,7 +1,7 @@
 """Code bundles: the user's source as it was when a run was asked for, content addressed and unpacked once.
 
 A bundle holds the files of the package (or the folder, for a plain script) that a workflow's module lives in, and every
-module of the same root that was imported when it was loaded. Workers import from the unpacked bundle, so a run can be
+module of the same root that was imported when it was loaded, with the files that these have said they need. Workers import from the unpacked bundle, so a run can be
 resumed after the working tree has changed.
 """
 
@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,24 @@ TOTAL_LIMIT = 64 * 1024 * 1024
 #: What is made of code is no part of it, so that packaging twice gives the same.
 _SKIPPED_FILES = (".pyc", ".tgz", ".tar.gz", ".whl")
 _SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist"})
+
+#: Files that definitions of this process have read, and will read again where the code is unpacked.
+_needed: set[Path] = set()
+
+
+def needs_files(paths: Iterable[Path]) -> None:
+    """Take files along with the code that reads them when it is imported, as a definition does that lies in files.
+
+    They come to every worker at the same place beside the code, and count for its version. What does not lie below the
+    folder that the code is imported from stays where it is.
+
+    Args:
+        paths: files of this machine.
+
+    Example:
+        >>> needs_files([Path("suites/people.json")])
+    """
+    _needed.update(path.resolve() for path in paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +75,7 @@ def collect(module_file: Path, root: Path) -> Bundle:
     """
     files: dict[str, bytes] = {}
     total = 0
-    for path in sorted({*_package_files(module_file, root), *_imported_files(root)}):
+    for path in sorted({*_package_files(module_file, root), *_imported_files(root), *_needed_files(root)}):
         size = path.stat().st_size
         is_code = path.suffix == ".py"
         if not is_code and size > FILE_LIMIT:
@@ -110,6 +128,12 @@ def _imported_files(root: Path) -> Iterator[Path]:
         if path.is_relative_to(_OUR_FOLDER):
             continue  # every worker has us; a copy would change the version with every change of ours
         if path.is_relative_to(root) and "site-packages" not in path.parts and not path.is_relative_to(sys.prefix):
+            yield path
+
+
+def _needed_files(root: Path) -> Iterator[Path]:
+    for path in _needed:
+        if path.is_relative_to(root) and path.is_file():
             yield path
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from flytepath.plugin.hookimpl import hookimpl
 
 if TYPE_CHECKING:
+    from flytepath.bundle import needs_files
     from flytepath.errors import (
         BoundaryCheckError,
         DefinitionError,
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
     from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, TypeTransformer
 
 _ROOMS = {
+    "flytepath.bundle": "needs_files",
     "flytepath.errors": (
         "BoundaryCheckError DefinitionError FlytePathError RecoverableError TaskFailedError TypeTransformerFailedError "
         "WorkerError"
@@ -225,6 +227,7 @@ __all__ = [
     "WorkerLaunch",
     "compile_sql",
     "hookimpl",
+    "needs_files",
     "render_sql",
 ]
 
