@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before a test imports the library: it knows which warnings of that import are nobody's concern; here they are errors.
-import flyte_plugin_greatexpectations.validation  # noqa: F401
+import flyte_plugin_greatexpectations.library  # noqa: F401
 import pytest
 from flyte_plugin_greatexpectations import GreatExpectationsTask
 from gx_attempt import Attempt

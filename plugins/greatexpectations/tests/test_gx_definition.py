@@ -61,9 +61,9 @@ def test_a_validation_gives_a_typed_result() -> None:
         ({"expectations": [{"type": "a", "severity": "bad"}]}, "check(expectations[0] expect_a)", "critical"),
         ({"examples": -1}, "check(examples)", "whole number"),
         ({"examples": True}, "check(examples)", "whole number"),
-        ({"inputs": {}}, "check(inputs)", "one frame"),
+        ({"inputs": {}}, "check(inputs)", "one dataset"),
         ({"inputs": {"frame": dict}}, "check(inputs)", "pandas.DataFrame"),
-        ({"inputs": {"a": pd.DataFrame, "b": pd.DataFrame}}, "check(inputs)", "one frame"),
+        ({"inputs": {"a": pd.DataFrame, "b": pd.DataFrame}}, "check(inputs)", "one dataset"),
         ({"inputs": pd.DataFrame}, "check(inputs)", "by name"),
         ({"inputs": {"frame": pd.DataFrame, "n": int}}, "check(inputs['n'])", "used by no expectation"),
         (
@@ -171,7 +171,7 @@ def test_a_mark_on_something_that_is_no_frame_is_refused_where_the_task_is_defin
             return x
 
     assert "wrong(x)" in (caught.value.place or "")
-    assert "data frames" in str(caught.value)
+    assert "datasets" in str(caught.value)
 
 
 def test_defining_a_validation_imports_neither_great_expectations_nor_pandas() -> None:

@@ -276,6 +276,8 @@ import sys
 sys.dont_write_bytecode = True
 import pandas as pd
 from flyte_plugin_greatexpectations import expect
+from flyte_plugin_greatexpectations.batches import Request
+from flyte_plugin_greatexpectations.configuration import GreatExpectationsConfig
 from flyte_plugin_greatexpectations.validation import validate
 
 seen = []
@@ -287,7 +289,8 @@ def hook(event, arguments):
         seen.append((event, arguments))
 sys.addaudithook(hook)
 suite = [expect("column_values_to_not_be_null", column="x"), expect("table_row_count_to_equal", value=3)]
-assert not validate(pd.DataFrame({"x": [1.0, None]}), suite, suite="quiet").result.success
+frame = pd.DataFrame({"x": [1.0, None]})
+assert not validate(Request(GreatExpectationsConfig(suite), "quiet", frame, "pandas")).result.success
 print(seen)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

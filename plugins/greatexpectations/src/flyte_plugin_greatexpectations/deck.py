@@ -64,13 +64,20 @@ _STYLE: Final = """\
 """
 
 
-def deck_of(suite: str, frame: str, result: ValidationResult, outcomes: Sequence[Mapping[str, Any]]) -> str:
+def deck_of(
+    suite: str,
+    frame: str,
+    result: ValidationResult,
+    outcomes: Sequence[Mapping[str, Any]],
+    actions: Sequence[str] = (),
+) -> str:
     """The report as an HTML fragment without scripts and without references to anything outside it.
 
     Args:
         suite: the suite's name.
         frame: what was validated, in a few words.
         result, outcomes: what was found.
+        actions: what came of the actions, a line each.
     """
     try:
         page = _render(suite, frame, result, outcomes)
@@ -81,15 +88,16 @@ def deck_of(suite: str, frame: str, result: ValidationResult, outcomes: Sequence
     cleaner.feed(page)
     cleaner.close()
     body = "".join(cleaner.output).translate(_REVEAL)
-    return f'{_STYLE}<div class="gx-report">{_headline(suite, result)}{body}</div>'
+    return f'{_STYLE}<div class="gx-report">{_headline(suite, result, actions)}{body}</div>'
 
 
-def _headline(suite: str, result: ValidationResult) -> str:
+def _headline(suite: str, result: ValidationResult, actions: Sequence[str]) -> str:
     kind = "met" if result.success else "missed"
     lines = "".join(f"<li>{html.escape(failure.message)}</li>" for failure in result.failures)
+    done = "".join(f"<li>{html.escape(line)}</li>" for line in actions)
     return (
         f'<h3>{html.escape(suite)}</h3><p class="{kind}">{html.escape(result.summary())}</p>'
-        f"<ul>{lines}</ul><p>{html.escape(result.engine)}</p>"
+        f"<ul>{lines}</ul><p>{html.escape(result.engine)}</p>" + (f"<p>Actions</p><ul>{done}</ul>" if done else "")
     )
 
 

@@ -1,8 +1,8 @@
-"""The errors of validation: data that does not meet its expectations, and expectations that cannot be evaluated."""
+"""The errors of validation: data that does not meet its expectations, and validations that could not take place."""
 
 from __future__ import annotations
 
-from flytepath.plugin import BoundaryCheckError
+from flytepath.plugin import BoundaryCheckError, DefinitionError, TaskFailedError
 
 
 class ValidationFailedError(BoundaryCheckError):
@@ -21,3 +21,24 @@ class ExpectationError(BoundaryCheckError):
     """
 
     code = "FP-GX-EXPECTATION"
+
+
+class ContextRootError(DefinitionError):
+    """A context root is not there, cannot be read, or does not hold what is asked of it."""
+
+    code = "FP-GX-CONTEXT"
+
+
+class DataSourceError(TaskFailedError):
+    """The data could not be reached or read: a database that refuses, a query that fails, a file in another format.
+
+    Unlike a validation that failed it is retried as ``retries`` says: a database may be back.
+    """
+
+    code = "FP-GX-DATA"
+
+
+class ActionFailedError(TaskFailedError):
+    """An action after a validation failed. The validation itself took place, and its deck is there."""
+
+    code = "FP-GX-ACTION"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from flytepath import FlyteFile
+
 
 @dataclass(frozen=True, slots=True)
 class ExpectationFailure:
@@ -28,13 +30,15 @@ class ExpectationFailure:
 
 @dataclass(frozen=True, slots=True)
 class ValidationResult:
-    """The outcome of a suite on one frame.
+    """The outcome of a suite on one dataset.
 
     Args:
         success: whether every expectation was met.
         evaluated, successful, failed: how many expectations.
         failures: those that were not met, in the order of the suite.
         engine: what evaluated them, for example ``great_expectations 1.24.1 (pandas)``.
+        suite: the suite or checkpoint.
+        report: everything the library found, as JSON; ``None`` at a task's boundary, where the event has it.
 
     Example:
         >>> ValidationResult(success=True, evaluated=2, successful=2, failed=0).summary()
@@ -47,6 +51,8 @@ class ValidationResult:
     failed: int
     failures: list[ExpectationFailure] = field(default_factory=list)
     engine: str = ""
+    suite: str = ""
+    report: FlyteFile | None = None
 
     def summary(self) -> str:
         """The outcome in a few words."""

@@ -145,6 +145,32 @@ def read_suite(expectations: Iterable[Any], place: str) -> tuple[Expectation, ..
     return suite
 
 
+def read_stored(stored: Any, place: str) -> tuple[Expectation, ...]:
+    """The expectations of a suite as Great Expectations keeps it, of version 1 or before.
+
+    Args:
+        stored: the content of the suite's file.
+        place: the file, for the error.
+
+    Raises:
+        DefinitionError: it is no suite, or has no expectations.
+    """
+    items = stored.get("expectations") if isinstance(stored, Mapping) else None
+    if not isinstance(items, list):
+        raise DefinitionError("this is no expectation suite", place=place, expected='{"expectations": [...]}')
+    return read_suite([_as_written(item) for item in items], place)
+
+
+def _as_written(item: Any) -> Any:
+    """Without what the library adds when it keeps an expectation: numbers of its own, texts that it has drawn."""
+    if not isinstance(item, Mapping):
+        return item
+    kept = {key: item[key] for key in _ATTRIBUTES if item.get(key)}
+    if kept.get("severity") == "critical":
+        del kept["severity"]
+    return {"type": item.get("type") or item.get("expectation_type", ""), "kwargs": item.get("kwargs") or {}, **kept}
+
+
 def restored(data: Json, parameters: Mapping[str, Any]) -> Any:
     """Canonical arguments as the library takes them: dates as objects, parameters as the values of the inputs."""
     if isinstance(data, list):

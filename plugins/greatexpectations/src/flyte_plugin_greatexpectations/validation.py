@@ -1,57 +1,54 @@
-"""The one place where Great Expectations is imported: importing this module takes seconds, and only who validates does.
+"""A validation: the batch is made, the suite is held against it, and the result told as data, as a page and as lines.
 
-A validation makes an ephemeral context of its own: nothing is written to disk, nothing is sent anywhere, and a project
-that the user's code has opened in the same process is current again afterwards.
+Whoever imports this module imports Great Expectations.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
+import dataclasses
 import difflib
-import enum
 import json
-import math
-import threading
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
+from flytepath.plugin import DefinitionError
+
+from flyte_plugin_greatexpectations.actions import Ran, actions_run
+from flyte_plugin_greatexpectations.batches import Part, Request, part_of, source_part, value_part
+from flyte_plugin_greatexpectations.databases import connection_of, database_part
 from flyte_plugin_greatexpectations.deck import deck_of
-from flyte_plugin_greatexpectations.errors import ExpectationError
-from flyte_plugin_greatexpectations.result import ExpectationFailure, ValidationResult
+from flyte_plugin_greatexpectations.errors import ActionFailedError, ContextRootError, DataSourceError, ExpectationError
+from flyte_plugin_greatexpectations.library import (
+    FAILURES,
+    VERSION,
+    GreatExpectationsError,
+    empty_context,
+    gx,
+    one_at_a_time,
+    project_context,
+)
+from flyte_plugin_greatexpectations.outcomes import POSITION, failure_of, outcomes_of, plain, why_not
+from flyte_plugin_greatexpectations.result import ValidationResult
 from flyte_plugin_greatexpectations.suite import Expectation, restored
 
-with warnings.catch_warnings():
-    # The library imports what its own dependencies deprecate; nobody who validates data can act on that.
-    warnings.simplefilter("ignore")
-    import great_expectations as gx
-    from great_expectations.data_context.data_context.context_factory import project_manager
-    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
-    from great_expectations.exceptions import DataContextRequiredError, GreatExpectationsError
-    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-    from great_expectations.expectations.registry import (
-        get_expectation_impl,
-        list_registered_expectation_implementations,
-    )
-
-#: The library keeps its current project in a variable of the process.
-_one_at_a_time = threading.Lock()
-#: Longer texts are cut in messages; the deck has them whole.
-_SHOWN: Final = 200
-_POSITION: Final = "flytepath_position"
-_COLUMNS: Final = ("column", "column_A", "column_B", "column_list")
+_ENGINES: Final = {"PandasExecutionEngine": "pandas", "SparkDFExecutionEngine": "spark"}
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """A result, what could not be evaluated (a line each), and the report as HTML."""
+    """A result, what could not be evaluated (a line each), the report as HTML, and the library's results as JSON.
+
+    ``broken`` has a line for each action that failed.
+    """
 
     result: ValidationResult
     unevaluated: tuple[str, ...]
     deck: str
+    facts: Mapping[str, Any]
+    broken: tuple[str, ...] = ()
 
     def require_evaluated(self, place: str) -> None:
         """Raise :class:`ExpectationError` where an expectation could not be evaluated."""
@@ -61,42 +58,160 @@ class Validation:
                 self.unevaluated[0] if count == 1 else f"{count} expectations could not be evaluated",
                 place=place,
                 actual="\n    ".join(self.unevaluated) if count > 1 else None,
-                hint="the suite and the frame do not fit together; the deck shows all of it",
+                hint="the suite and the data do not fit together; the deck shows all of it",
+            )
+
+    def require_actions(self, place: str) -> None:
+        """Raise :class:`ActionFailedError` where an action failed."""
+        if self.broken:
+            raise ActionFailedError(
+                self.broken[0],
+                place=place,
+                actual="\n    ".join(self.broken) if len(self.broken) > 1 else None,
+                hint=f"the validation took place: {self.result.summary()}",
             )
 
 
-def validate(
-    frame: Any,
-    expectations: Sequence[Expectation],
-    *,
-    suite: str,
-    parameters: Mapping[str, Any] | None = None,
-    examples: int = 5,
-) -> Validation:
-    """Hold ``frame`` against ``expectations``.
+def validate(request: Request) -> Validation:
+    """Hold data against expectations.
 
     Args:
-        frame: a pandas data frame; it is not changed.
-        expectations: the suite.
-        suite: its name in the report.
-        parameters: values for arguments that are ``{"$PARAMETER": name}``.
-        examples: how many unexpected values are shown of each expectation, at most.
+        request: the data, the expectations, and what else there is to say.
 
     Raises:
         ExpectationError: an expectation's type or arguments are unknown to the library.
+        DataSourceError: the data cannot be read.
+        ContextRootError: the context root cannot be opened.
     """
+    config = request.config
     # Arguments are read before anything is evaluated: a typing error in the last one should not cost a long run.
-    specs = [_configuration(item, index, suite, parameters or {}) for index, item in enumerate(expectations)]
-    with _one_at_a_time:
-        outcomes = _outcomes(_evaluate(frame, [spec.to_domain_obj() for spec in specs], suite, examples))
-    failures, unevaluated = [], []
-    for spec, outcome in zip(specs, outcomes, strict=True):
-        # As they were written: the library turns 0 into 0.0.
-        arguments = _plain(spec.kwargs)
-        if outcome["errors"]:
-            unevaluated.append(_why_not(spec.type, arguments, outcome["errors"], frame))
-        elif not outcome["success"]:
-            failures.append(_failure(spec.type, arguments, outcome))
+    specs = [
+        _configuration(item, index, request.name, request.parameters) for index, item in enumerate(config.expectations)
+    ]
+    connection = connection_of(request)
+    with one_at_a_time, _context(request, connection) as context, _closing(context):
+        suite = gx.ExpectationSuite(name=request.name, expectations=[spec.to_domain_obj() for spec in specs])
+        if config.checkpoint:
+            ran = _checkpoint(context, request)
+        else:
+            if config.sql is not None:
+                part = database_part(context, request, *connection.values())
+            elif config.source:
+                part = source_part(context, request)
+            else:
+                part = value_part(context, request)
+            ran = _ran(context, request, part, suite)
+        return _told(request, specs, ran)
+
+
+@contextlib.contextmanager
+def _context(request: Request, connection: Mapping[str, str]) -> Iterator[Any]:
+    if not request.config.needs_project:
+        with empty_context(connection) as context:
+            yield context
+        return
+    if request.config.root is None:
+        raise ContextRootError("the context root is not here", place=request.name, hint="compile the workflow again")
+    with project_context(request.config.root, request.scratch()) as context:
+        yield context
+
+
+@contextlib.contextmanager
+def _closing(context: Any) -> Iterator[None]:
+    """No connection outlives the validation it was made for."""
+    try:
+        yield
+    finally:
+        for source in context.data_sources.all().values():
+            if hasattr(source, "connection_string"):
+                with contextlib.suppress(*FAILURES):
+                    source.get_execution_engine().close()
+                    source.get_execution_engine().engine.dispose()
+                    source.get_engine().dispose()
+
+
+# --- running -----------------------------------------------------------------------------------------------------
+
+
+def _result_format(request: Request) -> dict[str, Any]:
+    return {"result_format": "SUMMARY", "partial_unexpected_count": request.config.examples}
+
+
+def _ran(context: Any, request: Request, part: Part, suite: Any) -> Ran:
+    """One batch against one suite, and the actions after it."""
+    if not request.config.actions:
+        with _evaluating(request):
+            found = part.batch.validate(suite, result_format=_result_format(request))
+        return Ran(((part, found),))
+    checkpoint = _as_checkpoint(context, request, part, suite)
+    with _evaluating(request):
+        outcome = checkpoint.run(batch_parameters=dict(part.batch_parameters))
+    (found,) = outcome.run_results.values()
+    return actions_run(context, ((part, found),), outcome, request.config.actions)
+
+
+def _as_checkpoint(context: Any, request: Request, part: Part, suite: Any) -> Any:
+    name = f"flytepath {request.name}"
+    # Under a name of its own: the context root may have a suite of that name.
+    suite.name = name
+    definition = gx.ValidationDefinition(name=name, data=part.definition, suite=context.suites.add(suite))
+    context.validation_definitions.add(definition)
+    return context.checkpoints.add(
+        gx.Checkpoint(name=name, validation_definitions=[definition], actions=[], result_format=_result_format(request))
+    )
+
+
+def _checkpoint(context: Any, request: Request) -> Ran:
+    """A checkpoint of the context root: its validation definitions, and then its actions."""
+    config = request.config
+    with _evaluating(request):
+        stored = context.checkpoints.get(config.checkpoint)
+        checkpoint = gx.Checkpoint(
+            name=f"flytepath {config.checkpoint}",
+            validation_definitions=stored.validation_definitions,
+            actions=[],
+            result_format=_result_format(request),
+        )
+    parameters = dict(config.batch.batch_parameters)
+    if request.value is not None:
+        parameters["dataframe"] = request.value
+    parts = [part_of(definition.data, parameters, definition.name) for definition in checkpoint.validation_definitions]
+    with _evaluating(request):
+        outcome = checkpoint.run(batch_parameters=parameters, expectation_parameters=dict(request.parameters))
+    found = tuple(zip(parts, outcome.run_results.values(), strict=True))
+    return actions_run(context, found, outcome, (*stored.actions, *config.actions))
+
+
+@contextlib.contextmanager
+def _evaluating(request: Request) -> Iterator[None]:
+    try:
+        yield
+    except (GreatExpectationsError, ValueError, LookupError) as error:
+        if isinstance(error, DefinitionError | DataSourceError | ExpectationError):
+            raise
+        raise ExpectationError(
+            f"Great Expectations cannot carry out the validation: {_reasons(error)}", place=request.name
+        ) from error
+
+
+# --- telling -----------------------------------------------------------------------------------------------------
+
+
+def _told(request: Request, specs: Sequence[Any], ran: Ran) -> Validation:
+    failures, unevaluated, outcomes = [], [], []
+    for part, found in ran.found:
+        mine = outcomes_of(found.results)
+        several = f"{part.told}: " if len(ran.found) > 1 else ""
+        for index, outcome in enumerate(mine):
+            # As they were written: the library turns 0 into 0.0.
+            arguments = plain(specs[index].kwargs) if specs else outcome["kwargs"]
+            if outcome["errors"]:
+                line = why_not(outcome["type"], arguments, outcome["errors"], partial(_columns_of, part))
+                unevaluated.append(several + line)
+            elif not outcome["success"]:
+                failure = failure_of(outcome["type"], arguments, outcome)
+                failures.append(dataclasses.replace(failure, message=several + failure.message))
+        outcomes += mine
     failed = len(failures) + len(unevaluated)
     result = ValidationResult(
         success=not failed,
@@ -104,14 +219,40 @@ def validate(
         successful=len(outcomes) - failed,
         failed=failed,
         failures=failures,
-        engine=f"great_expectations {gx.__version__} (pandas)",
+        engine=f"great_expectations {VERSION} ({', '.join(dict.fromkeys(_engine(part) for part, _ in ran.found))})",
+        suite=request.config.suite or request.config.checkpoint or request.name,
     )
-    rows, columns = frame.shape
-    deck = deck_of(suite, f"{rows} rows, {columns} columns", result, outcomes)
-    return Validation(result, tuple(unevaluated), deck)
+    told = "; ".join(part.told for part, _ in ran.found)
+    labels = ", ".join(f"{key} {value}" for key, value in request.config.batch.batch_identifiers.items())
+    deck = deck_of(request.name, f"{told} ({labels})" if labels else told, result, outcomes, ran.lines)
+    facts = {**dataclasses.asdict(result), "data": told, "expectations": outcomes, "actions": list(ran.lines)}
+    facts.pop("report", None)
+    return Validation(result, tuple(unevaluated), deck, facts, ran.broken)
+
+
+def _engine(part: Part) -> str:
+    engine = part.batch.data.execution_engine
+    return _ENGINES.get(type(engine).__name__) or str(getattr(engine, "dialect_name", "sql"))
+
+
+def _columns_of(part: Part) -> Sequence[Any]:
+    frame = part.batch_parameters.get("dataframe")
+    try:
+        return list(frame.columns) if frame is not None else part.batch.columns()
+    except FAILURES:
+        return ()  # the names would only make the message better
+
+
+# --- arguments ---------------------------------------------------------------------------------------------------
 
 
 def _configuration(expectation: Expectation, index: int, suite: str, parameters: Mapping[str, Any]) -> Any:
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+    from great_expectations.expectations.registry import (
+        get_expectation_impl,
+        list_registered_expectation_implementations,
+    )
+
     place = f"{suite}: expectation {index + 1}, {expectation.type}"
     try:
         get_expectation_impl(expectation.type)
@@ -127,7 +268,7 @@ def _configuration(expectation: Expectation, index: int, suite: str, parameters:
         ) from error
     attributes = restored(dict(expectation.attributes), {})
     # The library gives results in an order of its own; this leads back to ours.
-    attributes["meta"] = {**attributes.get("meta", {}), _POSITION: index}
+    attributes["meta"] = {**attributes.get("meta", {}), POSITION: index}
     configuration = ExpectationConfiguration(
         type=expectation.type, kwargs=restored(dict(expectation.kwargs), parameters), **attributes
     )
@@ -150,131 +291,3 @@ def _reasons(error: Exception) -> str:
         item["msg"] if item["loc"] == ("__root__",) else f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
         for item in details()
     )
-
-
-@contextlib.contextmanager
-def _ephemeral_context() -> Iterator[Any]:
-    try:
-        previous = project_manager.get_current_project()
-    except DataContextRequiredError:
-        previous = None
-    config = DataContextConfig(
-        # Data docs would be written to a temporary folder that nobody removes.
-        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
-        analytics_enabled=False,
-        progress_bars={"globally": False},
-    )
-    try:
-        yield gx.get_context(mode="ephemeral", project_config=config)
-    finally:
-        project_manager.set_project(previous)
-
-
-def _evaluate(frame: Any, expectations: list[Any], suite: str, examples: int) -> list[Any]:
-    with _ephemeral_context() as context:
-        asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
-        batch = asset.add_batch_definition_whole_dataframe("whole").get_batch(batch_parameters={"dataframe": frame})
-        found = batch.validate(
-            gx.ExpectationSuite(name=suite, expectations=expectations),
-            result_format={"result_format": "SUMMARY", "partial_unexpected_count": examples},
-        )
-    return sorted(found.results, key=lambda item: int(item.expectation_config.meta[_POSITION]))
-
-
-def _outcomes(results: list[Any]) -> list[dict[str, Any]]:
-    """The library's results as plain data, in the order of the suite."""
-    outcomes = []
-    for item in results:
-        configuration = item.expectation_config
-        attributes = {key: getattr(configuration, key, None) for key in ("notes", "description", "severity")}
-        outcomes.append(
-            {
-                "success": bool(item.success),
-                "type": configuration.type,
-                "kwargs": _plain({key: value for key, value in configuration.kwargs.items() if key != "batch_id"}),
-                "attributes": _plain({key: value for key, value in attributes.items() if value}),
-                "result": _plain(item.result or {}),
-                "errors": _errors(item.exception_info or {}),
-            }
-        )
-    return outcomes
-
-
-def _errors(info: Mapping[str, Any]) -> list[str]:
-    """The messages of what was raised: the library keeps one record, or one per metric."""
-    records = [info] if "raised_exception" in info else [value for value in info.values() if isinstance(value, Mapping)]
-    messages = [str(record.get("exception_message") or "") for record in records if record.get("raised_exception")]
-    return list(dict.fromkeys(message.removeprefix("Error: ") for message in messages))
-
-
-def _columns(kwargs: Mapping[str, Any]) -> list[str]:
-    named = [kwargs[key] for key in _COLUMNS if isinstance(kwargs.get(key), str)]
-    listed = kwargs.get("column_list")
-    return named + [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else named
-
-
-def _why_not(type: str, kwargs: Mapping[str, Any], errors: Sequence[str], frame: Any) -> str:
-    there = [str(name) for name in frame.columns]
-    missing = [name for name in _columns(kwargs) if name not in there]
-    if not missing:
-        return f"{type} could not be evaluated: {'; '.join(errors)}"
-    names = ", ".join(map(repr, missing))
-    near = difflib.get_close_matches(missing[0], there, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it has {_cut(', '.join(map(repr, there)))}"
-    return f"{type}: the frame has no column {names}; {hint}"
-
-
-def _failure(type: str, kwargs: Mapping[str, Any], outcome: Mapping[str, Any]) -> ExpectationFailure:
-    found = outcome["result"]
-    column = ", ".join(_columns(kwargs)) or None
-    value, examples = found.get("observed_value"), found.get("partial_unexpected_list") or []
-    observed = _text(value) if value is not None else ", ".join(map(_text, examples))
-    count, percent = found.get("unexpected_count"), found.get("unexpected_percent")
-    arguments = ", ".join(f"{key}={_text(value)}" for key, value in kwargs.items() if key not in _COLUMNS)
-    facts = []
-    if count is not None:
-        facts.append(f"{count} unexpected" + (f" ({percent:.4g} %)" if percent is not None else ""))
-    if observed:
-        facts.append(("observed " if value is not None else "for example ") + _cut(observed))
-    return ExpectationFailure(
-        expectation=type,
-        column=column,
-        observed=observed,
-        unexpected_count=count,
-        unexpected_percent=float(percent) if percent is not None else None,
-        message=(f"column {column!r}: " if column else "")
-        + f"{type}({_cut(arguments)}): "
-        + (", ".join(facts) or "not met"),
-    )
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-
-
-def _plain(value: Any) -> Any:
-    """``value`` as JSON that people can read; cells of a kind JSON does not know become their text."""
-    if value is None or (isinstance(value, bool | int | str) and type(value) in (bool, int, str)):
-        return value
-    if type(value) is float:
-        return value if math.isfinite(value) else None if math.isnan(value) else str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, AbstractSet):
-        return sorted((_plain(item) for item in value), key=str)
-    if isinstance(value, dt.date | dt.time):
-        return value.isoformat()
-    if isinstance(value, enum.Enum):
-        return _plain(value.value)
-    to_python = getattr(value, "tolist", None)
-    if callable(to_python):
-        # numpy's arrays and scalars; a scalar of a kind Python does not know gives itself.
-        inner = to_python()
-        return _plain(inner) if type(inner) is not type(value) else str(inner)
-    return str(value)
