@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flyte_plugin_greatexpectations.batches import Part
+from flyte_plugin_greatexpectations.library import FAILURES
 from flyte_plugin_greatexpectations.outcomes import plain_message
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def actions_run(context: Any, found: tuple[tuple[Part, Any], ...], outcome: Any,
         name = str(item.get("name") if isinstance(item, dict) else item.name)
         try:
             made.append((name, _made(item)))
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+        except FAILURES as error:
             broken.append(f"the action {name!r} cannot be made: {plain_message(str(error))}")
     # Data docs come first: other actions may tell where they are.
     made.sort(key=lambda pair: not isinstance(pair[1], UpdateDataDocsAction))

@@ -104,9 +104,9 @@ def value_part(context: Any, request: Request) -> Part:
     if kind == "file":
         return _file_part(context, request)
     if kind == "spark":
-        return _frame_part(context.data_sources.add_spark("frames", persist=False), value, _spark_words(value))
+        return _frame_part(context.data_sources.add_spark("flytepath", persist=False), value, _spark_words(value))
     rows, columns = value.shape
-    return _frame_part(context.data_sources.add_pandas("frames"), value, f"{rows} rows, {columns} columns")
+    return _frame_part(context.data_sources.add_pandas("flytepath"), value, f"{rows} rows, {columns} columns")
 
 
 def _frame_part(source: Any, frame: Any, told: str) -> Part:
@@ -149,7 +149,7 @@ def _file_part(context: Any, request: Request) -> Part:
     options = {**options, **config.batch.reader_options}
     if config.spark is not None:
         return _spark_file_part(context, request, path, asset)
-    source = context.data_sources.add_pandas("files")
+    source = context.data_sources.add_pandas("flytepath")
     with reading(f"the file {name}"):
         made = getattr(source, f"add_{asset}_asset")("file", **{_ARGUMENTS[asset]: str(path)}, **options)
         return part_of(made.add_batch_definition("whole"), {}, f"the file {name}")
@@ -185,7 +185,7 @@ def _spark_file_part(context: Any, request: Request, path: Path, asset: str) -> 
     # The library finds files by patterns, and a name may mean something else as one.
     folder = request.scratch()
     (folder / f"file.{asset}").symlink_to(path.absolute())
-    source = context.data_sources.add_spark_filesystem("files", base_directory=folder, persist=False)
+    source = context.data_sources.add_spark_filesystem("flytepath", base_directory=folder, persist=False)
     with reading(f"the file {path.name}"):
         options = {**_SPARK[asset], **request.config.batch.reader_options}
         made = getattr(source, f"add_{asset}_asset")("file", **options)
@@ -214,11 +214,10 @@ def source_part(context: Any, request: Request) -> Part:
 
 
 def _asset(source: Any, name: str, make: Callable[[], Any] | None) -> Any:
-    if name:
-        return source.get_asset(name)
     there = list(source.assets)
-    if len(there) == 1:
-        return there[0]
+    if name or len(there) == 1:
+        # Asked for by name: only then does an asset know the source that the context has.
+        return source.get_asset(name or there[0].name)
     if not there and make is not None:
         return make()
     raise DefinitionError(
@@ -232,7 +231,7 @@ def _definition(asset: Any, config: GreatExpectationsConfig, make: Callable[[], 
     if config.batch_definition:
         return asset.get_batch_definition(config.batch_definition)
     there = list(asset.batch_definitions)
-    return there[0] if len(there) == 1 else make()
+    return asset.get_batch_definition(there[0].name) if len(there) == 1 else make()
 
 
 def _filesystem_part(source: Any, request: Request) -> Part:
@@ -245,6 +244,8 @@ def _filesystem_part(source: Any, request: Request) -> Part:
         name = config.file_name or given.name
         _linked(given, folder / name)
         source.base_directory, told = folder, name
+        source._rebuild_asset_data_connectors()
+        asset = source.get_asset(asset.name)
     elif request.kind == "text":
         name = told = str(request.value)
     else:
@@ -276,9 +277,9 @@ def _table_of_source(source: Any, request: Request) -> Part:
         return query_part(source, bound_query(request.statement, request.parameters))
     if request.kind == "text":
         name = str(request.value)
-        known = {asset.name: asset for asset in source.assets}
+        known = {asset.name for asset in source.assets}
         with reading(f"the table {name} of the data source {config.source}"):
-            asset = known.get(name) or source.add_table_asset("flytepath", table_name=name)
+            asset = source.get_asset(name) if name in known else source.add_table_asset("flytepath", table_name=name)
             definition = _definition(asset, config, lambda: asset.add_batch_definition_whole_table("flytepath"))
             return part_of(definition, config.batch.batch_parameters, f"the table {name}")
     with reading(config.source):

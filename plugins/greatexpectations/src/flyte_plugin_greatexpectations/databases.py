@@ -82,7 +82,7 @@ def database_part(context: Any, request: Request, connection: str) -> Part:
     with _telling(connection), reading("the database"), warnings.catch_warnings():
         # That there is a more special kind of data source says nothing to who named a database.
         warnings.simplefilter("ignore")
-        source = add("database", connection_string=given if given and "$" in given else f"${{{_CONNECTION}}}")
+        source = add("flytepath", connection_string=given if given and "$" in given else f"${{{_CONNECTION}}}")
         with contextlib.closing(source.get_engine().connect()):
             pass
         if sql is not None and sql.table:

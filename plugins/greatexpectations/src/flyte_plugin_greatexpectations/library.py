@@ -89,6 +89,7 @@ def project_context(root: ContextRoot, folder: Path) -> Iterator[Any]:
         for source in sources:
             if "data_context_root_directory" in getattr(type(source), "__fields__", {}):
                 source.data_context_root_directory = root.folder
+                source._rebuild_asset_data_connectors()
         yield context
 
 

@@ -194,7 +194,8 @@ class GreatExpectationsTaskType(TaskType):
                 )
             )
         context.add_deck(DECK, validation.deck)
-        return _concluded(context, config, validation, f"{declaration.name}({dataset})")
+        place = f"{declaration.name}({dataset})" if dataset else declaration.name
+        return _concluded(context, config, validation, place)
 
 
 def _concluded(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -237,8 +238,11 @@ def _engine(part: Part) -> str:
 
 def _columns_of(part: Part) -> Sequence[Any]:
     frame = part.batch_parameters.get("dataframe")
+    if frame is not None:
+        return list(frame.columns)
     try:
-        return list(frame.columns) if frame is not None else part.batch.columns()
+        with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that no setting of the library turns off
+            return list(part.batch.columns())
     except FAILURES:
         return ()  # the names would only make the message better
 
