@@ -1,0 +1,242 @@
+"""Validations in durable runs with what else a workflow is made of, all in a few runs, whose workers import once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gx_project import snapshot, write_project
+
+FLOW = """
+import os
+import sys
+from typing import Annotated
+
+import pandas as pd
+
+from flyte_plugin_greatexpectations import GreatExpectationsFlyteConfig, GreatExpectationsTask, GreatExpectationsType
+from flyte_plugin_greatexpectations import SQLSource, ValidationResult, expect
+from flytepath import Cache, FlyteFile, Secret, conditional, dynamic, kwtypes, map_task, task, workflow
+
+PEOPLE = pd.DataFrame({"name": ["Ada", "Grace", None, "Joan"], "age": [36, 85, 41, -5]})
+SUITE = {"expectation_suite_name": "people", "on_failure": "return"}
+
+check = GreatExpectationsTask("check", inputs=kwtypes(people=pd.DataFrame), **SUITE)
+cached = GreatExpectationsTask("cached", inputs=kwtypes(people=pd.DataFrame), cache=Cache(version="1"), **SUITE)
+of_file = GreatExpectationsTask("of_file", inputs=kwtypes(people=FlyteFile), **SUITE)
+of_source = GreatExpectationsTask("of_source", datasource_name="frames", inputs=kwtypes(people=pd.DataFrame), **SUITE)
+of_table = GreatExpectationsTask(
+    "of_table",
+    sql=SQLSource(Secret("warehouse", "url"), query="select * from people where age > {{ .inputs.above }}"),
+    inputs=kwtypes(above=int),
+    **SUITE,
+)
+strict = GreatExpectationsTask("strict", expectation_suite_name="people", inputs=kwtypes(people=pd.DataFrame), retries=3)
+broken = GreatExpectationsTask(
+    "broken",
+    expectation_suite_name="people",
+    sql=SQLSource(Secret("warehouse", "url"), table="nobody"),
+    retries=2,
+)
+People = GreatExpectationsType[pd.DataFrame, GreatExpectationsFlyteConfig(expectation_suite_name="people")]
+
+
+@task
+def load(rows: int) -> pd.DataFrame:
+    return PEOPLE.head(rows)
+
+
+@task
+def split() -> list[pd.DataFrame]:
+    return [PEOPLE.head(rows) for rows in (1, 3, 4)]
+
+
+@task
+def as_file() -> FlyteFile:
+    PEOPLE.to_csv("people.csv", index=False)
+    return FlyteFile("people.csv")
+
+
+@task
+def failed(results: list[ValidationResult]) -> list[int]:
+    return [result.failed for result in results]
+
+
+@task
+def told(result: ValidationResult) -> str:
+    with result.report.open("r") as report:
+        return report.read()
+
+
+@task
+def good() -> str:
+    return "good"
+
+
+@task
+def bad(result: ValidationResult) -> str:
+    return f"bad: {result.failures[0].column}"
+
+
+@dynamic
+def each(rows: list[int]) -> list[ValidationResult]:
+    return [check(people=load(rows=count)) for count in rows]
+
+
+@task
+def seen(people: People) -> list[int]:
+    return [os.getpid(), id(sys.modules["great_expectations"])]
+
+
+@task
+def gives(rows: int) -> People:
+    return PEOPLE.head(rows)
+
+
+@task
+def imported() -> bool:
+    return "great_expectations" in sys.modules
+
+
+@workflow
+def together() -> tuple[list[int], list[int], str, str, list[int], list[int], list[int]]:
+    people = load(rows=4)
+    mapped = failed(results=map_task(check)(people=split()))
+    grown = failed(results=each(rows=[1, 3]))
+    found = check(people=people).with_overrides(node_name="once_more", timeout=300)
+    way = conditional("way").if_(found.success.is_true()).then(good()).else_().then(bad(result=found))
+    first = cached(people=people)
+    second = cached(people=load(rows=4)).with_overrides(node_name="second")
+    first >> second
+    others = failed(results=[of_file(people=as_file()), of_source(people=people), of_table(above=0), second])
+    one = seen(people=load(rows=1))
+    two = seen(people=gives(rows=1))
+    return mapped, grown, way, told(result=found), others, one, two
+
+
+@workflow
+def refused() -> ValidationResult:
+    return strict(people=load(rows=4))
+
+
+@workflow
+def unreachable() -> ValidationResult:
+    return broken()
+
+
+@workflow
+def unused() -> bool:
+    return imported()
+"""
+
+
+@dataclass
+class Flow:
+    """A flow in a folder with a context root beside it, and a home of its own."""
+
+    folder: Path
+    env: dict[str, str]
+
+    def flytepath(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "flytepath", *arguments]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=240, env=self.env)
+
+    def run(self, workflow: str) -> dict[str, Any]:
+        done = self.flytepath("run", "gx_flow.py", workflow, "--json")
+        assert done.stdout, done.stderr
+        shown = self.flytepath("executions", "show", json.loads(done.stdout)["id"], "--json")
+        assert shown.returncode == 0, shown.stderr
+        return dict(json.loads(shown.stdout))
+
+
+@pytest.fixture(scope="module")
+def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
+    folder = tmp_path_factory.mktemp("together")
+    write_project(folder)
+    (folder / "gx_flow.py").write_text(FLOW, encoding="utf-8")
+    env = {
+        **os.environ,
+        "FLYTEPATH_HOME": str(tmp_path_factory.mktemp("together_home")),
+        "_FSEC_WAREHOUSE_URL": f"sqlite:///{folder / 'data' / 'people.db'}",
+    }
+    yield Flow(folder, env)
+
+
+@pytest.fixture(scope="module")
+def together(flow: Flow) -> dict[str, Any]:
+    before = snapshot(flow.folder / "gx")
+    view = flow.run("together")
+    assert view["error"] is None, view["error"]
+    assert snapshot(flow.folder / "gx") == before
+    return view
+
+
+def outputs(view: dict[str, Any]) -> list[Any]:
+    return [literal["data"] for literal in view["outputs"].values()]
+
+
+def events(view: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [event["payload"] for event in view["events"] if event["payload"]["type"] == kind]
+
+
+def test_each_item_of_a_map_and_each_node_of_a_dynamic_is_validated(together: dict[str, Any]) -> None:
+    mapped, grown, *_ = outputs(together)
+    assert mapped == [0, 1, 2]
+    assert grown == [0, 1]
+
+
+def test_a_condition_asks_the_result(together: dict[str, Any]) -> None:
+    assert outputs(together)[2] == "bad: name"
+
+
+def test_the_report_is_an_artifact_of_the_result(together: dict[str, Any]) -> None:
+    report = json.loads(outputs(together)[3])
+    assert report["evaluated"] == 2
+    assert [item["result"]["unexpected_count"] for item in report["expectations"]] == [1, 1]
+
+
+def test_files_sources_and_tables_are_validated_with_a_suite_that_travels(together: dict[str, Any]) -> None:
+    assert outputs(together)[4] == [2, 2, 1, 2]
+
+
+def test_an_equal_validation_is_not_done_again(together: dict[str, Any]) -> None:
+    hits = [event for event in events(together, "node_succeeded") if event.get("cached")]
+    assert len(hits) == 1
+
+
+def test_every_validation_leaves_its_deck(together: dict[str, Any]) -> None:
+    decks = [deck for deck in together["decks"] if deck["name"].startswith("Great Expectations")]
+    assert len(decks) >= 10
+
+
+def test_a_worker_imports_the_library_once(together: dict[str, Any]) -> None:
+    one, two = outputs(together)[5:7]
+    assert one[0] != two[0] or one[1] == two[1]
+
+
+def test_a_worker_that_validates_nothing_does_not_import_the_library(flow: Flow) -> None:
+    assert outputs(flow.run("unused")) == [False]
+
+
+def test_a_refused_dataset_is_refused_once_and_the_report_is_kept(flow: Flow) -> None:
+    view = flow.run("refused")
+    [failed] = events(view, "attempt_failed")
+    assert failed["error"]["code"] == "FP-GX-VALIDATION-FAILED"
+    place = Path(failed["error"]["hint"].rpartition(" it is ")[2].removeprefix("file://"))
+    assert json.loads(place.read_text(encoding="utf-8"))["failed"] == 2
+    assert [deck["name"] for deck in view["decks"]] == ["Great Expectations"]
+
+
+def test_what_cannot_be_reached_is_tried_again_and_tells_no_secret(flow: Flow) -> None:
+    view = flow.run("unreachable")
+    failed = events(view, "attempt_failed")
+    assert [event["error"]["code"] for event in failed] == ["FP-GX-DATA"] * 3
+    assert "no such table" in failed[0]["error"]["message"]
+    assert flow.env["_FSEC_WAREHOUSE_URL"] not in json.dumps(view)
