@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from flytepath.engine.secrets import given
+from flytepath import ExecutionContext
+from flytepath.engine.secrets import given, known
 from flytepath.model.events import ErrorRecord
 from flytepath.model.messages import BoundaryResult
 from flytepath.worker import telling
@@ -20,7 +21,7 @@ def nothing_given(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(given, "values", {})
     monkeypatch.setattr(given, "_is_kept", False)
     monkeypatch.setattr(given, "_listener", None)
-    monkeypatch.setattr(telling, "_redactor", None)
+    monkeypatch.setattr(known, "_redactor", None)
     yield
 
 
@@ -49,6 +50,14 @@ def test_every_field_is_searched() -> None:
     assert telling.without_secrets(record(f"it is {VALUE}!")) == record(f"it is {MARK}!")
     assert telling.check_without_secrets(check(VALUE)) == check(MARK)
     assert telling.deck_without_secrets(VALUE, f"<b>{VALUE}</b>") == (MARK, f"<b>{MARK}</b>")
+
+
+def test_a_task_can_have_the_same_done_to_what_it_leaves_elsewhere() -> None:
+    context = ExecutionContext()
+    assert context.without_secrets(VALUE) == VALUE
+    given.keep()
+    given.note("db.password", VALUE.encode())
+    assert context.without_secrets(f"it is {VALUE}!") == f"it is {MARK}!"
 
 
 def test_without_a_secret_nothing_is_changed_and_nothing_imported(monkeypatch: pytest.MonkeyPatch) -> None:

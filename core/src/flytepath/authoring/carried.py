@@ -70,7 +70,7 @@ class CarriedAttempt:
     Args:
         module, variable: where the task is found; without a module ``body`` is its pickled function.
         body: see there.
-        backend: where the task runs, as its declaration says.
+        backend, source: where the task runs, and what its body is made of, as its declaration says.
         facts: what the context is made of.
         sources, destination: the folders of checkpoints. The attempt's own is among the sources too, so that a member
             that is started again goes on where the one before it stood.
@@ -82,6 +82,7 @@ class CarriedAttempt:
     variable: str
     body: bytes
     backend: str
+    source: str
     facts: Mapping[str, Any]
     sources: tuple[str, ...]
     destination: str
@@ -108,7 +109,7 @@ class CarriedAttempt:
         facts = dict(self.facts)
         context = ExecutionContext(
             **facts,
-            declare=partial(task.declaration, self.backend) if task is not None else None,
+            declare=partial(task.declaration, self.backend, self.source) if task is not None else None,
             on_deck=lambda name, html: tell(DeckKept(f"{name} ({member})" if member else name, html)),
             checkpoint_sources=self.sources,
             checkpoint_destination=self.destination,
@@ -175,11 +176,13 @@ def carried(context: ExecutionContext) -> CarriedAttempt:
     module, variable = _place_of(task)
     body = b"" if module else _pickled(task)
     destination = context._checkpoint_destination or str(folder_of_this_process())
+    declaration = context.declaration
     return CarriedAttempt(
         module=module,
         variable=variable,
         body=body,
-        backend=context.declaration.backend,
+        backend=declaration.backend,
+        source=declaration.source if task.source_is_compiled else "",
         facts={
             "node_path": context.node_path,
             "execution_id": str(context.execution_id),

@@ -269,6 +269,20 @@ class ExecutionContext:
 
         return NoStats()
 
+    def without_secrets(self, text: str) -> str:
+        """``text`` with each value replaced of the secrets that this process was given, as it is in logs and decks.
+
+        For what a task leaves somewhere else. In a direct call nothing is replaced.
+
+        Example:
+            >>> current_context().without_secrets("nothing to hide")
+            'nothing to hide'
+        """
+        from flytepath.engine.secrets.known import redactor
+
+        known = redactor()
+        return text if known is None else known.text(text)
+
     # --- decks ---
 
     @property

@@ -227,7 +227,7 @@ def _key_parts_of(task: Task, inputs: Mapping[str, Any], blobs: BlobFolder) -> t
     """What the key of a call with these native inputs is made of, and the literals of those that count."""
     from flytepath.model.cache_key import KeyParts
 
-    caching = task.settings.caching
+    caching = task.caching
     if caching is None:
         raise ValueError(f"{task.name} is not cached")
     ignored = caching.ignored

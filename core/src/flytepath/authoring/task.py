@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flytepath.authoring.declared.documentation import Documentation
     from flytepath.authoring.declared.image_spec import ImageSpec
     from flytepath.authoring.declared.pod_template import PodTemplate
+    from flytepath.authoring.settings import Caching
     from flytepath.model.accelerators import Accelerator
     from flytepath.model.resources import Resources
     from flytepath.model.secret import Secret
@@ -45,6 +46,8 @@ class Task(Entity):
     mode: ClassVar[Literal["task", "dynamic", "eager"]] = "task"
     #: The text a body is made of, where it is no function.
     source: str = ""
+    #: Whether the text travels in the compiled task, so that a worker runs what was compiled, and counts for the cache.
+    source_is_compiled: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -171,8 +174,18 @@ class Task(Entity):
         """What the body returned, by output name."""
         return self.named(result)
 
-    def declaration(self, backend: str = "local") -> TaskDeclaration:
-        """The task as its task type sees it, on a backend."""
+    @property
+    def caching(self) -> Caching | None:
+        """How outputs are reused: as the settings say, and as long as the compiled source stays the same."""
+        caching = self.settings.caching
+        if caching is None or not self.source_is_compiled:
+            return caching
+        from flytepath.model.literal import sha256
+
+        return replace(caching, version=f"{caching.version}+{sha256(self.source.encode())[:23]}")
+
+    def declaration(self, backend: str = "local", source: str = "") -> TaskDeclaration:
+        """The task as its task type sees it, on a backend; ``source`` is the one that was compiled, if any."""
         from flytepath.plugin.task_type import TaskDeclaration
 
         return TaskDeclaration(
@@ -183,7 +196,7 @@ class Task(Entity):
             python_inputs=self.inputs,
             python_outputs=self.outputs,
             body=self.body,
-            source=self.source,
+            source=source or self.source,
             requests=self.settings.requests,
             limits=self.settings.limits,
             backend=backend,

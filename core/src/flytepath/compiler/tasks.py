@@ -45,7 +45,7 @@ def compile_task(task: Task, tenant: Tenant, sink: BlobSink, workers: str = "") 
         retry=retry_policy(settings),
         timeout_seconds=settings.timeout_seconds,
         queue_timeout_seconds=settings.queue_timeout_seconds,
-        cache=_cache(settings.caching),
+        cache=_cache(task.caching),
         interruptible=settings.interruptible,
         requests=settings.requests,
         limits=settings.limits,
@@ -81,7 +81,7 @@ def compile_overrides(task: Task, overrides: NodeOverrides, tenant: Tenant, work
     for field in overrides.settings:
         match field:
             case "caching":
-                given["cache"] = _cache(settings.caching)
+                given["cache"] = _cache(changed.caching)  # type: ignore[attr-defined]
             case "image":
                 given["environment"] = _image(settings.image, backend)
                 if settings.process_variables != task.settings.process_variables:
@@ -112,7 +112,8 @@ def compile_overrides(task: Task, overrides: NodeOverrides, tenant: Tenant, work
 def body_of(task: Task, kind: Claim | None) -> Body:
     """What is called, and by whom."""
     says_so = task.body in BODIES_OF_WORKERS
-    return Body(kind=task.body, entry=entry_of(task), worked=not says_so and needs_worker(task, kind))
+    source = task.source if task.source_is_compiled else ""
+    return Body(kind=task.body, entry=entry_of(task), worked=not says_so and needs_worker(task, kind), source=source)
 
 
 def _cache(caching: Caching | None) -> CacheSpec:

@@ -40,13 +40,15 @@ class Interface(Record):
 class Body(Record):
     """What a worker calls: ``entry`` is ``module:name`` in the code bundle, or else it is ``cloudpickle``d.
 
-    ``worked`` says that a worker runs it although its kind does not say so: the task's own code does.
+    ``worked`` says that a worker runs it although its kind does not say so: the task's own code does. ``source`` is
+    what the body is made of, where that is a text that the code bundle need not hold: a notebook.
     """
 
     kind: Literal["function", "notebook", "shell", "sql", "none"] = "function"
     entry: str = ""
     cloudpickle: bool = False
     worked: bool = False
+    source: str = ""
 
     @property
     def needs_worker(self) -> bool:

@@ -125,7 +125,7 @@ class AttemptRunner:
             execution_id=attempt.execution,
             attempt=attempt.attempt,
             tenant=self._tenant,
-            declare=partial(task.declaration, spec.backend),
+            declare=partial(task.declaration, spec.backend, spec.body.source),
             payload=spec.payload,
             working_directory=Path(attempt.working_directory),
             on_deck=self._keep_deck,

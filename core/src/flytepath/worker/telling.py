@@ -4,33 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flytepath.engine.secrets import given
+from flytepath.engine.secrets.known import redactor
 
 if TYPE_CHECKING:
-    from flytepath.engine.secrets.redaction import Redactor
     from flytepath.model.events import ErrorRecord
     from flytepath.model.messages import BoundaryResult
-
-_redactor: tuple[dict[bytes, str], Redactor] | None = None
-
-
-def redactor() -> Redactor | None:
-    """What knows all values that were given; none was where there is none."""
-    global _redactor
-    if not given.values:
-        return None
-    if _redactor is None or _redactor[0].keys() != given.values.keys():
-        from flytepath.engine.secrets.environment import all_values
-        from flytepath.engine.secrets.redaction import Redactor
-
-        fresh = Redactor()
-        known = dict(given.values)
-        for name, other in all_values().items():  # as in the log: those of others may be told with one's own
-            fresh.add(name, other)
-        for value, label in known.items():
-            fresh.add(label, value)
-        _redactor = (known, fresh)
-    return _redactor[1]
 
 
 def without_secrets(record: ErrorRecord) -> ErrorRecord:
