@@ -6,19 +6,63 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flyte_plugin_papermill.errors import NotebookFailedError, NotebookOutputError
-    from flyte_plugin_papermill.recording import record_outputs
+    from flyte_plugin_papermill.errors import (
+        EngineMissingError,
+        KernelDiedError,
+        KernelMissingError,
+        KernelStartError,
+        NotebookCellError,
+        NotebookError,
+        NotebookIncompleteError,
+        NotebookOutputError,
+        NotebookTimeoutError,
+        PapermillMissingError,
+    )
+    from flyte_plugin_papermill.loading import load_dataframe, load_dir, load_file, load_value
+    from flyte_plugin_papermill.recording import OutputRecordingError, record_outputs
     from flyte_plugin_papermill.task import NotebookConfig, NotebookTask
 
 _HOME_OF = {
+    "EngineMissingError": "errors",
+    "KernelDiedError": "errors",
+    "KernelMissingError": "errors",
+    "KernelStartError": "errors",
+    "NotebookCellError": "errors",
     "NotebookConfig": "task",
-    "NotebookFailedError": "errors",
+    "NotebookError": "errors",
+    "NotebookIncompleteError": "errors",
     "NotebookOutputError": "errors",
     "NotebookTask": "task",
+    "NotebookTimeoutError": "errors",
+    "OutputRecordingError": "recording",
+    "PapermillMissingError": "errors",
+    "load_dataframe": "loading",
+    "load_dir": "loading",
+    "load_file": "loading",
+    "load_value": "loading",
     "record_outputs": "recording",
 }
 
-__all__ = ["NotebookConfig", "NotebookFailedError", "NotebookOutputError", "NotebookTask", "record_outputs"]
+__all__ = [
+    "EngineMissingError",
+    "KernelDiedError",
+    "KernelMissingError",
+    "KernelStartError",
+    "NotebookCellError",
+    "NotebookConfig",
+    "NotebookError",
+    "NotebookIncompleteError",
+    "NotebookOutputError",
+    "NotebookTask",
+    "NotebookTimeoutError",
+    "OutputRecordingError",
+    "PapermillMissingError",
+    "load_dataframe",
+    "load_dir",
+    "load_file",
+    "load_value",
+    "record_outputs",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,103 +1,271 @@
-"""One run of a notebook: papermill executes it, what it recorded is read, and the deck is made."""
+"""One run of a notebook: on a copy in the attempt's own folder, in a kernel that ends with the attempt."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from flyte_plugin_papermill.errors import NotebookFailedError, NotebookOutputError
-from flyte_plugin_papermill.recording import OUTPUTS
+from flyte_plugin_papermill import exchange
+from flyte_plugin_papermill.errors import (
+    EngineMissingError,
+    KernelDiedError,
+    KernelMissingError,
+    KernelStartError,
+    NotebookError,
+    NotebookTimeoutError,
+    PapermillMissingError,
+)
+
+if TYPE_CHECKING:
+    from flyte_plugin_papermill.engine import Watch
+    from flyte_plugin_papermill.kernels import KernelPlace
+
+_PACKAGES: Final = ("papermill", "nbclient", "nbconvert", "nbformat", "ipykernel", "jupyter_client")
 
 
-def run_notebook(
-    task: str,
-    source: str,
-    parameters: Mapping[str, Any],
-    outputs: Mapping[str, str],
-    settings: Mapping[str, Any],
-    render_deck: bool,
-) -> dict[str, Any]:
-    """Execute the notebook and return its recorded outputs by name.
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a notebook is run: see :class:`~flyte_plugin_papermill.NotebookConfig`."""
+
+    kernel_name: str | None = None
+    engine_name: str | None = None
+    start_timeout: int = 60
+    execution_timeout: int | None = None
+    stream_logs: bool = False
+
+
+@dataclass(slots=True)
+class Run:
+    """The folder of one run, and what is in it.
+
+    Args:
+        task: the task's name.
+        folder: an empty folder of this run's own.
+    """
+
+    task: str
+    folder: Path
+    work: Path = field(init=False)
+    exchange: Path = field(init=False)
+    executed: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.work = self.folder / "work"
+        self.exchange = self.folder / "exchange"
+        self.executed = self.folder / "executed.ipynb"
+        self.work.mkdir(parents=True)
+        self.exchange.mkdir()
+
+    @classmethod
+    def below(cls, folder: Path, task: str) -> Run:
+        """A run in a new folder below ``folder``."""
+        return cls(task, Path(tempfile.mkdtemp(prefix="notebook-", dir=folder)))
+
+    def notebook(self) -> Any:
+        """The notebook as far as it was executed; ``None`` where nothing was."""
+        with libraries():
+            import nbformat
+
+            return nbformat.read(self.executed, as_version=4) if self.executed.is_file() else None
+
+
+@contextmanager
+def libraries() -> Iterator[None]:
+    """What runs and renders notebooks is imported inside; a library that is missing is told with the remedy."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _PACKAGES:
+            raise
+        raise PapermillMissingError(
+            f"{missing} is not installed where the task runs",
+            expected="the packages that flyte-plugin-papermill depends on",
+            hint="pip install flyte-plugin-papermill, there or in the task's image",
+        ) from error
+
+
+def execute(
+    run: Run, source: str, parameters: Mapping[str, Any], settings: Settings, imports: tuple[str, ...] = ()
+) -> None:
+    """Execute the notebook ``source`` with ``parameters``; what came of it lies at ``run.executed``.
+
+    Args:
+        run: where.
+        source: the notebook.
+        parameters: plain data by name.
+        settings: how.
+        imports: folders for the import path of a Python kernel.
 
     Raises:
-        NotebookFailedError: a cell raised, or the kernel could not be had.
-        NotebookOutputError: an output is missing, or one was recorded that is not declared.
+        NotebookError: the kernel or the engine is missing, did not start, died, or a cell took too long. That a cell
+            raised is no error here: see :func:`~flyte_plugin_papermill.verdict.failure_of`.
     """
-    import nbformat
-    from flytepath.types.transfers import fresh_folder
-
-    folder = fresh_folder()
-    place = folder.with_name(f"{folder.name}.notebook")
-    place.mkdir()
-    given, executed = place / "given.ipynb", place / "executed.ipynb"
+    with libraries():
+        from flyte_plugin_papermill.engine import Watch
+        from flyte_plugin_papermill.kernels import KernelPlace, manager_for, socket_folder
+    given = run.folder / "given.ipynb"
     given.write_text(source, encoding="utf-8")
+    place = KernelPlace(run.folder, run.work, _environment(run, imports))
+    sockets = socket_folder()
     try:
-        _execute(task, given, executed, parameters, folder, settings)
+        manager = manager_for(place, None if sockets is None else Path(sockets.name))
+        watch = Watch(settings.engine_name, manager, _teller())
+        with _told(run.task, settings, watch, place):
+            _call(run, given, parameters, settings, watch)
     finally:
-        if render_deck and executed.is_file():
-            _add_deck(executed)
-    return _recorded(task, nbformat.read(executed, as_version=4), outputs, folder)
+        if sockets is not None:
+            sockets.cleanup()
 
 
-def _execute(
-    task: str, given: Path, executed: Path, parameters: Mapping[str, Any], folder: Path, settings: Mapping[str, Any]
-) -> None:
+def _call(run: Run, given: Path, parameters: Mapping[str, Any], settings: Settings, watch: Watch) -> None:
     import papermill
-    from jupyter_client.kernelspec import NoSuchKernel
     from papermill.exceptions import PapermillExecutionError
 
-    try:
+    from flyte_plugin_papermill.engine import ENGINE
+
+    streams = {"stdout_file": sys.stdout, "stderr_file": sys.stderr} if settings.stream_logs else {}
+    more: dict[str, Any] = (
+        {} if settings.execution_timeout is None else {"execution_timeout": settings.execution_timeout}
+    )
+    # Other engines start kernels in the current folder of this process, which is then theirs.
+    cwd = None if settings.engine_name is None else str(run.work)
+    with _own_loop(), suppress(PapermillExecutionError):
+        # The verdict is read from the notebook, which is written in this case too.
         papermill.execute_notebook(
-            str(given), str(executed), parameters=dict(parameters), cwd=str(folder), progress_bar=False, **settings
+            str(given),
+            str(run.executed),
+            parameters=dict(parameters),
+            engine_name=ENGINE,
+            kernel_name=settings.kernel_name,
+            progress_bar=False,
+            start_timeout=settings.start_timeout,
+            cwd=cwd,
+            watch=watch,
+            **streams,
+            **more,
         )
-    except PapermillExecutionError as error:
-        raise NotebookFailedError(
-            f"cell {error.cell_index} of the notebook raised {error.ename}: {error.evalue}",
-            place=f"{task}(cell {error.cell_index})",
-            actual="\n".join(error.traceback),
-        ) from error
+
+
+@contextmanager
+def _own_loop() -> Iterator[None]:
+    """An event loop for the notebook's client that is closed after it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        loop = asyncio.new_event_loop()
+        try:
+            asyncio.set_event_loop(loop)
+            yield
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+    else:
+        yield
+
+
+@contextmanager
+def _told(task: str, settings: Settings, watch: Watch, place: KernelPlace) -> Iterator[None]:
+    """What the libraries raise, as errors of ours."""
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillException
+
+    try:
+        yield
     except NoSuchKernel as error:
-        raise NotebookFailedError(
-            f"there is no kernel {error.name!r}",
+        raise _missing_kernel(task, error.name) from error
+    except CellTimeoutError as error:
+        raise NotebookTimeoutError(
+            "a cell of the notebook took too long",
+            place=f"{task}(execution_timeout)",
+            expected=f"at most {settings.execution_timeout} s for each cell",
+            actual=str(error).strip(),
+        ) from error
+    except DeadKernelError as error:
+        raise KernelDiedError(
+            "the kernel died while a cell ran",
+            place=task,
+            expected="a kernel that lasts until the last cell",
+            actual=_ending(place),
+            hint="memory that ran out ends a kernel by SIGKILL: ask for more with requests=Resources(mem=...)",
+        ) from error
+    except PapermillException as error:
+        if "engine" in str(error):
+            raise EngineMissingError(
+                f"papermill has no engine {settings.engine_name!r} here",
+                place=f"{task}(engine_name)",
+                hint="install the package that brings it where the task runs",
+            ) from error
+        raise NotebookError(f"papermill refused the notebook: {error}", place=task) from error
+    except (RuntimeError, TimeoutError, OSError) as error:
+        if watch.cell is not None or isinstance(error, NotebookError):
+            raise
+        raise KernelStartError(
+            f"the kernel did not start: {error}",
             place=f"{task}(kernel_name)",
-            hint="install it in the task's image, or name another with kernel_name",
+            expected=f"a kernel that answers within {settings.start_timeout} s",
+            actual=_ending(place),
+            hint="start_timeout= gives it more time; the attempt's log has what it printed",
         ) from error
 
 
-def _recorded(task: str, notebook: Any, declared: Mapping[str, str], folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            found.update(output.get("data", {}).get(OUTPUTS, {}))
-    if found.keys() != declared.keys():
-        raise NotebookOutputError(
-            "the notebook did not record the outputs that the task declares",
-            place=task,
-            expected=", ".join(declared) or "none",
-            actual=", ".join(found) or "none",
-            hint="call record_outputs(name=value) with each of them",
-        )
-    return {key: _native(task, key, found[key], kind, folder) for key, kind in declared.items()}
+def _missing_kernel(task: str, name: str) -> KernelMissingError:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    return KernelMissingError(
+        f"there is no kernel {name!r} where the task runs",
+        place=f"{task}(kernel_name)",
+        expected=", ".join(sorted(KernelSpecManager().find_kernel_specs())) or "an installed kernel",
+        actual=name,
+        hint="kernel_name='python3' is the Python of the worker; others have to be installed in the task's image",
+    )
 
 
-def _native(task: str, name: str, value: Any, kind: str, folder: Path) -> Any:
-    if kind not in ("file", "directory", "path"):
-        return value
-    path = folder / value if isinstance(value, str) else None
-    if path is None or not path.exists():
-        raise NotebookOutputError(
-            f"the output {name!r} is not there", place=f"{task}() -> {name}", expected=f"a {kind}", actual=repr(value)
-        )
-    from flytepath.types.directories import FlyteDirectory
-    from flytepath.types.files import FlyteFile
+def _ending(place: KernelPlace) -> str:
+    try:
+        status = int(place.status_file.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return "it left no exit status"
+    if status >= 0:
+        return f"it ended with exit status {status}"
+    import signal
 
-    return {"file": FlyteFile, "directory": FlyteDirectory, "path": Path}[kind](str(path))
+    try:
+        return f"it was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"it was ended by signal {-status}"
 
 
-def _add_deck(executed: Path) -> None:
-    from flytepath.authoring.context import current_context
-    from nbconvert import HTMLExporter
+def _teller() -> Callable[[str], None]:
+    def tell(line: str) -> None:
+        sys.stderr.write(f"notebook: {line}\n")
+        sys.stderr.flush()
 
-    html, _ = HTMLExporter(template_name="basic", sanitize_html=True).from_filename(str(executed))
-    current_context().add_deck("notebook", html)
+    return tell
+
+
+def _environment(run: Run, imports: tuple[str, ...]) -> dict[str, str]:
+    linked = exchange.link_plugin(run.folder / "lib")
+    path = [str(linked), *imports, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {
+        **os.environ,
+        exchange.VARIABLE: str(run.exchange),
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)),
+        # Frozen modules make every start warn of a debugger that nobody attaches.
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+
+
+def own_imports() -> tuple[str, ...]:
+    """The folders of this process's import path that are the user's own, and not of its installation."""
+    installed = tuple({sys.prefix, sys.base_prefix, sys.exec_prefix})
+    found = [str(Path(entry or ".").absolute()) for entry in sys.path]
+    return tuple(entry for entry in found if Path(entry).is_dir() and not entry.startswith(installed))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flytepath.plugin import TaskTypeDeclaration, hookimpl
+from flytepath.plugin import MigrationDeclaration, TaskTypeDeclaration, hookimpl
 
 
 @hookimpl
@@ -15,4 +15,18 @@ def flytepath_task_types() -> list[TaskTypeDeclaration]:
             config="flyte_plugin_papermill.task:NotebookConfig",
             plain_worker=True,
         )
+    ]
+
+
+@hookimpl
+def flytepath_migrations() -> list[MigrationDeclaration]:
+    """Where the names of flytekit's plugin are."""
+    names = (
+        ("load_flytefile", "load_file"),
+        ("load_flytedirectory", "load_dir"),
+        ("load_structureddataset", "load_dataframe"),
+    )
+    return [
+        MigrationDeclaration(source="flytekitplugins.papermill", target="flyte_plugin_papermill", names=names),
+        MigrationDeclaration(source="flytekitplugins.papermill.task", target="flyte_plugin_papermill", names=names),
     ]

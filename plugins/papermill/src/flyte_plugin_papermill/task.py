@@ -5,151 +5,337 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from flytepath.authoring.promise import caller_line
-from flytepath.authoring.task import PythonInstanceTask
-from flytepath.errors import DefinitionError
-from flytepath.plugin.task_type import TaskType
+from flytepath import HTMLPage, PythonInstanceTask, PythonNotebook, current_context
+from flytepath.plugin import DefinitionError, TaskDeclaration, TaskType, TypeTransformerFailedError
+
+from flyte_plugin_papermill.crossing import check_crosses, parameters_of
+from flyte_plugin_papermill.notebook import canonical_notebook, check_notebook, kernel_name, read_notebook
 
 if TYPE_CHECKING:
-    from flytepath.model.types import LiteralType
-    from flytepath.plugin.task_type import Json, TaskDeclaration
+    from flytepath import ExecutionContext
 
-_SCALARS: Final = frozenset({"none", "boolean", "integer", "float", "string"})
-_PATHS: Final = frozenset({"file", "directory", "path"})
+    from flyte_plugin_papermill.errors import NotebookError
+    from flyte_plugin_papermill.execution import Run
+
+#: The outputs that ``output_notebooks`` adds, by flytekit's names.
+EXECUTED: Final = "out_nb"
+RENDERED: Final = "out_rendered_nb"
+_OF_FILES: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_PYTHON_OF_THE_WORKER: Final = "python3"
+#: The module that a worker runs as its main one.
+_WORKER: Final = "flytepath.worker.__main__"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NotebookConfig:
-    """What selects the task type of a :class:`NotebookTask` that has no other ``task_config``."""
+    """How a notebook is run: what a :class:`NotebookTask` without another ``task_config`` is configured by.
 
-    notebook: str
+    A node may run it in another way: ``report(...).with_overrides(task_config=NotebookConfig(kernel_name="other"))``.
+
+    Args:
+        kernel_name: the kernel; by default the one that the notebook names.
+        engine_name: papermill's engine; by default its own.
+        start_timeout: seconds for the kernel to start.
+        execution_timeout: seconds for each cell; by default there is no limit but the task's ``timeout``.
+        stream_logs: what cells print goes to the attempt's log while they run.
+        check_kernel: when compiled for the workers of this machine, refuse a kernel that is not installed on it.
+
+    Raises:
+        DefinitionError: a value that cannot be meant.
+
+    Example:
+        >>> NotebookConfig(execution_timeout=600).execution_timeout
+        600
+    """
+
+    kernel_name: str | None = None
+    engine_name: str | None = None
+    start_timeout: int = 60
+    execution_timeout: int | None = None
+    stream_logs: bool = True
+    check_kernel: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("kernel_name", "engine_name"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value.strip()):
+                raise _wrong(name, "a name, or None", value)
+        for name in ("start_timeout", "execution_timeout"):
+            value = getattr(self, name)
+            if (type(value) is not int or value < 1) and not (name == "execution_timeout" and value is None):
+                raise _wrong(name, "a whole number of seconds above 0", value)
+        for name in ("stream_logs", "check_kernel"):
+            if type(getattr(self, name)) is not bool:
+                raise _wrong(name, "True or False", getattr(self, name))
+
+
+def _wrong(name: str, expected: str, value: Any) -> DefinitionError:
+    return DefinitionError(
+        f"{name} cannot be {value!r}", place=f"NotebookConfig({name})", expected=expected, actual=repr(value)[:200]
+    )
 
 
 class NotebookTaskType(TaskType):
-    """Runs the notebook. It is the payload itself, so that a changed notebook is a new version."""
+    """Runs the notebook, which travels with the compiled task, where the attempt runs."""
 
-    def compile(self, declaration: TaskDeclaration) -> Json:
+    local_fidelity: ClassVar[Any] = "full"
+
+    def compile(self, declaration: TaskDeclaration) -> dict[str, Any]:
+        """The configuration as plain data.
+
+        Raises:
+            DefinitionError: the workers of this machine have no such kernel.
+        """
         config: NotebookConfig = declaration.config
-        return {"notebook": config.notebook}
+        if config.check_kernel and declaration.backend == "local" and declaration.source:
+            _check_installed(config.kernel_name or kernel_name(json.loads(declaration.source)), declaration.name)
+        return dataclasses.asdict(config)
+
+
+def _check_installed(name: str, task: str) -> None:
+    if name in ("", _PYTHON_OF_THE_WORKER):
+        return  # comes with ipykernel, which this package depends on
+    try:
+        from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    except ModuleNotFoundError:
+        return  # whoever compiles here runs nothing here
+    try:
+        KernelSpecManager().get_kernel_spec(name)
+    except NoSuchKernel as error:
+        raise DefinitionError(
+            f"there is no kernel {name!r} on this machine, whose workers are to run the notebook",
+            place=f"{task}(kernel_name)",
+            expected=", ".join(sorted(KernelSpecManager().find_kernel_specs())) or "an installed kernel",
+            actual=name,
+            hint="kernel_name='python3' is the Python of the worker; else install it, or name a backend that has it",
+        ) from error
 
 
 class NotebookTask(PythonInstanceTask):
     """A Jupyter notebook as a task. Assign it to a module variable, that is how a worker finds it.
 
-    The notebook is read when the task is defined and runs in an empty folder: neither it nor its folder is written to.
+    The notebook is read when the task is defined and travels with it: a changed notebook is a new version of the task,
+    and a run goes on after the file has changed or gone. It runs on a copy, in an empty folder of the attempt's own;
+    neither it nor its folder is written to.
+
+    Inputs are parameters: the notebook needs a code cell with the tag ``parameters`` that gives them their defaults.
+    Numbers, text, lists and dicts come as they are; dates, decimals, UUIDs and enums as their text or value; files and
+    directories as paths; frames and everything else as references for :func:`load_dataframe` and :func:`load_value`.
+    The notebook gives the outputs with :func:`record_outputs`.
 
     Args:
         name: the task's name, unique in its project.
         notebook_path: the notebook. A relative path starts in the current folder, or else beside the module.
-        task_config: another task type that is to run the notebook, for example a plugin's.
-        inputs, outputs: types by name: numbers, text, lists and dicts of those, files and directories (as paths).
         render_deck: show the executed notebook as a deck, also if a cell failed.
         stream_logs: what cells print goes to the attempt's log while they run.
-        kernel_name: the kernel, if not the one that the notebook names.
-        engine_name: papermill's engine, if not its own.
-        start_timeout: seconds for the kernel to start.
-        execution_timeout: seconds for each cell.
+        task_config: another task type that is to run the notebook, for example ``Spark`` or ``Pod``; or a
+            :class:`NotebookConfig`.
+        inputs, outputs: types by name.
+        output_notebooks: give the executed notebook and its page as further outputs, ``out_nb`` and
+            ``out_rendered_nb``. Without it they are kept all the same.
+        kernel_name, engine_name, start_timeout, execution_timeout: as of :class:`NotebookConfig`.
         **kwargs: as for ``task``: ``retries``, ``timeout``, ``requests``, ...
 
     Raises:
-        DefinitionError: the file is no notebook, has no cell tagged ``parameters`` to take the inputs, or a type cannot
-            cross.
+        DefinitionError: the file is no notebook, cannot take the inputs, records what is not declared, names no kernel,
+            or a type cannot cross.
+
+    A run raises :class:`NotebookCellError` where a cell raised, and other errors of
+    :mod:`flyte_plugin_papermill.errors`.
     """
 
     body = "notebook"
+    source_is_compiled = True
 
     def __init__(
         self,
         name: str,
         notebook_path: str | os.PathLike[str],
+        render_deck: bool = True,
+        stream_logs: bool = True,
         task_config: Any = None,
         inputs: Mapping[str, Any] | None = None,
         outputs: Mapping[str, Any] | None = None,
-        render_deck: bool = True,
-        stream_logs: bool = True,
+        output_notebooks: bool = True,
+        *,
         kernel_name: str | None = None,
         engine_name: str | None = None,
         start_timeout: int = 60,
         execution_timeout: int | None = None,
         **kwargs: Any,
     ) -> None:
-        self.source = _notebook_text(name, Path(os.fspath(notebook_path)).expanduser(), bool(inputs))
-        self._render_deck = render_deck
-        self._settings: dict[str, Any] = {
-            "kernel_name": kernel_name,
-            "engine_name": engine_name,
-            "start_timeout": start_timeout,
-            "execution_timeout": execution_timeout,
-            "log_output": stream_logs,
-        }
+        if isinstance(task_config, NotebookConfig):
+            self._config = task_config
+        else:
+            self._config = NotebookConfig(
+                kernel_name,
+                engine_name,
+                start_timeout,
+                execution_timeout,
+                bool(stream_logs),
+                kwargs.get("container_image") is None,
+            )
+        self._render_deck = bool(render_deck)
+        self._folder = ""
+        declared = dict(outputs or {})
+        for implicit, its_type in ((EXECUTED, PythonNotebook), (RENDERED, HTMLPage)) if output_notebooks else ():
+            if implicit in declared:
+                raise DefinitionError(
+                    f"the output {implicit!r} is one that output_notebooks adds",
+                    place=f"{name}(outputs.{implicit})",
+                    hint="rename it, or say output_notebooks=False",
+                )
+            declared[implicit] = its_type
+        self._recorded = tuple(outputs or {})
+        self.source = self._read(name, notebook_path)
         super().__init__(
             name=name,
-            task_config=task_config or NotebookConfig(self.source),
+            task_config=task_config if task_config is not None else self._config,
             inputs=inputs or {},
-            outputs=outputs or {},
+            outputs=declared,
             **kwargs,
         )
         for place, codecs in (("inputs", self.input_codecs), ("outputs", self.output_codecs)):
             for key, codec in codecs.items():
-                if not _crosses(codec.literal_type, top=True):
-                    raise DefinitionError(
-                        f"a value of type {codec.literal_type} cannot cross into a notebook",
-                        place=f"{name}({place}.{key})",
-                        expected="a number, text, a list or dict of those, a file or a directory",
-                        actual=str(codec.literal_type),
-                    )
+                check_crosses(codec.literal_type, f"{name}({place}.{key})")
+        if self.source:
+            check_notebook(
+                self.source, name, inputs=self.inputs, outputs=self._recorded, kernel=self._config.kernel_name
+            )
+
+    def _read(self, name: str, given: str | os.PathLike[str]) -> str:
+        """The notebook; nothing in a worker that has no such file: what was compiled holds it."""
+        place = f"{name}(notebook_path)"
+        if not isinstance(given, str | os.PathLike):
+            raise DefinitionError("the notebook is a file", place=place, expected="a path", actual=repr(given)[:200])
+        path = Path(os.fspath(given)).expanduser()
+        beside = _calling_folder() / path
+        path = path if path.is_file() or not beside.is_file() else beside
+        if not path.exists() and _is_worker():
+            return ""
+        self._folder = str(path.absolute().parent)
+        return read_notebook(path, place)
 
     def call_body(self, inputs: Mapping[str, Any]) -> Any:
         """Run the notebook in a folder of its own; the outputs it recorded."""
-        from flyte_plugin_papermill.execution import run_notebook
+        from flyte_plugin_papermill.errors import NotebookError
+        from flyte_plugin_papermill.exchange import write_declared
+        from flyte_plugin_papermill.execution import Run, Settings, execute, own_imports
 
-        kinds = {key: codec.literal_type.kind for key, codec in self.output_codecs.items()}
-        parameters = {
-            key: str(Path(os.fspath(value)).absolute()) if self.input_codecs[key].literal_type.kind in _PATHS else value
-            for key, value in inputs.items()
-        }
-        found = run_notebook(self.name, self.source, parameters, kinds, self._settings, self._render_deck)
-        values = [found[key] for key in kinds]
+        context = current_context()
+        run = Run.below(context.working_directory, self.name)
+        kinds = {name: self.output_codecs[name].literal_type.kind for name in self._recorded}
+        write_declared(run.exchange, kinds)
+        types = {name: codec.literal_type for name, codec in self.input_codecs.items()}
+        parameters = parameters_of(inputs, types, self.inputs, run.exchange)
+        config = self._config
+        if isinstance(self.task_config, NotebookConfig) and context.payload:
+            config = NotebookConfig(**context.payload)
+        settings = Settings(
+            config.kernel_name, config.engine_name, config.start_timeout, config.execution_timeout, config.stream_logs
+        )
+        folder = (self._folder,) if Path(self._folder).is_dir() else ()
+        try:
+            execute(run, self._source_of(context), parameters, settings, (*folder, *own_imports()))
+            found = self._outcome(run)
+        except NotebookError as error:
+            self._keep(run, context, error)
+            raise
+        except BaseException:
+            self._keep(run, context, None)
+            raise
+        files = self._keep(run, context, None, succeeded=True)
+        values = [found[name] if name in found else files[name] for name in self.outputs]
         if not values:
             return None
         return values[0] if self.has_one_output else tuple(values)
 
+    def _source_of(self, context: ExecutionContext) -> str:
+        """The notebook that was compiled, which may be another than the one that lies here now."""
+        source = context.declaration.source or self.source
+        if not source:
+            raise DefinitionError("the notebook is not here, and was not compiled", place=f"{self.name}(notebook_path)")
+        return canonical_notebook(source.encode(), "the compiled notebook", self.name)
 
-def _crosses(declared: LiteralType, *, top: bool) -> bool:
-    if declared.kind in _SCALARS or (top and declared.kind in _PATHS):
-        return True
-    return declared.kind in {"list", "dict", "union"} and all(_crosses(item, top=False) for item in declared.items)
+    def _outcome(self, run: Run) -> dict[str, Any]:
+        """What the notebook recorded, checked; or what went wrong."""
+        from flyte_plugin_papermill import verdict
+        from flyte_plugin_papermill.errors import NotebookIncompleteError
+
+        notebook = run.notebook()
+        if notebook is None:
+            raise NotebookIncompleteError("the engine left no executed notebook", place=f"{self.name}(engine_name)")
+        failure = verdict.failure_of(self.name, notebook)
+        if failure is not None:
+            raise failure
+        noted = verdict.recorded(notebook)
+        verdict.check_names(self.name, noted, dict.fromkeys(self._recorded))
+        return {name: self._checked(name, *noted[name]) for name in self._recorded}
+
+    def _checked(self, name: str, noted: Any, cell: int) -> Any:
+        from flyte_plugin_papermill.errors import NotebookOutputError
+        from flyte_plugin_papermill.verdict import value_of
+
+        try:
+            value = value_of(noted, self.outputs[name])
+            self.checked_output(name, value)
+        except TypeTransformerFailedError as error:
+            raise NotebookOutputError(
+                f"cell {cell} of the notebook recorded for {name!r} what is not of the declared type: {error.message}",
+                place=f"{self.name}() -> {name}",
+                expected=error.expected or str(self.output_codecs[name].literal_type),
+                actual=error.actual,
+                hint=error.hint,
+            ) from error
+        return value
+
+    def _keep(
+        self, run: Run, context: ExecutionContext, error: NotebookError | None, *, succeeded: bool = False
+    ) -> dict[str, str]:
+        """Keep the executed notebook and its page, and show the page; where they are, by the names of outputs.
+
+        What goes wrong here must not hide what went wrong before.
+        """
+        from flyte_plugin_papermill.keeping import keep
+
+        is_output = EXECUTED in self.outputs
+        try:
+            files = keep(
+                run,
+                context,
+                name=_OF_FILES.sub("-", self.name),
+                error=error,
+                # What becomes an output is kept as that.
+                prefix=None if succeeded and is_output else context.raw_output_prefix,
+                deck=self._render_deck,
+            )
+        except Exception:
+            if succeeded and is_output:
+                raise
+            context.logging.warning("the executed notebook of %s could not be kept", self.name, exc_info=True)
+            return {}
+        return files
+
+    @property
+    def notebook_folder(self) -> str:
+        """The folder the notebook was read from; empty in a worker without it."""
+        return self._folder
 
 
-def _notebook_text(name: str, given: Path, has_inputs: bool) -> str:
-    """The notebook without its outputs, so that running it in an editor makes no new version of the task."""
-    beside = Path(caller_line().rpartition(":")[0]).parent / given
-    path = given if given.is_file() else beside
-    place = f"{name}(notebook_path)"
-    try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DefinitionError(f"the notebook cannot be read: {error}", place=place, actual=str(given)) from error
-    cells = notebook.get("cells") if isinstance(notebook, dict) else None
-    if (
-        not isinstance(cells, list)
-        or not all(isinstance(cell, dict) for cell in cells)
-        or notebook.get("nbformat") != 4
-    ):
-        raise DefinitionError("the file is no notebook", place=place, expected="nbformat 4", actual=str(given))
-    if has_inputs and not any("parameters" in cell.get("metadata", {}).get("tags", ()) for cell in cells):
-        raise DefinitionError(
-            "the notebook has no cell that takes the inputs",
-            place=place,
-            expected="a code cell with the tag 'parameters'",
-            actual=str(given),
-            hint="add the tag to the cell that gives the inputs their defaults",
-        )
-    for cell in cells:
-        if cell.get("cell_type") == "code":
-            cell.update(outputs=[], execution_count=None)
-    return json.dumps(notebook, sort_keys=True)
+def _calling_folder() -> Path:
+    """The folder of the module that defines the task."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(__package__ or ""):
+        frame = frame.f_back
+    return Path(frame.f_code.co_filename).parent
+
+
+def _is_worker() -> bool:
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return spec is not None and spec.name == _WORKER
