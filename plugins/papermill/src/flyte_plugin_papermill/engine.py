@@ -81,9 +81,18 @@ class WatchedEngine(NBClientEngine):  # type: ignore[misc]
         watch: Watch = kwargs.pop("watch")
         engine = papermill_engines.get_engine(watch.engine)
         watch.follow(nb_man)
-        if engine is NBClientEngine:
+        if takes_managers(watch.engine):
             kwargs["kernel_manager_class"] = watch.kernel_manager
         return engine.execute_managed_notebook(nb_man, kernel_name, **kwargs)
+
+
+def takes_managers(engine: str | None) -> bool:
+    """Whether an engine starts kernels by the class it is given; another one starts them by itself.
+
+    Raises:
+        PapermillException: there is no such engine.
+    """
+    return issubclass(papermill_engines.get_engine(engine), NBClientEngine)
 
 
 papermill_engines.register(ENGINE, WatchedEngine)

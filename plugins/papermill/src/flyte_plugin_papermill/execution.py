@@ -119,25 +119,28 @@ def execute(
         manager = manager_for(place, None if sockets is None else Path(sockets.name))
         watch = Watch(settings.engine_name, manager, _teller())
         with _told(run.task, settings, watch, place):
-            _call(run, given, parameters, settings, watch)
+            _call(run, given, parameters, settings, watch, place)
     finally:
         if sockets is not None:
             sockets.cleanup()
 
 
-def _call(run: Run, given: Path, parameters: Mapping[str, Any], settings: Settings, watch: Watch) -> None:
+def _call(
+    run: Run, given: Path, parameters: Mapping[str, Any], settings: Settings, watch: Watch, place: KernelPlace
+) -> None:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    from flyte_plugin_papermill.engine import ENGINE
+    from flyte_plugin_papermill.engine import ENGINE, takes_managers
 
     streams = {"stdout_file": sys.stdout, "stderr_file": sys.stderr} if settings.stream_logs else {}
     more: dict[str, Any] = (
         {} if settings.execution_timeout is None else {"execution_timeout": settings.execution_timeout}
     )
-    # Other engines start kernels in the current folder of this process, which is then theirs.
-    cwd = None if settings.engine_name is None else str(run.work)
-    with _own_loop(), suppress(PapermillExecutionError):
+    # Other engines start kernels as this process would: in its folder, with its variables.
+    foreign = not takes_managers(settings.engine_name)
+    cwd = str(run.work) if foreign else None
+    with _own_loop(), _variables(place.env if foreign else {}), suppress(PapermillExecutionError):
         # The verdict is read from the notebook, which is written in this case too.
         papermill.execute_notebook(
             str(given),
@@ -169,6 +172,21 @@ def _own_loop() -> Iterator[None]:
             loop.close()
     else:
         yield
+
+
+@contextmanager
+def _variables(env: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables of this process, as long as an engine runs that knows no others."""
+    before = {name: os.environ.get(name) for name in env}
+    os.environ.update(env)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

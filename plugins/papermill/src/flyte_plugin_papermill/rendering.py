@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import html
-import re
 from typing import Any, Final
 
 from flyte_plugin_papermill.errors import KernelDiedError, NotebookError, NotebookTimeoutError
 from flyte_plugin_papermill.execution import libraries
+from flyte_plugin_papermill.sanitizing import sanitized
 from flyte_plugin_papermill.verdict import ERROR_MARK, numbered
 
 #: The name of the deck, which is flytekit's.
@@ -29,8 +29,6 @@ _STYLE: Final = """\
 """
 #: Errors of runs that stopped inside a cell without an error of it.
 _ENDED: Final = (KernelDiedError, NotebookTimeoutError)
-#: What is left of scripts in what libraries write as a cell's output, after the sanitiser has been there.
-_SCRIPT: Final = re.compile(r"<script\b.*?(</script\s*>|\Z)", re.IGNORECASE | re.DOTALL)
 
 
 def page_of(notebook: Any, title: str, error: NotebookError | None = None) -> str:
@@ -44,9 +42,9 @@ def page_of(notebook: Any, title: str, error: NotebookError | None = None) -> st
     with libraries():
         from nbconvert import HTMLExporter
     shown = _marked(notebook, error)
-    body, _ = HTMLExporter(template_name="basic", sanitize_html=True).from_notebook_node(shown)
+    body, _ = HTMLExporter(template_name="basic").from_notebook_node(shown)
     mark = '<p class="fp-failed" id="fp-failed-cell">It failed in this cell:</p>'
-    body = _SCRIPT.sub("", body).replace(f"<p>{_MARK}</p>", mark)
+    body = sanitized(body).replace(f"<p>{_MARK}</p>", mark)
     failed = ""
     if error is not None:
         link = ' <a href="#fp-failed-cell">Show the cell</a>' if mark in body else ""
