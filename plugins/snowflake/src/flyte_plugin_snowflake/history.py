@@ -1,0 +1,105 @@
+"""The query history: how queries are found by their tag.
+
+The table function ``QUERY_HISTORY_BY_USER`` gives the newest rows only, up to a limit and before any condition; those
+that run come first. So it is read in pages that go back in time, until one is not full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from flytepath.plugin import BackendError, ErrorClass
+
+_COLUMNS: Final = "query_id, query_tag, execution_status, error_code, error_message"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One query of the history."""
+
+    query_id: str
+    tag: str
+    state: str
+    error_code: int = -1
+    error_message: str = ""
+
+
+def queries(
+    connection: Any, *, user: str, database: str, hours: int, size: int, condition: str, value: str
+) -> Iterator[Row]:
+    """The queries of a user that meet a condition, the newest first.
+
+    Args:
+        connection: where to ask.
+        user: whose queries.
+        database: any that the role may use: each has the function in its INFORMATION_SCHEMA.
+        hours: how far back.
+        size: rows of a page before the condition.
+        condition: SQL over the columns, with one ``?``.
+        value: for the ``?``.
+    """
+    seen: set[str] = set()
+    before: Any = None
+    while True:
+        page, oldest, full = _page(connection, user, database, hours, size, condition, value, before)
+        for row in page:
+            if row.query_id not in seen:
+                seen.add(row.query_id)
+                yield row
+        if not full or oldest is None or oldest == before:
+            return
+        before = oldest
+
+
+def _page(
+    connection: Any, user: str, database: str, hours: int, size: int, condition: str, value: str, before: Any
+) -> tuple[list[Row], Any, bool]:
+    until = "" if before is None else f"end_time_range_end => '{before}'::timestamp_ltz, "
+    # Of a query that runs, the end is the beginning of time.
+    ended = "case when end_time > '1971-01-01'::timestamp_ltz then end_time end"
+    text = (
+        f"select {_COLUMNS}, ours, page_rows, to_varchar(oldest) as oldest from (select {_COLUMNS}, ({condition}) as ours, "
+        f"count(*) over () as page_rows, min({ended}) over () as oldest, "
+        "row_number() over (order by start_time desc) as place "
+        f"from table({quoted(database)}.information_schema.query_history_by_user(user_name => '{literal(user)}', "
+        f"end_time_range_start => dateadd(hour, -{hours:d}, current_timestamp()), {until}result_limit => {size:d}))"
+        ") where ours or place = 1 order by place"
+    )
+    with connection.cursor() as cursor:
+        rows = cursor.execute(text, (value,)).fetchall()
+    found = [
+        Row(id, tag or "", str(state), int(code) if code not in (None, "") else -1, message or "")
+        for id, tag, state, code, message, ours, *_ in rows
+        if ours
+    ]
+    return found, (rows[0][7] if rows else None), bool(rows) and int(rows[0][6]) >= size
+
+
+def quoted(name: str) -> str:
+    """The name of a database as Snowflake takes it: as it is where that is plain, else between quotes.
+
+    Raises:
+        BackendError: there is none.
+
+    Example:
+        >>> quoted("SALES"), quoted("my db")
+        ('SALES', '"my db"')
+    """
+    if not name:
+        raise BackendError(
+            "no database is named: queries are looked for in the INFORMATION_SCHEMA of one",
+            error_class=ErrorClass.INVALID,
+            accepted=False,
+            hint="set database in [backends.snowflake] or SnowflakeConfig",
+        )
+    if name.isidentifier() and name.isascii():
+        return name
+    inner = name[1:-1].replace('""', '"') if name.startswith('"') and name.endswith('"') else name
+    return '"' + inner.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Text for between quotes; arguments of table functions are constants, no parameters."""
+    return text.replace("\\", "\\\\").replace("'", "''")
