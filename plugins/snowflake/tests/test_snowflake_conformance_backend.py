@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from flyte_plugin_snowflake.backend import SnowflakeBackend
 from flyte_plugin_snowflake.plugin import flytepath_backends
 from flyte_plugin_snowflake.settings import SnowflakeSettings
@@ -41,7 +42,7 @@ class Vendor(BackendVendor):
         return SnowflakeBackend(
             SnowflakeSettings(
                 account="acme-eu", user="ETL", database="SALES", schema="PUBLIC", password=SecretReference("snow", "pw"),
-                host="127.0.0.1", port=self.port, protocol="http", login_seconds=5, answer_seconds=10, history_page=5,
+                host="127.0.0.1", port=self.port, protocol="http", login_seconds=5, answer_seconds=10, history_page=100,
             )
         )  # fmt: skip
 
@@ -63,6 +64,9 @@ class Vendor(BackendVendor):
     def unknown_state(self, handle: Handle) -> str:
         self.account.queries[handle.data["id"]].state = "PONDERING"
         return "PONDERING"
+
+    def fail_polls(self, times: int) -> None:
+        self.account.failing_looks = times
 
     def cut_off_after_accept(self) -> None:
         self.account.lost_answers = 1
@@ -88,12 +92,17 @@ class Vendor(BackendVendor):
         return self.account.queries[foreign].now() == "RUNNING"
 
 
+# fakesnow's use of its own database.
+@pytest.mark.filterwarnings("ignore:Arrow output on a DB-API:UserWarning")
 class TestSnowflakeBackend(BackendConformance):
     declaration = flytepath_backends()[0]
+    # Each error of the service is waited out by the connector too.
+    scattered_errors = 20
 
     @contextmanager
     def vendor(self) -> Iterator[Vendor]:
         service = running()
         account = service.account
+        account.failing_looks = 0
         account.rejecting, account.hidden_seconds, account.linger_seconds = False, 0.0, 0.0
         yield Vendor(service)

@@ -186,8 +186,9 @@ class SnowflakeBackend(Backend):
 
         error: DatabaseError | None = None
         try:
-            state = connection.get_query_status(query_id).name
-            if connection.is_an_error(connection.get_query_status(query_id)) and state != "DISCONNECTED":
+            status = connection.get_query_status(query_id)
+            state = status.name
+            if state != "DISCONNECTED" and connection.is_an_error(status):
                 connection.get_query_status_throw_if_error(query_id)
         except KeyError as unknown:
             state = str(unknown.args[0])  # the connector has no name for the word
@@ -216,10 +217,14 @@ class SnowflakeBackend(Backend):
         settings = self.settings
         if not (settings.account and settings.user and settings.database):
             return OwnedPage((), None)
-        access = {name: getattr(settings, "schema_name" if name == "schema" else name) for name in (*PLACES, "authenticator")}
+        access = {
+            name: getattr(settings, "schema_name" if name == "schema" else name) for name in (*PLACES, "authenticator")
+        }
         access = {name: value for name, value in access.items() if value}
         part = stamps.installation_part(scope)
-        rows = await self._on(access, lambda connection: list(self._history(access, connection, "contains(query_tag, ?)", part)))
+        rows = await self._on(
+            access, lambda connection: list(self._history(access, connection, "contains(query_tag, ?)", part))
+        )
         jobs: list[OwnedJob] = []
         for row in rows:
             stamp = stamps.stamp_of(row.tag)
@@ -345,7 +350,9 @@ def _handle(plan: Plan, query_id: str) -> Handle:
 def _link(access: Mapping[str, Json], query_id: str) -> tuple[tuple[str, str], ...]:
     organization, _, name = access["account"].partition("-")
     place = f"{organization}/{name}" if name else organization
-    return (("the query at Snowflake", f"https://app.snowflake.com/{place}/#/compute/history/queries/{query_id}/detail"),)
+    return (
+        ("the query at Snowflake", f"https://app.snowflake.com/{place}/#/compute/history/queries/{query_id}/detail"),
+    )
 
 
 def _nobody(key: JobKey) -> PlanRequest:
@@ -353,5 +360,3 @@ def _nobody(key: JobKey) -> PlanRequest:
 
     owner = Owner("", Tenant(), "", "")
     return PlanRequest(key, owner, "cancel", "snowflake", {}, {}, Resources(), Resources())
-
-

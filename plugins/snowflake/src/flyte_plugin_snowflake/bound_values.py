@@ -1,4 +1,4 @@
-"""Literals as bound parameters: pairs of Snowflake's type and text that a plan can keep, and values for the connector."""
+"""Literals as bound parameters: pairs of Snowflake's type and text for a plan, and values for the connector."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def _native(kind: LiteralType, data: Json, name: str) -> Any:
         case found if found in _LISTS:
             return [_native(kind.items[0], item, name) for item in data]
     raise BackendError(
-        f"input {name!r} of type {kind} cannot be a parameter of a query", error_class=ErrorClass.INVALID, accepted=False
+        f"input {name!r} of type {kind} cannot be a parameter of a query",
+        error_class=ErrorClass.INVALID,
+        accepted=False,
     )
 
 
@@ -81,8 +83,10 @@ def _moment(data: Json) -> dt.datetime:
         return dt.datetime.fromisoformat(data)
     moment = dt.datetime.fromisoformat(data["at"])
     if data.get("zone"):
-        moment = moment.astimezone(ZoneInfo(data["zone"])) if moment.tzinfo else moment.replace(
-            tzinfo=ZoneInfo(data["zone"]), fold=data.get("fold", 0)
+        moment = (
+            moment.astimezone(ZoneInfo(data["zone"]))
+            if moment.tzinfo
+            else moment.replace(tzinfo=ZoneInfo(data["zone"]), fold=data.get("fold", 0))
         )
     return moment
 
@@ -101,7 +105,10 @@ def parameter(value: Any) -> list[Json]:
     if isinstance(value, int | Decimal):
         return ["FIXED", str(value)]
     if isinstance(value, float):
-        return ["REAL", repr(value) if math.isfinite(value) else {"nan": "NaN", "inf": "inf", "-inf": "-inf"}[str(value)]]
+        return [
+            "REAL",
+            repr(value) if math.isfinite(value) else {"nan": "NaN", "inf": "inf", "-inf": "-inf"}[str(value)],
+        ]
     if isinstance(value, bytes):
         return ["BINARY", value.hex()]
     if isinstance(value, dt.datetime):

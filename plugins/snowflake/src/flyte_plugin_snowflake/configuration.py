@@ -80,7 +80,9 @@ class SnowflakeConfig:
                 actual=type(value).__name__,
             )
         given = self.session_parameters
-        pairs = tuple(sorted((str(k).upper(), str(v)) for k, v in (given.items() if isinstance(given, dict) else given)))
+        pairs = tuple(
+            sorted((str(k).upper(), str(v)) for k, v in (given.items() if isinstance(given, dict) else given))
+        )
         taken = [name for name, _ in pairs if name in ("QUERY_TAG", "MULTI_STATEMENT_COUNT")]
         if taken:
             raise DefinitionError(

@@ -1,4 +1,4 @@
-"""Connections: one for each account, user and place, kept as long as the backend, and made again when a session ends."""
+"""Connections: one for each account, user and place, kept with the backend, made again when a session ends."""
 
 from __future__ import annotations
 

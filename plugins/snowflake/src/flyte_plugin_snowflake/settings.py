@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
 from flytepath.plugin import SecretReference
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class SnowflakeSettings(BaseModel):

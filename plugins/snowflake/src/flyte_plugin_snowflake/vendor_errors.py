@@ -6,7 +6,7 @@ States: the connector's ``QueryStatus`` and the column EXECUTION_STATUS of the t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from flytepath.plugin import BackendError, ErrorClass, Observation, Phase
 

@@ -27,7 +27,9 @@ from typing import Any, Final
 Json = Any
 _WAIT: Final = re.compile(r"system\$wait\((\d+)\)", re.IGNORECASE)
 _CANCEL: Final = re.compile(r"system\$cancel_query\(\?\)", re.IGNORECASE)
-_HISTORY: Final = re.compile(r"table\(\w+\.information_schema\.query_history_by_user\((.*result_limit => \d+)\)\)", re.S)
+_HISTORY: Final = re.compile(
+    r"table\(\w+\.information_schema\.query_history_by_user\((.*result_limit => \d+)\)\)", re.S
+)
 _RESULT: Final = re.compile(r"result_scan\('([^']+)'\)", re.IGNORECASE)
 
 
@@ -68,7 +70,7 @@ class Account:
     """The account, and what a test lets happen to it."""
 
     user: str = "ETL"
-    password: str = "a password that stands nowhere else"  # noqa: S105 - of the double
+    password: str = "a password that stands nowhere else"
     queries: dict[str, Query] = field(default_factory=dict)
     users: dict[str, str] = field(default_factory=dict)
     rejecting: bool = False
