@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Arrow output on a DB-API:UserWar
 @pytest.fixture(scope="module")
 def service(home: Path) -> Iterator[SnowflakeService]:
     with SnowflakeService() as found:
-        (home / "config.toml").write_text(
+        (home / "flytepath.toml").write_text(
             "[backends.snowflake]\n"
             'account = "acme-eu"\nuser = "ETL"\ndatabase = "SALES"\nschema = "PUBLIC"\n'
             f'host = "127.0.0.1"\nport = {found.port}\nprotocol = "http"\n'
@@ -26,7 +26,7 @@ def service(home: Path) -> Iterator[SnowflakeService]:
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("_FSEC_SNOWFLAKE_PASSWORD", found.account.password)
-            patch.setenv("FLYTEPATH_SECRETS_ENV_PREFIX", "_FSEC_")
+            patch.chdir(home)
             yield found
 
 

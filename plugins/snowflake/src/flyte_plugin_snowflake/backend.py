@@ -39,7 +39,7 @@ from flyte_plugin_snowflake.configuration import PLACES, SECRETS, reference_of
 from flyte_plugin_snowflake.connections import Connections
 from flyte_plugin_snowflake.results import result_literal
 from flyte_plugin_snowflake.settings import SnowflakeSettings
-from flyte_plugin_snowflake.vendor_errors import observed
+from flyte_plugin_snowflake.vendor_errors import number_of, observed, text_of
 
 Json = Any
 T = TypeVar("T")
@@ -189,7 +189,8 @@ class SnowflakeBackend(Backend):
             status = connection.get_query_status(query_id)
             state = status.name
             if state != "DISCONNECTED" and connection.is_an_error(status):
-                connection.get_query_status_throw_if_error(query_id)
+                # Asked again it may answer otherwise: then the first answer was trouble of the service.
+                state = connection.get_query_status_throw_if_error(query_id).name
         except KeyError as unknown:
             state = str(unknown.args[0])  # the connector has no name for the word
         except ValueError as wrong:
@@ -198,10 +199,21 @@ class SnowflakeBackend(Backend):
             if getattr(refused, "sfqid", None) != query_id:
                 raise
             error = refused
+            if number_of(refused) < 0:
+                # The connector says "failed" of an answer that tells nothing of the query: the service had trouble.
+                return self._failed_or_not(access, query_id, connection, refused)
         if state == "NO_DATA":
             return self._unseen(access, query_id, connection)
         self._missing.pop(query_id, None)
         return observed(state, error, _link(access, query_id))
+
+    def _failed_or_not(
+        self, access: Mapping[str, Json], query_id: str, connection: Any, error: BaseException
+    ) -> Observation | BackendError:
+        row = next(self._history(access, connection, "query_id = ?", query_id), None)
+        if row is not None and row.error_code >= 0:
+            return observed(row.state, _Told(row), _link(access, query_id))
+        return BackendError(f"Snowflake: {text_of(error)}", error_class=ErrorClass.TRANSIENT)
 
     def _unseen(self, access: Mapping[str, Json], query_id: str, connection: Any) -> Observation:
         """Of a new query there is no news at first: it is gone only when that stays so, and the history has none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 from flytepath.plugin import DefinitionError, SecretReference
 
@@ -21,19 +21,17 @@ class SnowflakeConfig:
     Args:
         user, account, database, schema, warehouse, role: where the query runs and as whom. What is left empty comes
             from the settings of the backend.
-        result: ``frame`` brings the rows into the store of the execution; ``reference`` leaves them at Snowflake, which
-            keeps the result of a query for 24 hours, and passes on where they are.
         password, private_key, private_key_passphrase, token: references to secrets of the execution's own project, in
             place of those of the settings. A key is PEM text; a token is of OAuth or one that Snowflake made.
         authenticator: the connector's word for how to log in, where the kind of the secret does not say it.
         session_parameters: parameters of Snowflake for this query, such as ``{"TIMEZONE": "UTC"}``.
 
     Raises:
-        DefinitionError: a field is no text, no reference, or not one of the words above.
+        DefinitionError: a field is no text, or no reference.
 
     Example:
         >>> SnowflakeConfig(account="acme-eu", database="SALES", warehouse="SMALL").to_json()
-        {'account': 'acme-eu', 'database': 'SALES', 'warehouse': 'SMALL', 'result': 'frame'}
+        {'account': 'acme-eu', 'database': 'SALES', 'warehouse': 'SMALL'}
     """
 
     user: str = ""
@@ -42,7 +40,6 @@ class SnowflakeConfig:
     schema: str = ""
     warehouse: str = ""
     role: str = ""
-    result: Literal["frame", "reference"] = "frame"
     password: SecretReference | None = None
     private_key: SecretReference | None = None
     private_key_passphrase: SecretReference | None = None
@@ -57,13 +54,6 @@ class SnowflakeConfig:
                 raise DefinitionError(
                     f"{field} is text", place=f"SnowflakeConfig({field})", expected="str", actual=repr(value)
                 )
-        if self.result not in ("frame", "reference"):
-            raise DefinitionError(
-                "the result comes as a frame or as a reference",
-                place="SnowflakeConfig(result)",
-                expected="'frame' or 'reference'",
-                actual=repr(self.result),
-            )
         for field in SECRETS:
             value = getattr(self, field)
             if value is None or isinstance(value, SecretReference):
@@ -101,7 +91,7 @@ class SnowflakeConfig:
             if isinstance(value, SecretReference):
                 value = reference_json(value)
             found[field.name] = dict(value) if field.name == "session_parameters" else value
-        order = (*PLACES, "result", *SECRETS, "authenticator", "session_parameters")
+        order = (*PLACES, *SECRETS, "authenticator", "session_parameters")
         return {name: found[name] for name in order if name in found}
 
 
