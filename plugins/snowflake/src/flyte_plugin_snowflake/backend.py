@@ -188,7 +188,7 @@ class SnowflakeBackend(Backend):
         try:
             status = connection.get_query_status(query_id)
             state = status.name
-            if state != "DISCONNECTED" and connection.is_an_error(status):
+            if state.startswith("FAILED") and connection.is_an_error(status):
                 # Asked again it may answer otherwise: then the first answer was trouble of the service.
                 state = connection.get_query_status_throw_if_error(query_id).name
         except KeyError as unknown:
