@@ -26,6 +26,31 @@ def calls() -> VendorCalls:
     return VendorCalls(instance, Unlimited())
 
 
+def test_rate_limits_of_the_settings_count_in_place_of_the_declared_ones() -> None:
+    asked: list[tuple[str, RateLimit]] = []
+
+    class Counted(Unlimited):
+        async def may_call(self, bucket: str, limit: RateLimit, count: int = 1) -> None:
+            asked.append((bucket, limit))
+
+    class Configured:
+        rate_limits = (RateLimit(per_second=2.0, burst=1, call="submit"),)
+
+    async def run(backend: object) -> None:
+        declared = (RateLimit(per_second=9.0),)
+        declaration = BackendDeclaration(name="vendor", backend="m:B", idempotency="A", rate_limits=declared)
+        instance = BackendInstance("vendor", declaration, cast(Backend, backend), "vendor", "s", cast(Any, None))
+        made = VendorCalls(instance, Counted())
+        for call in ("submit", "poll"):
+            await made.make(call, "a", asyncio.sleep, 0)
+
+    asyncio.run(run(Configured()))
+    assert asked == [("vendor/s/a/submit", RateLimit(per_second=2.0, burst=1, call="submit"))]
+    asked.clear()
+    asyncio.run(run(None))
+    assert asked == [("vendor/s/a/*", RateLimit(per_second=9.0))] * 2
+
+
 def test_a_look_at_jobs_waits_behind_no_other_calls_however_many_there_are() -> None:
     async def run() -> None:
         made, gate, begun = calls(), asyncio.Event(), 0

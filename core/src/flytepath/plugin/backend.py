@@ -11,7 +11,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from flytepath.errors import FlytePathError
 from flytepath.model.identity import Tenant
@@ -21,6 +21,9 @@ from flytepath.model.resources import Resources
 from flytepath.plugin.blocking import DEADLINE_SECONDS, BlockingCalls
 from flytepath.plugin.secrets import SecretReference
 from flytepath.plugin.transformer import BlobSink, BlobSource
+
+if TYPE_CHECKING:
+    from flytepath.plugin.declarations import RateLimit
 
 Json = Any
 T = TypeVar("T")
@@ -411,6 +414,8 @@ class Backend(ABC):
 
     #: Versions of :class:`Handle` this backend reads, newest last.
     handle_versions: ClassVar[tuple[int, ...]] = (1,)
+    #: Rate limits that the settings of this one say, in place of its declaration's; ``None``: those of the declaration.
+    rate_limits: tuple[RateLimit, ...] | None = None
 
     def __init__(self, settings: Any = None, *, credential_scope: str = "") -> None:
         self.settings = settings

@@ -117,9 +117,10 @@ class VendorCalls:
 
     def _buckets(self, call: str, scope: str) -> list[tuple[str, RateLimit]]:
         instance = self.instance
+        own = getattr(instance.backend, "rate_limits", None)
         return [
             ("/".join((instance.name, instance.settings, scope, limit.call)), limit)
-            for limit in instance.declaration.rate_limits
+            for limit in (instance.declaration.rate_limits if own is None else own)
             if limit.call in ("*", call)
         ]
 
