@@ -64,6 +64,23 @@ CODECS = """
 
     def nothing(frame, uri, sink):
         return None
+
+    READ = []
+
+    def table_to_base(frame, uri, sink, columns=None):
+        assert isinstance(frame, pa.Table)
+        return to_base(Grid(frame.select(list(columns)) if columns else frame), uri, sink)
+
+    def tables_from_base(literal, columns, source):
+        whole = TABLES[literal.data["uri"]].table
+        whole = whole.select(list(columns)) if columns else whole
+
+        def pieces():
+            for at in range(whole.num_rows):
+                READ.append(at)
+                yield whole.slice(at, 1)
+
+        return pieces()
 """
 
 
@@ -93,6 +110,23 @@ ROWS = (
     row(GRID, "", "broken", "nothing", ""),
     row(GRID, "", "few", "few", ""),
 )
+
+
+ARROW_ROWS = (
+    row("pyarrow.lib.Table", "base", "", "table_to_base", "tables_from_base"),
+    row(GRID, "base", "", "to_base", "from_base"),
+)
+
+
+@pytest.fixture
+def arrow_base(distributions: Distributions) -> Iterator[Any]:
+    path = distributions.add("grid", manifest(*ARROW_ROWS))
+    (path.parent / "frames.py").write_text(textwrap.dedent(FRAMES))
+    (path.parent / "codecs.py").write_text(textwrap.dedent(CODECS))
+    importlib.invalidate_caches()
+    before = set_current(None)
+    yield importlib.import_module("flyte_plugin_grid.codecs")
+    set_current(before)
 
 
 @pytest.fixture
@@ -212,3 +246,44 @@ def test_two_plugins_with_one_codec_are_an_error_until_a_route_decides(grid: Any
     set_current(None)
     literal = codec(StructuredDataset).encode(StructuredDataset(dataframe=grid(table())), MemoryBlobs())
     assert literal.data == {"by": "rival"}
+
+
+def _frames() -> list[Any]:
+    polars = pytest.importorskip("polars")
+    return [pandas.DataFrame({"a": [1, 2, 3], "b": ["x", "y", None]}), polars.DataFrame({"a": [1, 2, 3]}), table()]
+
+
+def test_a_codec_of_arrow_tables_serves_all_of_cores_frames(arrow_base: Any) -> None:
+    for frame in _frames():
+        literal = codec(StructuredDataset).encode(StructuredDataset(dataframe=frame, uri="base://t"), MemoryBlobs())
+        back = codec(StructuredDataset).decode(literal, MemoryBlobs()).open(type(frame)).all()
+        assert back.equals(frame), type(frame)
+        assert codec(type(frame)).decode(literal, MemoryBlobs()).equals(frame)
+
+
+def test_pieces_of_a_decoder_are_read_as_they_are_asked_for(arrow_base: Any) -> None:
+    frame = pandas.DataFrame({"a": [1, 2, 3]})
+    literal = codec(StructuredDataset).encode(StructuredDataset(dataframe=frame, uri="base://t"), MemoryBlobs())
+    for kind in (pandas.DataFrame, type(table())):
+        arrow_base.READ.clear()
+        pieces = codec(StructuredDataset).decode(literal, MemoryBlobs()).open(kind).iter()
+        assert isinstance(next(pieces), kind)
+        assert arrow_base.READ == [0]
+        assert [len(piece) for piece in pieces] == [1, 1]
+
+
+def test_only_declared_columns_pass_through_a_codec_of_arrow_tables(arrow_base: Any) -> None:
+    frame = pandas.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+    narrow = Annotated[StructuredDataset, kwtypes(a=int)]
+    literal = codec(narrow).encode(StructuredDataset(dataframe=frame, uri="base://t"), MemoryBlobs())
+    assert codec(pandas.DataFrame).decode(literal, MemoryBlobs()).columns.tolist() == ["a"]
+    whole = codec(StructuredDataset).encode(StructuredDataset(dataframe=frame, uri="base://t"), MemoryBlobs())
+    assert codec(narrow).decode(whole, MemoryBlobs()).open(pandas.DataFrame).all().columns.tolist() == ["a"]
+    assert codec(Annotated[pandas.DataFrame, kwtypes(b=str)]).decode(whole, MemoryBlobs()).columns.tolist() == ["b"]
+
+
+def test_a_table_at_a_plugins_scheme_is_read_where_a_frame_is_declared(arrow_base: Any) -> None:
+    arrow_base.TABLES["base://there"] = importlib.import_module("flyte_plugin_grid.frames").Grid(table())
+    literal = codec(StructuredDataset).encode(StructuredDataset(uri="base://there"), MemoryBlobs())
+    assert codec(pandas.DataFrame).decode(literal, MemoryBlobs())["a"].tolist() == [1, 2]
+    assert codec(pandas.DataFrame).isolate(StructuredDataset(uri="base://there"))["a"].tolist() == [1, 2]

@@ -78,6 +78,8 @@ class DataframeEncoder(Protocol):
     With a URI the frame goes there, and the literal's data hold it as ``{"uri": uri}``; without one it goes to the
     sink, and the literal's ``ref`` is the blob. What is ``arrow-ipc``, ``parquet`` or ``csv`` opens as core's frames.
     One that takes ``columns`` is told the names of those that an annotation declares, and writes no other.
+    The one of ``pyarrow.lib.Table`` writes pandas' and polars' frames too, where nobody declares another for them:
+    core makes tables of them.
     """
 
     def __call__(self, frame: Any, uri: str | None, sink: BlobSink, /) -> Literal: ...
@@ -86,7 +88,9 @@ class DataframeEncoder(Protocol):
 class DataframeDecoder(Protocol):
     """Reads a frame, or only ``columns`` of it: ``(literal, columns, source) -> frame``, or an iterator of frames.
 
-    Gets what any encoder wrote in the declared format, core's own too.
+    Gets what any encoder wrote in the declared format, core's own too. An iterator's frames are pieces of one table,
+    read as they are asked for; all of them in one are made only where core knows frames of the class. The one of
+    ``pyarrow.lib.Table`` reads pandas' and polars' frames too, where nobody declares another for them.
     """
 
     def __call__(self, literal: Literal, columns: tuple[str, ...] | None, source: BlobSource, /) -> Any: ...

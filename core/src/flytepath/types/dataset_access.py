@@ -23,9 +23,9 @@ from flytepath.types.frame_formats import (
     read_table,
     write_table,
 )
-from flytepath.types.frame_kinds import BATCH_ROWS, KIND_NAMES, kind_of, pyarrow
+from flytepath.types.frame_kinds import BATCH_ROWS, KIND_NAMES, FrameKind, kind_by_name, kind_of, pyarrow
 from flytepath.types.frame_places import file_uri, resolved, scheme_of, versions, writing
-from flytepath.types.frames import batches_at, check_names, converted, place_of, table_at, table_of, write_blob
+from flytepath.types.frames import batches_at, check_names, converted, joined, place_of, table_at, table_of, write_blob
 
 if TYPE_CHECKING:
     from flytepath.plugin.transformer import BlobSink, BlobSource
@@ -35,6 +35,8 @@ Columns = Mapping[str, Any] | None
 DATASET: Final = LiteralType("dataframe")
 #: The scheme under which a plugin declares how frames go to the blob store and come from it.
 BLOBS: Final = ""
+#: The class whose codec serves core's other frames too, where a plugin declares none for them.
+_ARROW_TABLE: Final = "pyarrow.lib.Table"
 
 
 def is_frame(cls: type[Any]) -> bool:
@@ -61,10 +63,24 @@ def read_all(dataset: StructuredDataset, t: type[Any]) -> Any:
     if dataset._frame is not None:
         return _from_memory(dataset._frame, t, dataset._columns)
     literal = _literal_of(dataset)
-    decoder = _decoder(t, literal)
-    if decoder is not None:
-        return _decoded(decoder(literal, _names(dataset._columns), _source(dataset)), t)
-    return kind(t).from_table(table_at(literal, dataset._columns, _source(dataset), type_name(t)))
+    found = _pieces(dataset, literal, t)
+    if found is None:
+        return kind(t).from_table(table_at(literal, dataset._columns, _source(dataset), type_name(t)))
+    pieces, of = found
+    if of is None:
+        return _decoded(pieces, t)
+    return kind(t).from_table(joined(of.to_table(piece) for piece in pieces))
+
+
+def _pieces(dataset: StructuredDataset, literal: Literal, t: type[Any]) -> tuple[Any, FrameKind | None] | None:
+    """What a plugin's decoder gives: one frame, or several of one of core's kinds; ``None`` where core reads itself."""
+    decoder, of = _decoder(t, literal)
+    if decoder is None:
+        return None
+    found = decoder(literal, _names(dataset._columns), _source(dataset))
+    if isinstance(found, Iterator):
+        return found, of or kind_of(t)
+    return ((found,), of) if of is not None else (found, None)
 
 
 def read_pieces(dataset: StructuredDataset, t: type[Any]) -> Iterator[Any]:
@@ -79,10 +95,13 @@ def read_pieces(dataset: StructuredDataset, t: type[Any]) -> Iterator[Any]:
         yield from kind(t).from_batches(tables)
         return
     literal = _literal_of(dataset)
-    decoder = _decoder(t, literal)
-    if decoder is not None:
-        found = decoder(literal, _names(dataset._columns), _source(dataset))
-        yield from found if isinstance(found, Iterator) else (found,)
+    found = _pieces(dataset, literal, t)
+    if found is not None:
+        pieces, of = found
+        if of is not None and of is not kind_of(t):
+            yield from kind(t).from_batches(of.to_table(piece) for piece in pieces)
+        else:
+            yield from pieces if isinstance(pieces, Iterator | tuple) else (pieces,)
         return
     yield from kind(t).from_batches(batches_at(literal, dataset._columns, _source(dataset), type_name(t)))
 
@@ -199,8 +218,10 @@ def _reference(dataset: StructuredDataset, columns: Columns, format: str, type: 
 def _written(
     frame: Any, uri: str | None, format: str, columns: Columns, literal_type: LiteralType, sink: BlobSink
 ) -> Literal:
-    encoder = _encoder(type(frame), uri, format)
+    encoder, of = _encoder(type(frame), uri, format)
     if encoder is not None:
+        if of is not None:
+            frame, columns = of.from_table(table_of(frame, kind(type(frame)).name, columns)), None
         told = {"columns": _names(columns)} if columns is not None and _takes_columns(encoder) else {}
         literal = encoder(frame, uri, sink, **told)
         if not isinstance(literal, Literal) or literal.type.kind != "dataframe":
@@ -293,40 +314,57 @@ def _is_served(scheme: str) -> bool:
     return scheme in current().dataframe_claims("scheme", KIND_NAMES)
 
 
-def _encoder(t: type[Any], uri: str | None, format: str) -> Any:
-    """The plugin's encoder for these frames and this place; ``None`` where core writes them itself."""
+def _encoder(t: type[Any], uri: str | None, format: str) -> tuple[Any, FrameKind | None]:
+    """The plugin's encoder for these frames and this place; ``None`` where core writes them itself.
+
+    And the kind of frames it takes, where it is another.
+    """
     scheme = BLOBS if uri is None else scheme_of(uri)
     if kind_of(t) is not None and (format in SUFFIX_OF or not format) and not (uri and _is_served(scheme)):
-        return None
+        return None, None
     formats = (format,) if format else ("", PARQUET, ARROW)
     return _codec(t, scheme, formats, "encoder")
 
 
-def _decoder(t: type[Any], literal: Literal) -> Any:
-    """The plugin's decoder of a literal to these frames; ``None`` where core reads it itself."""
+def _decoder(t: type[Any], literal: Literal) -> tuple[Any, FrameKind | None]:
+    """The plugin's decoder of a literal to these frames; ``None`` where core reads it itself.
+
+    And the kind of frames it gives, where it is another.
+    """
     uri = place_of(literal)
     scheme = BLOBS if uri is None else scheme_of(uri)
-    if kind_of(t) is not None and literal.format in SUFFIX_OF and not (uri and _is_served(scheme)):
-        return None
+    if kind_of(t) is not None and not needs_codec(literal):
+        return None, None
     if kind_of(t) is None and not is_plugin_frame(t):
         kind(t)
     return _codec(t, scheme, (literal.format, ""), "decoder")
 
 
-def _codec(t: type[Any], scheme: str, formats: tuple[str, ...], side: str) -> Any:
+def needs_codec(literal: Literal) -> bool:
+    """Whether only a plugin can read what a literal refers to."""
+    uri = place_of(literal)
+    return literal.format not in SUFFIX_OF or (uri is not None and _is_served(scheme_of(uri)))
+
+
+def _codec(t: type[Any], scheme: str, formats: tuple[str, ...], side: str) -> tuple[Any, FrameKind | None]:
     from flytepath.plugin.manager import current
 
     manager = current()
     missing: PluginNotFoundError | None = None
-    for format in dict.fromkeys(formats):
-        try:
-            claim = manager.dataframe_codec(t, scheme, format)
-        except PluginNotFoundError as error:
-            missing = missing or error
-            continue
-        reference = getattr(claim.declaration, side)
-        if reference:
-            return manager.resolve(reference)
+    arrow = kind_by_name(_ARROW_TABLE)
+    ways: list[tuple[type[Any] | str, FrameKind | None]] = [(t, None)]
+    if kind_of(t) not in (None, arrow):
+        ways.append((_ARROW_TABLE, arrow))
+    for cls, of in ways:
+        for format in dict.fromkeys(formats):
+            try:
+                claim = manager.dataframe_codec(cls, scheme, format)
+            except PluginNotFoundError as error:
+                missing = missing or error
+                continue
+            reference = getattr(claim.declaration, side)
+            if reference:
+                return manager.resolve(reference), of
     where = f"at {scheme}://" if scheme else "in the blob store"
     raise TypeTransformerFailedError(
         f"no {side} of frames of {type_name(t)} {where} in format {formats[0] or 'any'!r} is known",

@@ -169,6 +169,11 @@ def kind_of(t: Any) -> FrameKind | None:
     return _KINDS.get(qualified_name(t)) if isinstance(t, type) else None
 
 
+def kind_by_name(name: str) -> FrameKind:
+    """The kind of a class of core's frames, by the qualified name of the class."""
+    return _KINDS[name]
+
+
 def kind_of_value(frame: Any, expected: str) -> FrameKind:
     """The kind of a frame; subclasses are another library's, and refused.
 

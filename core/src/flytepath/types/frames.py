@@ -68,6 +68,11 @@ class FrameTransformer(TypeTransformer[Any]):
         return Literal.make(self.literal_type(t), facts, format=self.format, ref=writer.ref)
 
     def decode(self, literal: Literal, t: Any, source: BlobSource) -> Any:
+        if literal.format not in SUFFIX_OF or place_of(literal) is not None:
+            from flytepath.types.dataset_access import needs_codec, read_all, received
+
+            if needs_codec(literal):
+                return read_all(received(literal, source, self._columns), t)
         table = table_at(literal, self._columns, source, _kind(t).name)
         return _kind(t).from_table(table)
 
@@ -175,7 +180,7 @@ def table_at(literal: Literal, columns: Columns, source: BlobSource, expected: s
         raise unreadable(literal.format, expected)
     uri = place_of(literal)
     if uri is not None:
-        return _joined(_pieces(uri, literal, columns, whole=True))
+        return joined(_pieces(uri, literal, columns, whole=True))
     if literal.ref is None:
         raise unreadable(literal.format, expected)
     path = source.local_path(literal.ref)
@@ -247,7 +252,12 @@ def _partition_types(literal: Literal) -> dict[str, Any]:
     return known_types({"columns": noted}) if noted else {}
 
 
-def _joined(tables: Iterator[Any]) -> Any:
+def joined(tables: Iterator[Any]) -> Any:
+    """One table of several that follow each other.
+
+    Raises:
+        TypeTransformerFailedError: their columns differ.
+    """
     found = list(tables)
     if len(found) == 1:
         return found[0]
