@@ -232,6 +232,22 @@ class ExecutionContext:
 
         return SecretsManager(self.tenant, self._secret_requests, self._secret_folder)
 
+    def backend_settings(self, name: str) -> Any:
+        """The settings of a backend for the attempt's tenant, where the attempt runs: ``[backends.<name>]``.
+
+        For plugins whose values lie at the service that the backend speaks to, such as the tables of a warehouse.
+
+        Returns:
+            The plugin's own model of them, with references to secrets, never a secret.
+
+        Raises:
+            PluginNotFoundError, PluginDeniedError: no plugin provides the backend, or not for this tenant.
+            ConfigError: they are wrong.
+        """
+        from flytepath.authoring.backend_settings import backend_settings
+
+        return backend_settings(name, self.tenant)
+
     def secrets_given(self, requests: tuple[Secret, ...], folder: Path | None) -> None:
         """The secrets that the task asks for are at hand; ``folder`` holds those that it asks for as files."""
         self._secret_requests, self._secret_folder = requests, folder

@@ -245,7 +245,7 @@ def settings_of(
 
 
 def _new(manager: Any, declaration: BackendDeclaration, values: Mapping[str, Any], digest: str) -> Backend:
-    settings = _checked(manager, declaration, values)
+    settings = checked(manager, declaration, values)
     backend: Backend = manager.resolve(declaration.backend)(settings, credential_scope=digest)
     return backend
 
@@ -272,7 +272,12 @@ def _configured(configuration: Configuration) -> list[tuple[str, Tenant]]:
     return list(found)
 
 
-def _checked(manager: Any, declaration: BackendDeclaration, values: Mapping[str, Any]) -> Any:
+def checked(manager: Any, declaration: BackendDeclaration, values: Mapping[str, Any]) -> Any:
+    """Settings as the model that the plugin has for them.
+
+    Raises:
+        ConfigError: they are wrong.
+    """
     if not declaration.settings:
         if values:
             raise ConfigError(
