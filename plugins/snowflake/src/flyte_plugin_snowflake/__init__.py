@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flyte_plugin_snowflake.configuration import SnowflakeConfig
+    from flyte_plugin_snowflake.datasets_uri import table_uri
     from flyte_plugin_snowflake.settings import SnowflakeSettings
     from flyte_plugin_snowflake.task import SnowflakeTask
 
@@ -17,9 +18,10 @@ _HOME_OF = {
     "SnowflakeConfig": "configuration",
     "SnowflakeSettings": "settings",
     "SnowflakeTask": "task",
+    "table_uri": "datasets_uri",
 }
 
-__all__ = ["SnowflakeConfig", "SnowflakeSettings", "SnowflakeTask"]
+__all__ = ["SnowflakeConfig", "SnowflakeSettings", "SnowflakeTask", "table_uri"]
 
 
 def __getattr__(name: str) -> Any:
