@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from flytepath.plugin import BackendError, ErrorClass
 
+from flyte_plugin_snowflake.authentication import login_options
 from flyte_plugin_snowflake.vendor_errors import SESSION_ENDED, error_of, number_of
 
 Json = Any
@@ -34,61 +35,74 @@ def connector() -> Any:
     return found
 
 
-def login(access: Mapping[str, Json], address: Mapping[str, Json], secrets: Mapping[str, bytes]) -> Any:
+def is_rewritten() -> bool:
+    """Whether it is version 5 or later, which is another program with nearly the same face."""
+    return int(str(connector().__version__).partition(".")[0]) >= 5
+
+
+def login(
+    access: Mapping[str, Json],
+    address: Mapping[str, Json],
+    secrets: Mapping[str, bytes],
+    options: Mapping[str, Any] | None = None,
+) -> Any:
     """A new connection.
 
     Args:
         access: account, user, database and so on.
         address: host, port and protocol where they do not follow from the account, and time limits.
         secrets: values of ``password``, ``private_key``, ``private_key_passphrase``, ``token``.
+        options: laid over what the connector is given.
 
     Raises:
         BackendError: the service refuses, or cannot be reached.
     """
     vendor = connector()
-    options: dict[str, Any] = {name: access[name] for name in _PLACES if access.get(name)}
-    options.update({name: address[name] for name in ("host", "port", "protocol") if address.get(name)})
-    if access.get("authenticator"):
-        options["authenticator"] = access["authenticator"]
-    if "password" in secrets:
-        options["password"] = secrets["password"].decode()
-    if "token" in secrets:
-        options["token"] = secrets["token"].decode()
-        options.setdefault("authenticator", "oauth")
-    if "private_key" in secrets:
-        options["private_key"] = _der(secrets["private_key"], secrets.get("private_key_passphrase"))
-        options["authenticator"] = "SNOWFLAKE_JWT"
+    given: dict[str, Any] = {name: access[name] for name in _PLACES if access.get(name)}
+    given.update({name: address[name] for name in ("host", "port", "protocol") if address.get(name)})
+    given.update(login_options(access.get("authenticator", ""), secrets))
+    given.update(_ways(address))
     try:
-        return vendor.connect(
-            **options,
-            application="FlytePath",
-            paramstyle="qmark",
-            # Queries outlive the connection that submitted them.
-            server_session_keep_alive=True,
-            login_timeout=address["login_seconds"],
-            network_timeout=address["answer_seconds"],
-            session_parameters={"CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED": False, "CLIENT_TELEMETRY_ENABLED": False},
-        )
+        return vendor.connect(**{**given, **(options or {})})
     except vendor.errors.Error as error:
-        raise error_of(error, sent=False) from None
+        raise error_of(error, sent=False, login=True) from None
+    except (OSError, ValueError, TypeError) as error:
+        # The connector checks some of what it is given by itself, and lets errors of its HTTP client pass.
+        raise error_of(error, sent=False, login=True) from None
 
 
-def _der(pem: bytes, passphrase: bytes | None) -> bytes:
-    from cryptography.hazmat.primitives import serialization
+def _ways(address: Mapping[str, Json]) -> dict[str, Any]:
+    """What holds for every connection."""
+    ways: dict[str, Any] = {
+        "application": "FlytePath",
+        "paramstyle": "qmark",
+        # Queries outlive the connection that submitted them.
+        "server_session_keep_alive": True,
+        "login_timeout": address["login_seconds"],
+        "session_parameters": {
+            "AUTOCOMMIT": True,
+            "CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED": False,
+            "CLIENT_TELEMETRY_ENABLED": False,
+        },
+    }
+    if is_rewritten():
+        ways.update(
+            request_timeout=address["answer_seconds"],
+            query_timeout=address["answer_seconds"],
+            enable_server_session_keep_alive_auto_detection=False,
+        )
+    else:
+        # Without it, numbers with decimals come as floats.
+        ways.update(network_timeout=address["answer_seconds"], arrow_number_to_decimal=True)
+    return ways
 
-    try:
-        key = serialization.load_pem_private_key(pem, password=passphrase)
-    except (ValueError, TypeError) as error:
-        kind = type(error).__name__
-        raise BackendError(
-            f"the private key cannot be read ({kind})",  # the error's own text may hold a part of it
-            error_class=ErrorClass.AUTH,
-            accepted=False,
-            hint="it is PEM text; name private_key_passphrase where it is encrypted",
-        ) from None
-    return key.private_bytes(
-        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+
+class _SessionEnded(Exception):
+    """The session of a connection is over: a new login helps."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 class Connections:
@@ -124,6 +138,35 @@ class Connections:
                 if secrets is None:
                     return None
                 connection = self._open[name] = login(access, address, secrets)
+        try:
+            return self._called(connection, call)
+        except _SessionEnded:
+            with lock:
+                if self._open.get(name) is connection:
+                    del self._open[name]
+            # Whoever came with secrets has logged in just now: that session is over too, and one more try is enough.
+            return None if secrets is None else self.use(access, address, None, call)
+
+    def use_own(
+        self,
+        access: Mapping[str, Json],
+        address: Mapping[str, Json],
+        secrets: Mapping[str, bytes],
+        call: Callable[[Any], T],
+    ) -> T:
+        """What ``call`` returns for a connection that nobody else gets, as a session whose state it changes needs.
+
+        The session stays at the service as long as queries of it run.
+        """
+        connection = login(access, address, secrets)
+        try:
+            return self._called(connection, call)
+        except _SessionEnded as ended:
+            raise error_of(ended.cause) from None
+        finally:
+            connection.close(retry=False)
+
+    def _called(self, connection: Any, call: Callable[[Any], T]) -> T:
         vendor = connector()
         try:
             return call(connection)
@@ -133,10 +176,7 @@ class Connections:
             # The connector lets errors of its HTTP client pass too, and one of its own that is no Error.
             cause = getattr(error, "cause", None) or error
             if number_of(cause) in SESSION_ENDED or type(error).__name__ == "ReauthenticationRequest":
-                with lock:
-                    if self._open.get(name) is connection:
-                        del self._open[name]
-                return None if secrets is None else self.use(access, address, None, call)
+                raise _SessionEnded(cause) from None
             if not isinstance(cause, vendor.errors.Error | OSError | TimeoutError):
                 raise
             raise error_of(cause) from None

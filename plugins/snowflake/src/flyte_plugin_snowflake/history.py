@@ -1,7 +1,7 @@
 """The query history: how queries are found by their tag.
 
-The table function ``QUERY_HISTORY_BY_USER`` gives the newest rows only, up to a limit and before any condition; those
-that run come first. So it is read in pages that go back in time, until one is not full.
+The table function ``QUERY_HISTORY_BY_USER`` gives the newest rows of the user who asks, up to a limit and before any
+condition; those that run come first. So it is read in pages that go back in time, until one is not full.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _COLUMNS: Final = "query_id, query_tag, execution_status, error_code, error_mess
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One query of the history."""
+    """One query of the history; ``error_code`` is -1 where there is none."""
 
     query_id: str
     tag: str
@@ -26,46 +26,69 @@ class Row:
     error_message: str = ""
 
 
-def queries(
-    connection: Any, *, user: str, database: str, hours: int, size: int, condition: str, value: str
-) -> Iterator[Row]:
-    """The queries of a user that meet a condition, the newest first.
+class Told(Exception):
+    """What the history says of a query that failed, in the shape of the connector's errors."""
+
+    def __init__(self, row: Row) -> None:
+        super().__init__(row.error_message)
+        self.errno, self.msg, self.sqlstate = row.error_code, row.error_message, None
+
+
+def error_of_row(row: Row) -> Told | None:
+    """The error of a query, if it has one."""
+    return Told(row) if row.error_code >= 0 else None
+
+
+def pages(
+    connection: Any, *, database: str, hours: int, size: int, condition: str, value: str
+) -> Iterator[tuple[Row, ...]]:
+    """The queries of the session's user that meet a condition, a page of the history at a time, the newest page first.
 
     Args:
         connection: where to ask.
-        user: whose queries.
         database: any that the role may use: each has the function in its INFORMATION_SCHEMA.
         hours: how far back.
         size: rows of a page before the condition.
         condition: SQL over the columns, with one ``?``.
         value: for the ``?``.
+
+    Yields:
+        what is new of each page, those that began first in front.
     """
     seen: set[str] = set()
     before: Any = None
     while True:
-        page, oldest, full = _page(connection, user, database, hours, size, condition, value, before)
-        for row in page:
-            if row.query_id not in seen:
-                seen.add(row.query_id)
-                yield row
+        page, oldest, full = _page(connection, database, hours, size, condition, value, before)
+        fresh = tuple(row for row in page if row.query_id not in seen)
+        seen.update(row.query_id for row in fresh)
+        if fresh:
+            yield fresh
         if not full or oldest is None or oldest == before:
             return
         before = oldest
 
 
+def first_of(connection: Any, **asked: Any) -> Row | None:
+    """The query of a tag: the first of the newest page that has any.
+
+    The single statements of one with several bear its tag too, begin after it, and end before it does.
+    """
+    return next((page[0] for page in pages(connection, **asked)), None)
+
+
 def _page(
-    connection: Any, user: str, database: str, hours: int, size: int, condition: str, value: str, before: Any
+    connection: Any, database: str, hours: int, size: int, condition: str, value: str, before: Any
 ) -> tuple[list[Row], Any, bool]:
     until = "" if before is None else f"end_time_range_end => '{before}'::timestamp_ltz, "
     # Of a query that runs, the end is the beginning of time.
     ended = "case when end_time > '1971-01-01'::timestamp_ltz then end_time end"
     text = (
-        f"select {_COLUMNS}, ours, page_rows, to_varchar(oldest) as oldest from (select {_COLUMNS}, ({condition}) as ours, "
-        f"count(*) over () as page_rows, min({ended}) over () as oldest, "
+        f"select {_COLUMNS}, ours, page_rows, to_varchar(oldest) as oldest from (select {_COLUMNS}, start_time, "
+        f"({condition}) as ours, count(*) over () as page_rows, min({ended}) over () as oldest, "
         "row_number() over (order by start_time desc) as place "
-        f"from table({quoted(database)}.information_schema.query_history_by_user(user_name => '{literal(user)}', "
+        f"from table({quoted(database)}.information_schema.query_history_by_user("
         f"end_time_range_start => dateadd(hour, -{hours:d}, current_timestamp()), {until}result_limit => {size:d}))"
-        ") where ours or place = 1 order by place"
+        ") where ours or place = 1 order by start_time"
     )
     with connection.cursor() as cursor:
         rows = cursor.execute(text, (value,)).fetchall()
@@ -98,8 +121,3 @@ def quoted(name: str) -> str:
         return name
     inner = name[1:-1].replace('""', '"') if name.startswith('"') and name.endswith('"') else name
     return '"' + inner.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Text for between quotes; arguments of table functions are constants, no parameters."""
-    return text.replace("\\", "\\\\").replace("'", "''")

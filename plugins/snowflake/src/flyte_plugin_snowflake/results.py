@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from flytepath.plugin import BackendError, BlobAccess, ErrorClass, Literal, LiteralType
+
+from flyte_plugin_snowflake.datasets_errors import SnowflakeColumnError
+from flyte_plugin_snowflake.frames_arrow import as_described, columns_of
 
 Json = Any
 
@@ -26,21 +30,31 @@ def result_literal(job: Mapping[str, Json], sink: BlobAccess, connection: Any) -
 
     with connection.cursor() as cursor:
         cursor.get_results_from_sfqid(job["id"])
-        for _ in range(job.get("statements", 1) - 1):
-            if not cursor.nextset():
-                break
+        if job.get("statements", 1) > 1:
+            cursor.fetchone()  # only with the first rows the connector learns that there are several results
+            while cursor.nextset():
+                pass
         rows = 0
         with sink.create() as writer:
             batches = arrow_tables(cursor)
             first = next(batches)
-            with pa.ipc.new_file(pa.PythonFile(_Target(writer), mode="w"), first.schema) as file:
-                file.write_table(first)
-                rows += first.num_rows
-                for table in batches:
-                    file.write_table(table.cast(first.schema))
+            schema = columns_of(cursor.description or ())
+            with pa.ipc.new_file(pa.PythonFile(_Target(writer), mode="w"), schema) as file:
+                for table in chain((first,), batches):
+                    file.write_table(_described(table, schema, job["id"]))
                     rows += table.num_rows
-    facts = {"columns": [[field.name, str(field.type)] for field in first.schema], "rows": rows}
+    facts = {"columns": [[field.name, str(field.type)] for field in schema], "rows": rows}
     return Literal.make(LiteralType("dataframe"), facts, format="arrow-ipc", ref=writer.ref)
+
+
+def _described(table: Any, schema: Any, query_id: str) -> Any:
+    """A piece with the types of the whole: each comes with the narrowest that its own values need."""
+    try:
+        return as_described(table, schema, f"the result of query {query_id}")
+    except SnowflakeColumnError as error:
+        raise BackendError(
+            error.message, error_class=ErrorClass.USER, place=error.place, hint="cast the column in the query"
+        ) from error
 
 
 def arrow_tables(cursor: Any) -> Iterator[Any]:
@@ -76,14 +90,16 @@ def _from_rows(cursor: Any) -> Any:
 
 
 def place(access: Mapping[str, Json], *, table: str = "", query_id: str = "") -> str:
-    """The URI of a table or of the result of a query.
+    """The URI of a table or of the result of a query; of secrets it holds the references.
 
     Example:
         >>> place({"account": "acme", "user": "ETL", "database": "SALES", "schema": "PUBLIC"}, table="ORDERS")
         'snowflake://ETL@acme/SALES/PUBLIC/ORDERS'
     """
     path = [access.get("database", ""), access.get("schema", "")]
-    more = {name: access[name] for name in ("warehouse", "role") if access.get(name)}
+    more = {name: access[name] for name in ("warehouse", "role", "authenticator") if access.get(name)}
+    for name, (group, key, *rest) in access.get("secrets", {}).items():
+        more[f"{name}_secret"] = "/".join((group, key, *rest)).rstrip("/")
     if query_id:
         more["query_id"] = query_id
     else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from flytepath.plugin import SecretReference
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from flyte_plugin_snowflake.authentication import SECRETS, refused
+
 
 class SnowflakeSettings(BaseModel):
     """The table ``[backends.snowflake]``, of everybody, of a project or of a domain.
@@ -20,6 +22,8 @@ class SnowflakeSettings(BaseModel):
         history_hours: how far back queries are searched for by their tag; Snowflake shows seven days.
         history_page: how many rows of the history are asked for at once; Snowflake gives 10,000 at the most.
         missing_seconds: a query that the service shows nothing of for so long counts as gone.
+        calls_per_second, burst: how many calls a second are made for one user of the account, by all engines together,
+            and how many at once after a pause.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -43,10 +47,12 @@ class SnowflakeSettings(BaseModel):
     history_hours: int = Field(7 * 24, ge=1, le=7 * 24)
     history_page: int = Field(10_000, ge=2, le=10_000)
     missing_seconds: float = Field(60.0, ge=0)
+    calls_per_second: float = Field(20.0, gt=0)
+    burst: int = Field(40, ge=1)
 
     @model_validator(mode="after")
-    def _one_secret(self) -> SnowflakeSettings:
-        given = [name for name in ("password", "private_key", "token") if getattr(self, name) is not None]
-        if "private_key" in given and "token" in given:
-            raise ValueError("private_key and token are two ways to log in: give one")
+    def _one_way_to_log_in(self) -> SnowflakeSettings:
+        wrong = refused(self.authenticator, [name for name in SECRETS if getattr(self, name) is not None])
+        if wrong is not None:
+            raise ValueError(f"{wrong[0]}; expected {wrong[1]}")
         return self

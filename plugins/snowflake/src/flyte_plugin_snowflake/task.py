@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from flytepath import SQLTask
-from flytepath.plugin import DefinitionError, TaskDeclaration, TaskType, compile_sql
+from flytepath.plugin import FlytePathError, TaskDeclaration, TaskType, compile_sql, render_sql
 
 from flyte_plugin_snowflake.configuration import SnowflakeConfig
+from flyte_plugin_snowflake.errors import SnowflakeTaskError
 
 Json = Any
 #: Kinds of values that Snowflake has no parameters for.
-_REFUSED = {"timedelta": "seconds as a number, and dateadd(second, {{ .inputs.x }}, ...)"}
+_REFUSED: Final = {"timedelta": "seconds as a number, and dateadd(second, {{ .inputs.x }}, ...)"}
+#: How flytekit's own queries name their inputs.
+_PYFORMAT: Final = re.compile(r"%\((\w+)\)s")
 
 
 class SnowflakeTaskType(TaskType):
@@ -25,22 +29,43 @@ class SnowflakeTaskType(TaskType):
         place = f"{declaration.name}(query_template)"
         statement = compile_sql(declaration.source, declaration.inputs, declaration.python_inputs, place)
         for name, kind in declaration.inputs.items():
-            if kind.kind in _REFUSED:
-                raise DefinitionError(
+            inside = kind.items[0] if kind.kind in ("list", "tuple", "set", "frozenset") else kind
+            if inside.kind in _REFUSED:
+                raise SnowflakeTaskError(
                     f"Snowflake has no parameters of type {kind}",
                     place=f"{declaration.name}({name})",
-                    expected=_REFUSED[kind.kind],
+                    expected=_REFUSED[inside.kind],
                     actual=str(kind),
                 )
+        _check_marks(statement, place)
         outputs = {name: kind.to_json() for name, kind in declaration.outputs.items()}
         if len(outputs) > 1 or any(kind.kind != "dataframe" for kind in declaration.outputs.values()):
-            raise DefinitionError(
+            raise SnowflakeTaskError(
                 "the result of a query is one frame",
                 place=f"{declaration.name}(output_schema_type)",
                 expected="StructuredDataset, pandas.DataFrame, polars.DataFrame, pyarrow.Table, or nothing",
                 actual=", ".join(str(kind) for kind in declaration.outputs.values()),
             )
+        if config.result == "reference" and not outputs:
+            raise SnowflakeTaskError(
+                "a task without an output has no result to refer to",
+                place=f"{declaration.name}(task_config)",
+                hint="give output_schema_type=StructuredDataset, or take result='reference' away",
+            )
         return {"config": config.to_json(), "query": statement.to_json(), "outputs": outputs}
+
+
+def _check_marks(statement: Any, place: str) -> None:
+    """What would be refused of the text when it runs is refused now, with something in place of values."""
+    stand_ins = {
+        piece.name: "x" if piece.kind == "identifier" else [None] if piece.kind == "list" else None
+        for piece in statement.pieces
+        if not isinstance(piece, str)
+    }
+    try:
+        render_sql(statement, stand_ins, "qmark")
+    except FlytePathError as error:
+        raise SnowflakeTaskError(error.message, place=place, hint=error.hint) from None
 
 
 class SnowflakeTask(SQLTask):
@@ -48,16 +73,17 @@ class SnowflakeTask(SQLTask):
 
     Args:
         name: the task's name, unique in its project.
-        query_template: one statement or several, with ``{{ .inputs.x }}`` where values go. A value travels beside the
-            text as a bound parameter. The result is the one of the last statement.
+        query_template: one statement or several, with ``{{ .inputs.x }}`` where values go (``%(x)s`` is the same, as in
+            flytekit). A value travels beside the text as a bound parameter. The result is the one of the last
+            statement; several run one after the other in a session of their own.
         task_config: where it runs; without one all of it comes from the settings of the backend.
         inputs: types by name.
         output_schema_type: the type of the output ``results``; without it the task has no output.
         **kwargs: as for ``task``: ``retries``, ``timeout``, ``cache``, ...
 
     Raises:
-        DefinitionError: a template in a string or comment, an input that no parameter carries, a result that is no
-            frame.
+        SnowflakeTaskError: an input that no parameter carries, a result that is no frame.
+        DefinitionError: a template in a string or comment, an input that is not there or not used.
 
     Example:
         >>> from flytepath import StructuredDataset, kwtypes
@@ -82,12 +108,14 @@ class SnowflakeTask(SQLTask):
         **kwargs: Any,
     ) -> None:
         if task_config is not None and not isinstance(task_config, SnowflakeConfig):
-            raise DefinitionError(
+            raise SnowflakeTaskError(
                 "a SnowflakeTask has a SnowflakeConfig",
                 place=f"{name}(task_config)",
                 expected="SnowflakeConfig(...)",
-                actual=repr(task_config),
+                actual=type(task_config).__name__,
             )
+        if isinstance(query_template, str):
+            query_template = _with_braces(query_template, inputs or {})
         super().__init__(
             name=name,
             query_template=query_template,
@@ -98,3 +126,10 @@ class SnowflakeTask(SQLTask):
             **kwargs,
         )
         SnowflakeTaskType().compile(self.declaration())
+
+
+def _with_braces(template: str, inputs: Mapping[str, Any]) -> str:
+    """``%(x)s`` of an input as ``{{ .inputs.x }}``; of anything else it is text."""
+    return _PYFORMAT.sub(
+        lambda found: f"{{{{ .inputs.{found.group(1)} }}}}" if found.group(1) in inputs else found.group(0), template
+    )

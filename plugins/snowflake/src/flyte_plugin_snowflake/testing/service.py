@@ -1,92 +1,61 @@
 """A double of Snowflake: fakesnow's server with what it lacks, on loopback.
 
 fakesnow runs SQL at once and knows neither running queries nor a history. Around it this adds, each after a page of the
-vendor's documentation:
+vendor's documentation, and refuses what the service refuses:
 
 - asynchronous queries with states (Python connector, "Performing an asynchronous query"): a statement that is wrong is
   accepted and fails afterwards; ``SYSTEM$WAIT`` (page of that function) is what runs for some time;
 - ``SYSTEM$CANCEL_QUERY`` (page of that function): a cancelled statement fails with 000604; of one that has ended it is
-  an error;
-- ``INFORMATION_SCHEMA.QUERY_HISTORY_BY_USER`` (page QUERY_HISTORY): the limit counts before any condition, those that run
-  come first, their end is the beginning of time;
-- one query for one request id (SQL API, "Resubmitting a request"), and logins that are refused (390100).
+  an error, and so is what is no query id;
+- several statements, results in pieces, missing rights: see :mod:`~flyte_plugin_snowflake.testing.statements`;
+- the query history: see :mod:`~flyte_plugin_snowflake.testing.query_history`;
+- temporary tables, and rights on stages: see :mod:`~flyte_plugin_snowflake.testing.stages`;
+- logins and sessions: see :mod:`~flyte_plugin_snowflake.testing.logins`; a session without a warehouse runs no query
+  (000606, "Overview of warehouses");
+- one query for one request id (SQL API, "Resubmitting a request").
+
+It needs fakesnow and version 4 of the connector; ``python -m flyte_plugin_snowflake.testing.service PORT`` serves
+clients of any version.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import gzip
 import json
-import re
+import sys
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from flyte_plugin_snowflake.testing import logins, query_history
+from flyte_plugin_snowflake.testing.account import LIVE, Account, Query, Refusal, Session
+from flyte_plugin_snowflake.testing.stages import Stages
+from flyte_plugin_snowflake.testing.statements import (
+    CANCEL,
+    DONE_ALL,
+    RESULT,
+    bindable,
+    check_count,
+    check_rights,
+    cut,
+    playable,
+    seconds_of,
+    split,
+)
 
 Json = Any
-_WAIT: Final = re.compile(r"system\$wait\((\d+)\)", re.IGNORECASE)
-_CANCEL: Final = re.compile(r"system\$cancel_query\(\?\)", re.IGNORECASE)
-_HISTORY: Final = re.compile(
-    r"table\(\w+\.information_schema\.query_history_by_user\((.*result_limit => \d+)\)\)", re.S
-)
-_RESULT: Final = re.compile(r"result_scan\('([^']+)'\)", re.IGNORECASE)
+_TROUBLE = ("000603", "SQL execution internal error:\nProcessing aborted by error 300002:1234", "XX000")
 
-
-@dataclass(slots=True)
-class Query:
-    """One query of the account."""
-
-    id: str
-    tag: str
-    user: str
-    text: str
-    request: str
-    started: float
-    visible: float
-    until: float | None = None
-    state: str = ""
-    code: int = -1
-    message: str = ""
-    ended: float | None = None
-    inner: str = ""
-    aborting: float | None = None
-
-    def now(self) -> str:
-        """The state at this moment."""
-        if self.ended is None and self.aborting is not None and time.time() >= self.aborting:
-            self.end("FAILED_WITH_ERROR", 604, "SQL execution canceled")
-        if self.ended is None and self.until is not None and time.time() >= self.until:
-            self.end("SUCCESS")
-        return self.state or ("RUNNING" if self.aborting is None else "ABORTING")
-
-    def end(self, state: str, code: int = -1, message: str = "") -> None:
-        """Let it end now."""
-        self.state, self.code, self.message, self.ended = state, code, message, time.time()
-
-
-@dataclass
-class Account:
-    """The account, and what a test lets happen to it."""
-
-    user: str = "ETL"
-    password: str = "a password that stands nowhere else"
-    queries: dict[str, Query] = field(default_factory=dict)
-    users: dict[str, str] = field(default_factory=dict)
-    rejecting: bool = False
-    refusals: int = 0
-    lost_answers: int = 0
-    failing_looks: int = 0
-    hidden_seconds: float = 0.0
-    linger_seconds: float = 0.0
-
-    def of(self, key: str) -> list[Query]:
-        """Queries whose tag names a key."""
-        return [query for query in self.queries.values() if json.dumps(key) in query.tag]
+__all__ = ["Account", "Query", "SnowflakeService"]
 
 
 class SnowflakeService:
     """The double, in a thread. A context manager.
+
+    Args:
+        port: where it listens on the loopback; 0: any that is free.
 
     Example:
         .. code-block:: python
@@ -95,20 +64,22 @@ class SnowflakeService:
                 SnowflakeSettings(host="127.0.0.1", port=service.port, protocol="http", ...)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.account = Account()
-        self.port = 0
+        self.port = port
+        self._chunks: dict[str, bytes] = {}
+        self._stages = Stages(self.account)
 
     def __enter__(self) -> SnowflakeService:
         import uvicorn
 
-        server = uvicorn.Server(uvicorn.Config(self._app(), port=0, log_level="critical", lifespan="off"))
-        self._server = server
+        config = uvicorn.Config(self._app(), port=self.port, log_level="critical", lifespan="off")
+        self._server = server = uvicorn.Server(config)
         self._thread = threading.Thread(target=server.run, daemon=True)
         self._thread.start()
         deadline = time.monotonic() + 30
         while not server.started:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or not self._thread.is_alive():
                 raise TimeoutError("the double did not start")
             time.sleep(0.01)
         self.port = server.servers[0].sockets[0].getsockname()[1]
@@ -118,142 +89,275 @@ class SnowflakeService:
         self._server.should_exit = True
         self._thread.join(30)
 
+    def wait(self) -> None:
+        """Serve until somebody ends the process."""
+        self._thread.join()
+
+    # --- the application ---
+
     def _app(self) -> Any:
         import httpx
         from fakesnow.server import app as inner
         from starlette.applications import Starlette
-        from starlette.requests import Request
-        from starlette.responses import JSONResponse, Response
         from starlette.routing import Mount, Route
 
-        account = self.account
-        client = httpx.AsyncClient(transport=httpx.ASGITransport(app=inner), base_url="http://fakesnow")
-
-        def no(code: str, message: str, status: int = 200) -> JSONResponse:
-            answer = {"success": False, "code": code, "message": message, "data": {"errorCode": code}}
-            return JSONResponse(answer, status_code=status)
-
-        async def sent(request: Request) -> Json:
-            body = await request.body()
-            return json.loads(gzip.decompress(body) if request.headers.get("content-encoding") == "gzip" else body)
-
-        async def asked(request: Request, text: str, bindings: Json = None) -> Json:
-            headers = {"Authorization": request.headers.get("authorization", "")}
-            body = {"sqlText": text, **({"bindings": bindings} if bindings else {})}
-            answer = await client.post("/queries/v1/query-request", json=body, headers=headers)
-            return answer.json()
-
-        async def login(request: Request) -> Response:
-            data = (await sent(request))["data"]
-            right = data.get("LOGIN_NAME") == account.user and data.get("PASSWORD") == account.password
-            if account.rejecting or not right:
-                return no("390100", "Incorrect username or password was specified.")
-            answer = await client.post("/session/v1/login-request", params=request.query_params, json={"data": data})
-            found = answer.json()
-            account.users[found["data"]["token"]] = data["LOGIN_NAME"]
-            return JSONResponse(found)
-
-        def known(request: Request) -> bool:
-            return not account.rejecting and request.headers.get("authorization", "")[17:-1] in account.users
-
-        async def query(request: Request) -> Response:
-            if not known(request):
-                return no("390104", "User must login again to access the service.")
-            body = await sent(request)
-            text, bindings = body["sqlText"], body.get("bindings")
-            if body.get("asyncExec"):
-                return await submit(request, body, text, bindings)
-            if _CANCEL.search(text):
-                return await cancel(request, bindings["1"]["value"])
-            text = _HISTORY.sub(lambda found: rows(found.group(1)), text)
-            text = _RESULT.sub(lambda found: f"result_scan('{inner_of(found.group(1))}')", text)
-            return JSONResponse(await asked(request, text, bindings))
-
-        def inner_of(id: str) -> str:
-            return account.queries[id].inner if id in account.queries else id
-
-        async def submit(request: Request, body: Json, text: str, bindings: Json) -> Response:
-            if account.refusals:
-                account.refusals -= 1
-                return no("000606", "No active warehouse selected in the current session.")
-            request_id = request.query_params["requestId"]
-            made = next((found for found in account.queries.values() if found.request == request_id), None)
-            if made is None:
-                now = time.time()
-                tag = (body.get("parameters") or {}).get("QUERY_TAG", "")
-                made = Query(str(uuid.uuid4()), tag, account.user, text, request_id, now, now + account.hidden_seconds)
-                account.queries[made.id] = made
-                await run(request, made, text, bindings)
-            if account.lost_answers:
-                account.lost_answers -= 1
-                return Response(status_code=503)
-            data = {"queryId": made.id, "getResultUrl": f"/queries/{made.id}/result", "progressDesc": None}
-            return JSONResponse({"success": True, "code": "333334", "message": "in progress", "data": data})
-
-        async def run(request: Request, made: Query, text: str, bindings: Json) -> None:
-            waits = _WAIT.search(text)
-            answer: Json = {}
-            for part in [f"select 'waited' as {'waited'}"] if waits else [p for p in text.split(";") if p.strip()]:
-                answer = await asked(request, part, bindings)
-                if not answer["success"]:
-                    return made.end("FAILED_WITH_ERROR", int(answer["code"] or 0), answer["message"])
-            made.inner = answer["data"]["queryId"]
-            made.until = made.started + (int(waits.group(1)) if waits else 0)
-            return None
-
-        async def cancel(request: Request, id: str) -> Response:
-            found = account.queries.get(id)
-            if found is None or found.now() not in ("RUNNING", "ABORTING", "QUEUED"):
-                return no("000709", "Identified SQL statement is not currently executing.")
-            found.aborting = found.aborting or time.time() + account.linger_seconds
-            return JSONResponse(await asked(request, f"select 'query [{id}] terminated.' as answer"))
-
-        def rows(arguments: str) -> str:
-            limit = int(re.search(r"result_limit => (\d+)", arguments).group(1))  # type: ignore[union-attr]
-            user = re.search(r"user_name => '([^']*)'", arguments).group(1)  # type: ignore[union-attr]
-            until = re.search(r"end_time_range_end => '([^']*)'", arguments)
-            found = [q for q in account.queries.values() if q.user == user and time.time() >= q.visible and q.now()]
-            if until:
-                latest = dt.datetime.fromisoformat(until.group(1)).replace(tzinfo=dt.UTC).timestamp()
-                found = [q for q in found if q.ended is not None and q.ended <= latest + 1e-6]
-            found.sort(key=lambda q: (q.ended is None, q.ended or q.started), reverse=True)
-            return _table(found[:limit])
-
-        async def look(request: Request) -> Response:
-            if account.failing_looks:
-                account.failing_looks -= 1
-                return no("000610", "The service is busy.")
-            if not known(request):
-                return no("390104", "User must login again to access the service.")
-            found = account.queries.get(request.path_params["id"])
-            if found is None:
-                return JSONResponse({"success": True, "data": {"queries": []}})
-            one: Json = {"id": found.id, "status": found.now()}
-            if found.code >= 0:
-                one.update(errorCode=str(found.code), errorMessage=found.message)
-            return JSONResponse({"success": True, "data": {"queries": [one]}})
-
+        self._inner = httpx.AsyncClient(transport=httpx.ASGITransport(app=inner), base_url="http://fakesnow")
         routes = [
-            Route("/session/v1/login-request", login, methods=["POST"]),
-            Route("/queries/v1/query-request", query, methods=["POST"]),
-            Route("/monitoring/queries/{id}", look, methods=["GET"]),
+            Route("/session/v1/login-request", self._answering(self._login), methods=["POST"]),
+            Route("/session/token-request", self._answering(self._renewal), methods=["POST"]),
+            Route("/session", self._answering(self._session), methods=["POST"]),
+            Route("/session/heartbeat", self._answering(self._session), methods=["POST"]),
+            Route("/queries/v1/query-request", self._answering(self._query), methods=["POST"]),
+            Route("/queries/{id}/result", self._answering(self._result), methods=["GET"]),
+            Route("/monitoring/queries/{id}", self._answering(self._look), methods=["GET"]),
+            # As version 5 of the connector asks.
+            Route("/monitoring/queries//{id}", self._answering(self._look), methods=["GET"]),
+            Route("/chunks/{id}/{number}", self._chunk, methods=["GET"]),
             Mount("/", app=inner),
         ]
         return Starlette(routes=routes)
 
+    def _answering(self, handler: Callable[[Any], Awaitable[Json]]) -> Any:
+        """What a handler gives, as an answer; a refusal as the service words it."""
+        from starlette.requests import Request
+        from starlette.responses import JSONResponse, Response
 
-def _table(found: list[Query]) -> str:
-    def text(value: str) -> str:
-        return "'" + value.replace("'", "''") + "'"
+        async def answer(request: Request) -> Response:
+            self.account.requests.append(request.url.path)
+            if self.account.throttled:
+                self.account.throttled -= 1
+                return Response(status_code=429)
+            try:
+                found = await handler(request)
+            except Refusal as refusal:
+                data = {"errorCode": refusal.code, "sqlState": refusal.state}
+                body = {"success": False, "code": refusal.code, "message": refusal.message, "data": data}
+                return JSONResponse(body, status_code=refusal.status)
+            return found if isinstance(found, Response) else JSONResponse(found)
 
-    def moment(at: float | None) -> str:
-        return text(dt.datetime.fromtimestamp(at or 0, dt.UTC).replace(tzinfo=None).isoformat(" ")) + "::timestamp_ntz"
+        return answer
 
-    lines = [
-        f"select {text(q.id)} as query_id, {text(q.tag)} as query_tag, {text(q.now())} as execution_status, "
-        f"{text(str(q.code)) if q.code >= 0 else 'null::varchar'} as error_code, {text(q.message)} as error_message, "
-        f"{moment(q.started)} as start_time, {moment(q.ended)} as end_time"
-        for q in found
-    ]
-    nothing = _table([Query("", "", "", "", "", 0, 0, ended=1)])[1:-1] + " where 1 = 0" if not found else ""
-    return "(" + (" union all ".join(lines) or nothing) + ")"
+    async def _sent(self, request: Any) -> Json:
+        body = await request.body()
+        if not body:
+            return {}
+        return json.loads(gzip.decompress(body) if request.headers.get("content-encoding") == "gzip" else body)
+
+    async def _asked(self, session: Session, text: str, bindings: Json = None) -> Json:
+        """What fakesnow answers to a statement. It makes the address of an upload from the host it is asked at."""
+        host = f"127.0.0.1:{self.port}"
+        headers = {"Authorization": f'Snowflake Token="{session.inner}"', "Host": host}
+        text, bindings = bindable(self._stages.sent(session.inner, text), bindings)
+        body = {"sqlText": text, **({"bindings": bindings} if bindings else {})}
+        return (await self._inner.post("/queries/v1/query-request", json=body, headers=headers)).json()
+
+    # --- sessions ---
+
+    async def _login(self, request: Any) -> Json:
+        data = (await self._sent(request))["data"]
+        self.account.logins.append({**data, "query": dict(request.query_params)})
+        warehouse = logins.check_login(self.account, data, request.query_params)
+        body = {"data": {**data, "SESSION_PARAMETERS": data.get("SESSION_PARAMETERS") or {}}}
+        answer = await self._inner.post("/session/v1/login-request", params=request.query_params, json=body)
+        found = answer.json()
+        token, session = logins.open_session(self.account, self.account.user, found["data"]["token"], warehouse)
+        found["data"].update(
+            token=token, masterToken=session.master, validityInSeconds=3600, masterValidityInSeconds=14400
+        )
+        found["data"]["sessionInfo"].update(
+            warehouseName=warehouse or None, roleName=request.query_params.get("roleName") or "ANALYST"
+        )
+        found["data"].setdefault("sessionId", len(self.account.sessions))
+        return found
+
+    async def _renewal(self, request: Any) -> Json:
+        old = (await self._sent(request)).get("oldSessionToken", "")
+        token, session = logins.renewed(self.account, request.headers.get("authorization", ""), old)
+        data = {
+            "sessionToken": token,
+            "masterToken": session.master,
+            "validityInSecondsST": 3600,
+            "validityInSecondsMT": 14400,
+            "sessionId": len(self.account.sessions),
+        }
+        return {"success": True, "data": data, "code": None, "message": None}
+
+    async def _session(self, request: Any) -> Json:
+        if request.query_params.get("delete"):
+            ended = self.account.sessions.pop(request.headers.get("authorization", "")[17:-1], None)
+            if ended is not None:
+                for text in self._stages.closed(ended.inner):
+                    await self._asked(ended, text)
+        else:
+            self._of(request)
+        return {"success": True, "data": None, "code": None, "message": None}
+
+    def _of(self, request: Any) -> Session:
+        return logins.session_of(self.account, request.headers.get("authorization", ""))
+
+    # --- queries ---
+
+    async def _query(self, request: Any) -> Json:
+        session = self._of(request)
+        body = await self._sent(request)
+        text, bindings = body["sqlText"], body.get("bindings")
+        if body.get("asyncExec"):
+            return await self._submitted(request, session, body)
+        cancelled = CANCEL.search(text)
+        if cancelled:
+            return await self._cancelled(session, cancelled.group(1))
+        text = query_history.rewritten(self.account, text, session.user)
+        check_rights(self.account, text)
+        if RESULT.search(text):
+            self._count_down("failing_results")
+        text = RESULT.sub(lambda found: f"result_scan('{self._inner_id(found.group(1))}')", text)
+        answer = await self._asked(session, text, bindings)
+        return self._in_pieces(request, str(uuid.uuid4()), answer)
+
+    def _count_down(self, fault: str) -> None:
+        left = getattr(self.account, fault)
+        if left:
+            setattr(self.account, fault, left - 1)
+            raise Refusal(*_TROUBLE)
+
+    def _inner_id(self, id: str) -> str:
+        found = self.account.queries.get(id)
+        if found is not None and found.now() != "SUCCESS":
+            raise Refusal("000709", f"Statement {id} not found", "02000")
+        return found.inner if found is not None else id
+
+    def _in_pieces(self, request: Any, id: str, answer: Json) -> Json:
+        if not (answer.get("success") and self.account.chunk_rows):
+            return answer
+        place = f"{request.url.scheme}://{request.url.netloc}/chunks/{id}/"
+        answer["data"], chunks = cut(answer["data"], self.account.chunk_rows, place)
+        self._chunks.update(chunks)
+        return answer
+
+    async def _chunk(self, request: Any) -> Any:
+        from starlette.responses import Response
+
+        self.account.chunks_given.append(request.url.path)
+        return Response(self._chunks[str(request.url)])
+
+    async def _submitted(self, request: Any, session: Session, body: Json) -> Json:
+        if self.account.refusals:
+            self.account.refusals -= 1
+            raise Refusal("001003", "SQL compilation error:\nsyntax error line 1 at position 0.", "42000")
+        made = self._begun(request, session, body)
+        if made.until is None and made.ended is None and made.answer is None:
+            await self._run(request, session, made)
+        if self.account.lost_answers:
+            from starlette.responses import Response
+
+            self.account.lost_answers -= 1
+            return Response(status_code=503)
+        data = {"queryId": made.id, "getResultUrl": f"/queries/{made.id}/result", "progressDesc": None}
+        return {"success": True, "code": "333334", "message": "in progress", "data": data}
+
+    def _begun(self, request: Any, session: Session, body: Json) -> Query:
+        account, request_id = self.account, request.query_params["requestId"]
+        parameters = body.get("parameters") or {}
+        with account.lock:
+            made = next((found for found in account.queries.values() if found.request == request_id), None)
+            if made is not None:
+                return made
+            if not session.warehouse:
+                raise Refusal(
+                    "000606",
+                    "No active warehouse selected in the current session.  Select an active warehouse with the 'use "
+                    "warehouse' command.",
+                    "57P03",
+                )
+            running = account.running()
+            if account.concurrent and running >= account.concurrent:
+                raise Refusal("000625", f"Statement aborted: {running} statements run already.", "57014")
+            account.most = max(account.most, running + 1)
+            now = time.time()
+            made = Query(
+                str(uuid.uuid4()),
+                str(parameters.get("QUERY_TAG", "")),
+                session.user,
+                body["sqlText"],
+                request_id,
+                now,
+                now + account.hidden_seconds,
+                bindings=body.get("bindings"),
+                parameters=dict(parameters),
+            )
+            account.queries[made.id] = made
+        return made
+
+    async def _run(self, request: Any, session: Session, made: Query) -> None:
+        """All is done at once and said to take as long as it says; what is wrong fails afterwards."""
+        try:
+            pieces = split(made.text, made.bindings)
+            check_count(len(pieces), made.parameters)
+            for text, own in pieces:
+                check_rights(self.account, text)
+                answer = await self._asked(session, playable(text), own)
+                if not answer["success"]:
+                    state = (answer.get("data") or {}).get("sqlState") or ""
+                    raise Refusal(answer["code"] or "001003", answer["message"], state)
+                if len(pieces) > 1:
+                    self._child(made, text, answer)
+            if len(pieces) > 1:
+                answer = await self._asked(session, DONE_ALL)
+                answer["data"].update(
+                    resultIds=",".join(made.children),
+                    resultTypes=",".join(["4096"] * len(pieces)),
+                    statementTypeId=0xA000,
+                )
+        except Refusal as refusal:
+            return made.end("FAILED_WITH_ERROR", int(refusal.code), refusal.message, refusal.state)
+        made.inner, made.answer = answer["data"]["queryId"], answer
+        made.until = made.started + seconds_of(made.text)
+        return None
+
+    def _child(self, made: Query, text: str, answer: Json) -> None:
+        """One of several statements is a query of its own, with the same tag, that began and ended within the whole."""
+        now = time.time()
+        child = Query(str(uuid.uuid4()), made.tag, made.user, text, "", max(now, made.started + 1e-4), made.visible)
+        child.end("SUCCESS")
+        child.inner, child.answer = answer["data"]["queryId"], answer
+        with self.account.lock:
+            self.account.queries[child.id] = child
+        made.children = (*made.children, child.id)
+
+    async def _result(self, request: Any) -> Json:
+        self._of(request)
+        self._count_down("failing_results")
+        found = self.account.queries.get(request.path_params["id"])
+        if found is None or found.now() != "SUCCESS" or found.answer is None:
+            raise Refusal("000709", "Statement not found", "02000")
+        return self._in_pieces(request, found.id, {**found.answer, "data": dict(found.answer["data"])})
+
+    async def _cancelled(self, session: Session, id: str) -> Json:
+        found = self.account.queries.get(id)
+        if found is None or found.user != session.user or found.now() not in LIVE:
+            raise Refusal("000709", "Identified SQL statement is not currently executing.", "02000")
+        found.aborting = found.aborting or time.time() + self.account.linger_seconds
+        return await self._asked(session, f"select 'query [{id}] terminated.' as answer")
+
+    async def _look(self, request: Any) -> Json:
+        id = request.path_params["id"]
+        if id in self.account.poisoned:
+            raise Refusal(*_TROUBLE)
+        self._count_down("failing_looks")
+        self._of(request)
+        found = self.account.queries.get(id)
+        if found is None:
+            return {"success": True, "data": {"queries": []}}
+        one: Json = {"id": found.id, "status": found.now()}
+        data: Json = {"queries": [one]}
+        if found.code >= 0:
+            one.update(errorCode=str(found.code), errorMessage=found.message)
+            data["sqlState"] = found.sql_state
+        return {"success": True, "data": data}
+
+
+if __name__ == "__main__":
+    with SnowflakeService(int(sys.argv[1]) if len(sys.argv) > 1 else 0) as service:
+        sys.stdout.write(f"{service.port} {service.account.user} {service.account.password}\n")
+        sys.stdout.flush()
+        service.wait()
