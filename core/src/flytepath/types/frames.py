@@ -55,7 +55,7 @@ class FrameTransformer(TypeTransformer[Any]):
         return None if columns is None else FrameTransformer(columns)
 
     def encode(self, value: Any, t: Any, sink: BlobSink) -> Literal:
-        value = _taken(value, t)
+        value = _taken(value, t, self._columns)
         arrow = pyarrow(f"a frame ({_kind(t).name})")
         pieces = kind_of_value(value, _kind(t).name).in_pieces(value) if self._columns is None else None
         if pieces is None:
@@ -78,7 +78,7 @@ class FrameTransformer(TypeTransformer[Any]):
 
     def isolate(self, value: Any, t: Any) -> Any:
         kind = _kind(t)
-        value = _taken(value, t)
+        value = _taken(value, t, self._columns)
         own = kind_of_value(value, kind.name)
         if own is kind and self._columns is None:
             return kind.isolate(value)
@@ -101,7 +101,7 @@ def _kind(t: Any) -> FrameKind:
     return kind
 
 
-def _taken(value: Any, t: Any) -> Any:
+def _taken(value: Any, t: Any, columns: Columns) -> Any:
     """The frame itself, where ``value`` is a dataset or a schema around one, or a frame that a plugin knows."""
     if is_schema(value):
         value = value.dataset()
@@ -109,7 +109,12 @@ def _taken(value: Any, t: Any) -> Any:
         from flytepath.types.structured_dataset import StructuredDataset
 
         value = StructuredDataset(dataframe=value)
-    return value.open(t).all() if is_dataset(value) else value
+    if not is_dataset(value):
+        return value
+    opened = value.open(t)
+    if columns is not None:
+        opened._columns = columns  # what lies at a service need not come as a whole
+    return opened.all()
 
 
 def _is_of_plugin(value: Any) -> bool:

@@ -9,7 +9,7 @@ from flytepath.plugin import BlobSource, Literal
 
 from flyte_plugin_snowflake.datasets_errors import SnowflakeAddressError, SnowflakeTableError
 from flyte_plugin_snowflake.datasets_session import Target, session, target_of
-from flyte_plugin_snowflake.datasets_types import as_remembered, recalled
+from flyte_plugin_snowflake.datasets_types import as_remembered, known_of, recalled
 from flyte_plugin_snowflake.datasets_uri import quoted
 from flyte_plugin_snowflake.frames_arrow import as_described, columns_of
 
@@ -30,11 +30,11 @@ def decode_table(literal: Literal, columns: tuple[str, ...] | None, source: Blob
         raise SnowflakeAddressError("the literal has no URI", actual=literal.format)
     target = target_of(facts["uri"])
     schema = recalled(facts["schema"]) if "schema" in facts else None
-    for piece in _pieces(target, columns):
+    for piece in _pieces(target, columns, known_of(schema) if schema is not None else {}):
         yield piece if schema is None else as_remembered(piece, schema)
 
 
-def _pieces(target: Target, columns: tuple[str, ...] | None) -> Iterator[Any]:
+def _pieces(target: Target, columns: tuple[str, ...] | None, known: dict[str, str]) -> Iterator[Any]:
     with session(target) as connection, connection.cursor() as cursor:
         if target.address.query_id:
             cursor.get_results_from_sfqid(target.address.query_id)
@@ -42,7 +42,7 @@ def _pieces(target: Target, columns: tuple[str, ...] | None) -> Iterator[Any]:
         else:
             names = None
             cursor.execute(_selecting(cursor, target, columns))
-        schema = columns_of(cursor.description, target.address.integers)
+        schema = columns_of(cursor.description, target.address.integers, known)
         empty = True
         for table in cursor.fetch_arrow_batches():
             empty = False
@@ -56,15 +56,15 @@ def _selecting(cursor: Any, target: Target, columns: tuple[str, ...] | None) -> 
     if columns is None:
         return f"select * from {table}"
     found = matched(_names(cursor.describe(f"select * from {table}")), columns, target.place)
-    wanted = ", ".join(f"{quoted(found[name])} as {quoted(name)}" for name in columns)
+    wanted = ", ".join(quoted(found[name]) for name in columns)
     return f"select {wanted} from {table}"
 
 
 def _narrowed(table: Any, columns: tuple[str, ...] | None, names: dict[str, str] | None, target: Target) -> Any:
-    """Of the result of a query, only the columns that are asked for; of a table no others came."""
-    if columns is None or names is None:
+    """The columns that are asked for, by the names that they are asked for by; of a table no others came."""
+    if columns is None:
         return table
-    return table.select([names[name] for name in columns]).rename_columns(list(columns))
+    return (table if names is None else table.select([names[name] for name in columns])).rename_columns(list(columns))
 
 
 def _names(description: Any) -> list[str]:

@@ -14,7 +14,7 @@ from flytepath.plugin import SecretReference
 from flyte_plugin_snowflake.authentication import SECRETS
 from flyte_plugin_snowflake.connections import login
 from flyte_plugin_snowflake.datasets_errors import SnowflakeAddressError, SnowflakeTableError, told
-from flyte_plugin_snowflake.datasets_uri import Address, address_of, identifier
+from flyte_plugin_snowflake.datasets_uri import Address, address_of, identifier, quoted
 from flyte_plugin_snowflake.settings import SnowflakeSettings
 
 Json = Any
@@ -140,9 +140,18 @@ def session(target: Target) -> Iterator[Any]:
             "server_session_keep_alive": False,
             "session_parameters": {**_PARAMETERS, "QUERY_TAG": tag[:_TAG_LIMIT]},
         }
-        connection = login(target.access, target.service, secrets, options)
+        connection = login({**target.access, **_around(target.table)}, target.service, secrets, options)
         del secrets
         try:
             yield connection
         finally:
             connection.close(retry=False)
+
+
+def _around(table: tuple[str, ...]) -> dict[str, str]:
+    """The database and the schema that the session stands in."""
+    return {name: _as_said(text) for name, text in zip(("database", "schema"), table, strict=False)}
+
+
+def _as_said(name: str) -> str:
+    return name if name == identifier(name, "") else quoted(name)

@@ -29,10 +29,10 @@ class Column:
     """How one column is written.
 
     Attributes:
-        name: of the column.
+        name: of the column in the table.
         landing: its SQL type while it travels.
         final: its SQL type in the table.
-        made: the SQL that makes the one of the other; ``{}`` stands for the column.
+        made: the SQL that makes the one of the other; ``{}`` stands for the column that travelled.
         travelling: the Arrow values as they travel.
     """
 
@@ -42,10 +42,9 @@ class Column:
     made: str
     travelling: Callable[[Any], Any]
 
-    @property
-    def expression(self) -> str:
-        """What is selected of the rows that travelled."""
-        return self.made.replace("{}", quoted(self.name))
+    def expression(self, travelled: str) -> str:
+        """What is selected of the rows that travelled, under the name that the column had then."""
+        return f"{self.made.replace('{}', quoted(travelled))} as {quoted(self.name)}"
 
 
 def columns_of(schema: Any, place: str) -> tuple[Column, ...]:
@@ -125,7 +124,7 @@ def _moments(kind: Any) -> Callable[[Any], Any]:
         return lambda data: data.cast(pa.string())
     naive = pa.timestamp(kind.unit)
     return lambda data: pc.binary_join_element_wise(
-        data.cast(pa.timestamp(kind.unit, "UTC")).cast(naive).cast(pa.string()), "+00:00", " "
+        data.cast(pa.timestamp(kind.unit, "UTC")).cast(naive).cast(pa.string()), "+00:00", ""
     )
 
 
@@ -176,6 +175,25 @@ def recalled(text: str) -> Any:
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
 
 
+def known_of(schema: Any) -> dict[str, str]:
+    """What a schema tells of columns beyond the service: whole numbers beyond an int64, times without nanoseconds.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> known_of(pa.schema([("a", pa.int64()), ("b", pa.uint64()), ("c", pa.timestamp("ms"))]))
+        {'b': 'decimal', 'c': 'us'}
+    """
+    import pyarrow as pa
+
+    known = {}
+    for field in schema:
+        if pa.types.is_decimal(field.type) or pa.types.is_uint64(field.type):
+            known[field.name] = "decimal"
+        elif pa.types.is_temporal(field.type) and getattr(field.type, "unit", "ns") != "ns":
+            known[field.name] = "us"
+    return known
+
+
 def as_remembered(table: Any, schema: Any) -> Any:
     """A piece with the types that its frame had, where the table still is what was written."""
     import pyarrow as pa
@@ -196,6 +214,8 @@ def as_remembered(table: Any, schema: Any) -> Any:
 def _cast_back(data: Any, kind: Any) -> Any:
     import pyarrow as pa
 
+    if pa.types.is_null(kind) and data.null_count == len(data):
+        return pa.chunked_array([pa.nulls(len(data))])
     if pa.types.is_dictionary(kind):
         return data.cast(kind.value_type).dictionary_encode().cast(kind)
     return data.cast(kind)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from flytepath.plugin import BlobSink, Literal, LiteralType
 
-from flyte_plugin_snowflake.datasets_errors import SnowflakeAddressError
+from flyte_plugin_snowflake.datasets_errors import SnowflakeAddressError, SnowflakeTableError
 from flyte_plugin_snowflake.datasets_reading import matched
 from flyte_plugin_snowflake.datasets_session import Target, session, target_of
 from flyte_plugin_snowflake.datasets_types import Column, columns_of, remembered
@@ -79,11 +79,14 @@ def _plain(table: Any) -> Any:
     return table.drop_columns([name for name in nameless if name in table.column_names])
 
 
+def _names(plan: tuple[Column, ...]) -> list[str]:
+    """Names for columns that travel: plain ones, whatever people have called them."""
+    return [f"C{at}" for at in range(len(plan))]
+
+
 def _make(cursor: Any, landing: tuple[str, ...], plan: tuple[Column, ...]) -> None:
-    cursor.execute(
-        f"create temporary table {quoted(*landing)} "
-        f"({', '.join(f'{quoted(column.name)} {column.landing}' for column in plan)})"
-    )
+    columns = ", ".join(f"{quoted(name)} {column.landing}" for name, column in zip(_names(plan), plan, strict=True))
+    cursor.execute(f"create temporary table {quoted(*landing)} ({columns})")
 
 
 def _forget(cursor: Any, landing: tuple[str, ...]) -> None:
@@ -101,7 +104,7 @@ def _put(cursor: Any, landing: tuple[str, ...], plan: tuple[Column, ...], target
     from snowflake.connector.errors import ProgrammingError
 
     table = quoted(*target.table)
-    selected = ", ".join(f"{column.expression} as {quoted(column.name)}" for column in plan)
+    selected = ", ".join(column.expression(name) for name, column in zip(_names(plan), plan, strict=True))
     rows = f"select {selected} from {quoted(*landing)}"
     defined = ", ".join(f"{quoted(column.name)} {column.final}" for column in plan)
     if target.address.mode == "replace":
@@ -116,7 +119,11 @@ def _put(cursor: Any, landing: tuple[str, ...], plan: tuple[Column, ...], target
             if number_of(error) != _EXISTS:
                 raise
         there = _columns_there(cursor, table) or []  # somebody has made it just now
-    names = matched(there, tuple(column.name for column in plan), target.place)
+    try:
+        names = matched(there, tuple(column.name for column in plan), target.place)
+    except SnowflakeTableError as error:
+        error.hint = "add mode=replace to the URI to make the table anew, with the columns of the frame"
+        raise
     into = ", ".join(quoted(names[column.name]) for column in plan)
     cursor.execute(f"insert overwrite into {table} ({into}) {rows}")
 
@@ -153,7 +160,7 @@ def _fill(cursor: Any, landing: tuple[str, ...], plan: tuple[Column, ...], table
 
 def _by_batches(cursor: Any, landing: tuple[str, ...], plan: tuple[Column, ...], table: Any) -> None:
     """As arrays of parameters, a statement for each piece."""
-    names = ", ".join(quoted(column.name) for column in plan)
+    names = ", ".join(quoted(name) for name in _names(plan))
     text = f"insert into {quoted(*landing)} ({names}) values ({', '.join('?' * len(plan))})"
     for piece in _parts(table, max(1, BATCH_VALUES // len(plan))):
         columns = [_texts(column.travelling(piece.column(at))) for at, column in enumerate(plan)]
@@ -181,7 +188,7 @@ def _by_stage(cursor: Any, landing: tuple[str, ...], plan: tuple[Column, ...], t
     with TemporaryDirectory(prefix="flytepath-snowflake-") as folder:
         for number, piece in enumerate(_parts(table, FILE_ROWS)):
             file = Path(folder) / f"{number:05}.parquet"
-            columns = {column.name: column.travelling(piece.column(at)) for at, column in enumerate(plan)}
+            columns = {name: plan[at].travelling(piece.column(at)) for at, name in enumerate(_names(plan))}
             pq.write_table(pa.table(columns), file, compression="snappy", use_deprecated_int96_timestamps=False)
             cursor.execute(f"put '{file.as_uri()}' {stage} auto_compress = false overwrite = true")
             file.unlink()
