@@ -6,7 +6,7 @@ The connector chooses the width of integers and the unit of times for each piece
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from flyte_plugin_snowflake.datasets_errors import SnowflakeColumnError
@@ -31,12 +31,14 @@ _PRECISION: Final = 38
 _INT64: Final = 18
 
 
-def columns_of(description: Sequence[Any], integers: str = "int64") -> Any:
+def columns_of(description: Sequence[Any], integers: str = "int64", known: Mapping[str, str] | None = None) -> Any:
     """The Arrow schema of a result, the same for all its pieces.
 
     Args:
         description: of the connector's cursor.
         integers: what those of more than 18 digits are read as: ``int64`` or ``decimal``.
+        known: of columns of which more is known than the service tells: ``decimal``, or ``us`` for times without
+            nanoseconds.
 
     Example:
         >>> from collections import namedtuple
@@ -46,21 +48,21 @@ def columns_of(description: Sequence[Any], integers: str = "int64") -> Any:
     """
     import pyarrow as pa
 
-    return pa.schema([pa.field(one.name, _arrow(one, integers)) for one in description])
+    return pa.schema([pa.field(one.name, _arrow(one, integers, (known or {}).get(one.name))) for one in description])
 
 
-def _arrow(one: Any, integers: str) -> Any:
+def _arrow(one: Any, integers: str, known: str | None) -> Any:
     import pyarrow as pa
 
     name, precision, scale = _KINDS.get(one.type_code, "TEXT"), one.precision, one.scale
     if one.type_code == _VECTOR:
         return pa.null()
     if name == "FIXED":
-        if scale or (integers == "decimal" and (precision or _PRECISION) > _INT64):
+        if scale or ("decimal" in (integers, known) and (precision or _PRECISION) > _INT64):
             return pa.decimal128(precision or _PRECISION, scale or 0)
         return pa.int64()
     # With up to six digits of a second all years that Snowflake knows fit.
-    unit = "us" if scale is not None and scale <= 6 else "ns"
+    unit = "us" if known == "us" or (scale is not None and scale <= 6) else "ns"
     match name:
         case "REAL":
             return pa.float64()

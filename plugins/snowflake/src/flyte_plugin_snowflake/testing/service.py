@@ -20,6 +20,7 @@ clients of any version.
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import sys
@@ -31,6 +32,7 @@ from typing import Any
 
 from flyte_plugin_snowflake.testing import logins, query_history
 from flyte_plugin_snowflake.testing.account import LIVE, Account, Query, Refusal, Session
+from flyte_plugin_snowflake.testing.rows import as_one, with_missing_moments
 from flyte_plugin_snowflake.testing.stages import Stages
 from flyte_plugin_snowflake.testing.statements import (
     CANCEL,
@@ -69,6 +71,7 @@ class SnowflakeService:
         self.port = port
         self._chunks: dict[str, bytes] = {}
         self._stages = Stages(self.account)
+        self._turns: dict[str, asyncio.Lock] = {}
 
     def __enter__(self) -> SnowflakeService:
         import uvicorn
@@ -145,11 +148,17 @@ class SnowflakeService:
 
     async def _asked(self, session: Session, text: str, bindings: Json = None) -> Json:
         """What fakesnow answers to a statement. It makes the address of an upload from the host it is asked at."""
-        host = f"127.0.0.1:{self.port}"
-        headers = {"Authorization": f'Snowflake Token="{session.inner}"', "Host": host}
+        headers = {"Authorization": f'Snowflake Token="{session.inner}"', "Host": f"127.0.0.1:{self.port}"}
+
+        async def ask(one: str, own: Json) -> Json:
+            body = {"sqlText": one, **({"bindings": own} if own else {})}
+            found = (await self._inner.post("/queries/v1/query-request", json=body, headers=headers)).json()
+            return {**found, "data": with_missing_moments(found.get("data"))}
+
         text, bindings = bindable(self._stages.sent(session.inner, text), bindings)
-        body = {"sqlText": text, **({"bindings": bindings} if bindings else {})}
-        return (await self._inner.post("/queries/v1/query-request", json=body, headers=headers)).json()
+        # The service takes several statements of a session at once; fakesnow refuses the second.
+        async with self._turns.setdefault(session.inner, asyncio.Lock()):
+            return await as_one(ask, text, bindings)
 
     # --- sessions ---
 
