@@ -11,7 +11,6 @@ import pytest
 with warnings.catch_warnings():
     # What libraries say of themselves when they are imported; in tests every warning is an error.
     warnings.simplefilter("ignore")
-    import fakesnow.server
     import snowflake.connector  # noqa: F401
 
 from flyte_plugin_snowflake.testing.service import Account, SnowflakeService
@@ -49,7 +48,7 @@ def account(snowflake_service: SnowflakeService) -> Iterator[Account]:
 
 
 def settings_text(port: int, **more: str) -> str:
-    """``[backends.snowflake]`` for the double, with a password from the environment; ``more`` are lines of TOML values."""
+    """``[backends.snowflake]`` for the double, with a password from the environment; ``more`` are values in TOML."""
     given = {
         "account": '"acme-eu"',
         "user": '"ETL"',

@@ -24,7 +24,7 @@ class TestSnowflakeBackend(BackendConformance):
     refusal with the advice how long to wait, which the connector itself waits out and never shows.
     """
 
-    # The double shows new queries as soon as it is told to: the time that Snowflake's history may lag is not waited for.
+    # The double shows new queries when it is told to: what Snowflake's history may lag is not waited for.
     declaration = replace(flytepath_backends()[0], visibility_seconds=1.0)
     # Each error of a look is three calls of the connector: a round of the kit is enough to see that none is counted.
     scattered_errors = 50

@@ -30,10 +30,11 @@ def result_literal(job: Mapping[str, Json], sink: BlobAccess, connection: Any) -
 
     with connection.cursor() as cursor:
         cursor.get_results_from_sfqid(job["id"])
-        if job.get("statements", 1) > 1:
+        several = job.get("statements", 1) - 1
+        if several:
             cursor.fetchone()  # only with the first rows the connector learns that there are several results
-            while cursor.nextset():
-                pass
+        for _ in range(several):  # not once more: behind the last there is no result at all
+            cursor.nextset()
         rows = 0
         with sink.create() as writer:
             batches = arrow_tables(cursor)

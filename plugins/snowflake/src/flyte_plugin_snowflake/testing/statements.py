@@ -1,7 +1,7 @@
 """What the double makes of statements: how many there are, which bindings each has, and how each is played.
 
-After the pages "Submitting multiple SQL statements in a single request" (the count must be right, error 000008; bindings
-go through all of them in order), ``SYSTEM$WAIT``, and "Access control privileges" (003001).
+After the pages "Submitting multiple SQL statements in a single request" (the count must be right, error 000008, and
+bindings go through all of them in order), ``SYSTEM$WAIT``, and "Access control privileges" (003001).
 """
 
 from __future__ import annotations
