@@ -1,0 +1,46 @@
+"""The manifest: what this plugin gives, as names. It imports nothing but the contract."""
+
+from __future__ import annotations
+
+from flytepath.plugin import BackendDeclaration, PollPolicy, RateLimit, TaskTypeDeclaration, hookimpl
+
+
+@hookimpl
+def flytepath_task_types() -> list[TaskTypeDeclaration]:
+    """Python functions as training jobs, and jobs that SageMaker runs of itself."""
+    return [
+        TaskTypeDeclaration(
+            name="sagemaker-training",
+            task_type="flyte_plugin_sagemaker.training_task:SagemakerTrainingType",
+            config="flyte_plugin_sagemaker.training_config:SagemakerTraining",
+            default_backend="sagemaker",
+            contract_minor=2,
+        ),
+    ]
+
+
+@hookimpl
+def flytepath_backends() -> list[BackendDeclaration]:
+    """Jobs and endpoints at SageMaker."""
+    return [
+        BackendDeclaration(
+            name="sagemaker",
+            backend="flyte_plugin_sagemaker.backend:SageMakerBackend",
+            settings="flyte_plugin_sagemaker.settings:SageMakerSettings",
+            check="flyte_plugin_sagemaker.compile_check:check_request",
+            runs_workers=True,
+            # The name is made of the key, and an account has no two jobs of one name in a region.
+            idempotency="B",
+            batch_limit=100,
+            name_limit=63,
+            visibility_seconds=5.0,
+            call_seconds=60.0,
+            poll=PollPolicy(first=2.0, longest=30.0),
+            # An account is throttled as a whole: other programs want to be heard too.
+            rate_limits=(
+                RateLimit(per_second=5, burst=10, call="submit"),
+                RateLimit(per_second=5, burst=10, call="cancel"),
+            ),
+            contract_minor=2,
+        )
+    ]
