@@ -9,6 +9,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flyte_plugin_sagemaker.boto_task import (
+        BotoConfig,
+        BotoTask,
+    )
+    from flyte_plugin_sagemaker.deployment import (
+        SageMakerDeleteEndpointConfigTask,
+        SageMakerDeleteEndpointTask,
+        SageMakerDeleteModelTask,
+        SageMakerEndpointConfigTask,
+        SageMakerEndpointTask,
+        SageMakerModelTask,
+        SageMakerUpdateEndpointTask,
+        create_sagemaker_deployment,
+        delete_sagemaker_deployment,
+    )
     from flyte_plugin_sagemaker.errors import (
         MissingAwsLibraryError,
         SageMakerRequestError,
@@ -16,30 +31,118 @@ if TYPE_CHECKING:
         SageMakerTaskError,
         TrainingHostError,
     )
-    from flyte_plugin_sagemaker.settings import SageMakerSettings
-    from flyte_plugin_sagemaker.training_config import SagemakerTraining
-    from flyte_plugin_sagemaker.training_hosts import TrainingHost
+    from flyte_plugin_sagemaker.invoke import (
+        SageMakerInvokeEndpointTask,
+    )
+    from flyte_plugin_sagemaker.job_tasks import (
+        SageMakerDescribeHyperParameterTuningJobTask,
+        SageMakerDescribeProcessingJobTask,
+        SageMakerDescribeTransformJobTask,
+        SageMakerHyperParameterTuningJobTask,
+        SageMakerProcessingJobTask,
+        SageMakerStopHyperParameterTuningJobTask,
+        SageMakerStopProcessingJobTask,
+        SageMakerStopTransformJobTask,
+        SageMakerTransformJobTask,
+    )
+    from flyte_plugin_sagemaker.parameter_errors import (
+        BotoAccessError,
+        BotoCallError,
+        BotoOutcomeUnknownError,
+        BotoParameterError,
+        BotoUnavailableError,
+        InferenceResultError,
+        MissingBotoError,
+        ParameterValueError,
+    )
+    from flyte_plugin_sagemaker.settings import (
+        SageMakerSettings,
+    )
+    from flyte_plugin_sagemaker.training_config import (
+        SagemakerTraining,
+    )
+    from flyte_plugin_sagemaker.training_hosts import (
+        TrainingHost,
+    )
 
 _HOME_OF = {
+    "BotoAccessError": "parameter_errors",
+    "BotoCallError": "parameter_errors",
+    "BotoConfig": "boto_task",
+    "BotoOutcomeUnknownError": "parameter_errors",
+    "BotoParameterError": "parameter_errors",
+    "BotoTask": "boto_task",
+    "BotoUnavailableError": "parameter_errors",
+    "InferenceResultError": "parameter_errors",
     "MissingAwsLibraryError": "errors",
+    "MissingBotoError": "parameter_errors",
+    "ParameterValueError": "parameter_errors",
+    "SageMakerDeleteEndpointConfigTask": "deployment",
+    "SageMakerDeleteEndpointTask": "deployment",
+    "SageMakerDeleteModelTask": "deployment",
+    "SageMakerDescribeHyperParameterTuningJobTask": "job_tasks",
+    "SageMakerDescribeProcessingJobTask": "job_tasks",
+    "SageMakerDescribeTransformJobTask": "job_tasks",
+    "SageMakerEndpointConfigTask": "deployment",
+    "SageMakerEndpointTask": "deployment",
+    "SageMakerHyperParameterTuningJobTask": "job_tasks",
+    "SageMakerInvokeEndpointTask": "invoke",
+    "SageMakerModelTask": "deployment",
+    "SageMakerProcessingJobTask": "job_tasks",
     "SageMakerRequestError": "errors",
     "SageMakerSettings": "settings",
     "SageMakerSettingsError": "errors",
+    "SageMakerStopHyperParameterTuningJobTask": "job_tasks",
+    "SageMakerStopProcessingJobTask": "job_tasks",
+    "SageMakerStopTransformJobTask": "job_tasks",
     "SageMakerTaskError": "errors",
+    "SageMakerTransformJobTask": "job_tasks",
+    "SageMakerUpdateEndpointTask": "deployment",
     "SagemakerTraining": "training_config",
     "TrainingHost": "training_hosts",
     "TrainingHostError": "errors",
+    "create_sagemaker_deployment": "deployment",
+    "delete_sagemaker_deployment": "deployment",
 }
 
 __all__ = [
+    "BotoAccessError",
+    "BotoCallError",
+    "BotoConfig",
+    "BotoOutcomeUnknownError",
+    "BotoParameterError",
+    "BotoTask",
+    "BotoUnavailableError",
+    "InferenceResultError",
     "MissingAwsLibraryError",
+    "MissingBotoError",
+    "ParameterValueError",
+    "SageMakerDeleteEndpointConfigTask",
+    "SageMakerDeleteEndpointTask",
+    "SageMakerDeleteModelTask",
+    "SageMakerDescribeHyperParameterTuningJobTask",
+    "SageMakerDescribeProcessingJobTask",
+    "SageMakerDescribeTransformJobTask",
+    "SageMakerEndpointConfigTask",
+    "SageMakerEndpointTask",
+    "SageMakerHyperParameterTuningJobTask",
+    "SageMakerInvokeEndpointTask",
+    "SageMakerModelTask",
+    "SageMakerProcessingJobTask",
     "SageMakerRequestError",
     "SageMakerSettings",
     "SageMakerSettingsError",
+    "SageMakerStopHyperParameterTuningJobTask",
+    "SageMakerStopProcessingJobTask",
+    "SageMakerStopTransformJobTask",
     "SageMakerTaskError",
+    "SageMakerTransformJobTask",
+    "SageMakerUpdateEndpointTask",
     "SagemakerTraining",
     "TrainingHost",
     "TrainingHostError",
+    "create_sagemaker_deployment",
+    "delete_sagemaker_deployment",
 ]
 
 

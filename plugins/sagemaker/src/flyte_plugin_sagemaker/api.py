@@ -42,22 +42,22 @@ class Clients:
 
     def __init__(self, settings: SageMakerSettings) -> None:
         self.settings = settings
-        self._made: OrderedDict[tuple[str, str], Json] = OrderedDict()
+        self._made: OrderedDict[tuple[str, str, str], Json] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, service: str, credentials: Credentials) -> Json:
-        """The client of a service.
+    def of(self, service: str, credentials: Credentials, region: str = "") -> Json:
+        """The client of a service; of the settings' region unless another is named.
 
         Raises:
             ApiError: there is no region, or no such profile.
             MissingAwsLibraryError: boto3 is not installed.
         """
-        place = (service, credentials.digest)
+        place = (service, credentials.digest, region)
         # Made under the lock: botocore's loader and sessions are not made for threads.
         with self._lock:
             client = self._made.get(place)
             if client is None:
-                client = self._made[place] = _client(service, self.settings, credentials)
+                client = self._made[place] = _client(service, self.settings, credentials, region)
                 if len(self._made) > _KEPT:
                     self._made.popitem(last=False)
             self._made.move_to_end(place)
@@ -78,11 +78,17 @@ class Api:
     Args:
         clients: where clients are kept.
         credentials: what signs.
+        region: another one than the settings name.
     """
 
-    def __init__(self, clients: Clients, credentials: Credentials | None = None) -> None:
+    def __init__(self, clients: Clients, credentials: Credentials | None = None, region: str = "") -> None:
         self._clients = clients
         self._credentials = credentials or Credentials()
+        self._region = region
+
+    def at(self, region: str) -> Api:
+        """The same account in another region; empty: where this one is."""
+        return Api(self._clients, self._credentials, region) if region and region != self._region else self
 
     @property
     def settings(self) -> SageMakerSettings:
@@ -96,7 +102,7 @@ class Api:
 
     def client(self, service: str) -> Json:
         """boto3's own client, for what :meth:`call` cannot do, such as a body that streams."""
-        return self._clients.of(service, self._credentials)
+        return self._clients.of(service, self._credentials, self._region)
 
     def call(self, service: str, operation: str, **parameters: Json) -> dict[str, Json]:
         """What AWS answers.
@@ -141,7 +147,7 @@ class Pace:
             time.sleep(turn - now)
 
 
-def _client(service: str, settings: SageMakerSettings, credentials: Credentials) -> Json:
+def _client(service: str, settings: SageMakerSettings, credentials: Credentials, region: str) -> Json:
     try:
         import boto3
         from botocore.config import Config
@@ -156,7 +162,7 @@ def _client(service: str, settings: SageMakerSettings, credentials: Credentials)
             aws_access_key_id=credentials.access_key_id or None,
             aws_secret_access_key=credentials.secret_access_key or None,
             aws_session_token=credentials.session_token or None,
-            region_name=settings.region or None,
+            region_name=region or settings.region or None,
             profile_name=settings.profile or None,
         )
         return session.client(

@@ -93,13 +93,17 @@ class SageMakerBackend(Backend):
         return await self._threaded(self._submit, plan)
 
     def _submit(self, api: Api, plan: Plan) -> Handle:
+        api = api.at(plan.spec.get("region", ""))
         kind = kind_of(plan.spec["kind"])
         what = f"making the {kind.title} {plan.external_name}"
         try:
-            kind.create(api, plan.spec)
+            made = kind.create(api, plan.spec)
         except ApiError as error:
             if not error.is_taken:
                 raise _refused(error, what) from None
+            made = None
+        if made is not None:
+            return _handle(kind, made, plan.spec)
         # Whoever has the name: a call of ours, perhaps one that was cut off, or a stranger.
         try:
             return self._own(api, kind, plan)
@@ -114,7 +118,7 @@ class SageMakerBackend(Backend):
             ) from None
 
     def _own(self, api: Api, kind: Kind, plan: Plan) -> Handle:
-        description = kind.describe(api, plan.external_name)
+        description = kind.found(api, plan)
         if description is None:
             raise BackendError(
                 f"the {kind.title} {plan.external_name} was made and is not seen yet", error_class=ErrorClass.TRANSIENT
@@ -138,8 +142,9 @@ class SageMakerBackend(Backend):
         return await self._threaded(self._find, plan)
 
     def _find(self, api: Api, plan: Plan) -> Found | NotFound | Unknown:
+        api = api.at(plan.spec.get("region", ""))
         kind = kind_of(plan.spec["kind"])
-        description = kind.describe(api, plan.external_name)
+        description = kind.found(api, plan)
         if description is None:
             return NotFound()
         self._check_stamp(api, kind, plan, description)
@@ -170,7 +175,8 @@ class SageMakerBackend(Backend):
             try:
                 kind = self._kind(handle)
                 self._pace.wait()
-                answers[handle] = kind.observe(api, handle, kind.describe(api, str(handle.data["name"])))
+                there = api.at(_region(handle))
+                answers[handle] = kind.observe(there, handle, kind.describe(there, str(handle.data["name"])))
             except BackendError as error:
                 answers[handle] = error
             except ApiError as error:
@@ -190,25 +196,32 @@ class SageMakerBackend(Backend):
         kind = self._kind(handle)
         if not kind.log_group:
             return LogChunk("", cursor, complete=True)
-        return await self._threaded(log_chunk, kind, handle, cursor)
+        return await self._threaded(lambda api: log_chunk(api.at(_region(handle)), kind, handle, cursor))
 
     # --- ending ---
 
     async def cancel(self, key: JobKey, handle: Handle | None, reason: str) -> Gone | Terminal | InProgress | NotOurs:
         if handle is None:
             return await self._threaded(self._cancel_key, key)
-        return await self._threaded(self._cancel, key, self._kind(handle), str(handle.data["name"]))
+        return await self._threaded(self._cancel, key, self._kind(handle), str(handle.data["name"]), _region(handle))
 
     async def cancel_planned(self, plan: Plan, reason: str) -> Gone | Terminal | InProgress | NotOurs:
         """Stop the job of a plan of which no handle is known: its kind and name are, unlike a key's."""
-        return await self._threaded(self._cancel, plan.key, kind_of(plan.spec["kind"]), plan.external_name)
+        kind, region = kind_of(plan.spec["kind"]), plan.spec.get("region", "")
+        return await self._threaded(self._cancel, plan.key, kind, plan.external_name, region)
 
     def _cancel_key(self, api: Api, key: JobKey) -> Gone | Terminal | InProgress | NotOurs:
         answers = [self._cancel(api, key, kind, name) for kind, name in jobs_of_key(api, key)]
         waiting = [answer for answer in answers if isinstance(answer, InProgress | NotOurs)]
         return (waiting or answers or [Gone()])[0]
 
-    def _cancel(self, api: Api, key: JobKey, kind: Kind, name: str) -> Gone | Terminal | InProgress | NotOurs:
+    def _cancel(
+        self, api: Api, key: JobKey, kind: Kind, name: str, region: str = ""
+    ) -> Gone | Terminal | InProgress | NotOurs:
+        api = api.at(region)
+        own = kind.cancelled(api, key, name)
+        if own is not None:
+            return own
         description = kind.describe(api, name)
         if description is None:
             return Gone()
@@ -229,13 +242,13 @@ class SageMakerBackend(Backend):
         return await self._threaded(self._collect, handle, sink)
 
     def _collect(self, api: Api, handle: Handle, sink: BlobAccess) -> Mapping[str, Literal]:
-        kind = self._kind(handle)
+        kind, api = self._kind(handle), api.at(_region(handle))
         description = kind.describe(api, str(handle.data["name"]))
         return kind.result(api, handle, description or {}, sink)
 
     async def cleanup(self, key: JobKey, handle: Handle | None) -> None:
         if handle is not None:
-            await self._threaded(lambda api: self._kind(handle).clean(api, handle))
+            await self._threaded(lambda api: self._kind(handle).clean(api.at(_region(handle)), handle))
 
     async def close(self) -> None:
         await self.in_thread(self._clients.close)
@@ -275,8 +288,15 @@ def kind_name(request: PlanRequest) -> str:
 
 def _handle(kind: Kind, description: Mapping[str, Json], spec: Mapping[str, Json] | None) -> Handle:
     data = {"kind": kind.name, "name": description[kind.name_field], "arn": description[kind.arn_field]}
+    if spec is not None and spec.get("region"):
+        data["region"] = spec["region"]
     extra = kind.extra(spec, description)
     return Handle({**data, "extra": extra} if extra else data)
+
+
+def _region(handle: Handle) -> str:
+    """The region that the task names; empty for that of the settings."""
+    return str(handle.data.get("region") or "")
 
 
 def _refused(error: ApiError, what: str) -> BackendError:

@@ -11,12 +11,17 @@ from urllib.parse import quote
 from flytepath.plugin import (
     BlobAccess,
     ErrorClass,
+    Gone,
     Handle,
+    InProgress,
+    JobKey,
     Literal,
+    NotOurs,
     Observation,
     Phase,
     Plan,
     PlanRequest,
+    Terminal,
 )
 
 from flyte_plugin_sagemaker.api_errors import ApiError
@@ -89,9 +94,18 @@ class Kind(ABC):
 
     # --- effects ---
 
-    def create(self, api: Api, spec: Mapping[str, Json]) -> None:
-        """Make it. ``spec["request"]`` has its name and its tags."""
+    def create(self, api: Api, spec: Mapping[str, Json]) -> Mapping[str, Json] | None:
+        """Make it. ``spec["request"]`` has its name and its tags.
+
+        Returns:
+            What :meth:`describe` would say, for a kind that only the answer tells of; else ``None``.
+        """
         api.call("sagemaker", self.create_call, **spec["request"])
+        return None
+
+    def found(self, api: Api, plan: Plan) -> Mapping[str, Json] | None:
+        """What the plan has made, whoever made it; ``None`` where it was not made. By default what bears its name."""
+        return self.describe(api, plan.external_name)
 
     def describe(self, api: Api, name: str) -> dict[str, Json] | None:
         """What it is; ``None`` where there is no such thing."""
@@ -138,6 +152,10 @@ class Kind(ABC):
             # "The request was rejected because the training job is in status Completed."
             if not error.is_absent and not (error.code == "ValidationException" and "status" in error.message):
                 raise
+
+    def cancelled(self, api: Api, key: JobKey, name: str) -> Gone | Terminal | InProgress | NotOurs | None:
+        """How it ends, for kinds that do not end as most do: by :meth:`stop`, if the tags bear the key. ``None``: so."""
+        return None
 
     def result(
         self, api: Api, handle: Handle, description: Mapping[str, Json], blobs: BlobAccess

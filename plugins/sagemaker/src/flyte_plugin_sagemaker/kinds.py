@@ -14,6 +14,17 @@ from flyte_plugin_sagemaker.kind import Kind
 #: ``name: module:class`` inside this package.
 KINDS: Final[Mapping[str, str]] = {
     "training": "training:TrainingKind",
+    "processing": "job_kinds:ProcessingKind",
+    "transform": "job_kinds:TransformKind",
+    "tuning": "job_kinds:TuningKind",
+    "model": "model_kinds:ModelKind",
+    "endpoint_config": "model_kinds:EndpointConfigKind",
+    "endpoint": "endpoint_kinds:EndpointKind",
+    "endpoint_update": "endpoint_kinds:EndpointUpdateKind",
+    "endpoint_deletion": "deletion_kinds:EndpointDeletionKind",
+    "endpoint_config_deletion": "deletion_kinds:EndpointConfigDeletionKind",
+    "model_deletion": "deletion_kinds:ModelDeletionKind",
+    "async_inference": "async_inference:AsyncInferenceKind",
 }
 
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from flytepath.plugin import BackendDeclaration, PollPolicy, RateLimit, TaskTypeDeclaration, hookimpl
+from flytepath.plugin import (
+    BackendDeclaration,
+    MigrationDeclaration,
+    PollPolicy,
+    RateLimit,
+    TaskTypeDeclaration,
+    hookimpl,
+)
 
 
 @hookimpl
@@ -16,6 +23,39 @@ def flytepath_task_types() -> list[TaskTypeDeclaration]:
             default_backend="sagemaker",
             contract_minor=2,
         ),
+        TaskTypeDeclaration(
+            name="sagemaker-request",
+            task_type="flyte_plugin_sagemaker.service_request:SageMakerRequestType",
+            config="flyte_plugin_sagemaker.service_request:SageMakerRequest",
+            default_backend="sagemaker",
+            contract_minor=2,
+        ),
+        TaskTypeDeclaration(
+            name="sagemaker-invocation",
+            task_type="flyte_plugin_sagemaker.invoke:InvocationTaskType",
+            config="flyte_plugin_sagemaker.invoke:InvocationConfig",
+            plain_worker=True,
+            contract_minor=2,
+        ),
+        TaskTypeDeclaration(
+            name="boto",
+            task_type="flyte_plugin_sagemaker.boto_task:BotoTaskType",
+            config="flyte_plugin_sagemaker.boto_task:BotoConfig",
+            # Wherever a worker runs, it makes the call.
+            plain_worker=True,
+            contract_minor=2,
+        ),
+    ]
+
+
+@hookimpl
+def flytepath_migrations() -> list[MigrationDeclaration]:
+    """Where the names of flytekit's plugin are."""
+    rooms = ("inference", "training", "processing", "batch_transform", "hyperparameter_tuning")
+    return [
+        MigrationDeclaration(source=f"flytekitplugins.awssagemaker_{room}{inside}", target="flyte_plugin_sagemaker")
+        for room in rooms
+        for inside in ("", ".task", ".boto3_task", ".workflow")
     ]
 
 
