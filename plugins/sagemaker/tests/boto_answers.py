@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass
 class Answer:
-    """What one request gets: an error code with a status, a body, or (``cut``) nothing but the end of the connection."""
+    """What one request gets: a body with a status, or (``cut``) nothing but the end of the connection."""
 
     body: dict[str, Any] = field(default_factory=dict)
     status: int = 200

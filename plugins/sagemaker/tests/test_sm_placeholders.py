@@ -11,11 +11,10 @@ import pytest
 from flyte_plugin_sagemaker.parameter_errors import ParameterValueError
 from flyte_plugin_sagemaker.placeholders import check_template, content_token, fill, needs_token, places
 from flyte_plugin_sagemaker.plain_values import literal_value, plain_value
+from flytepath import StructuredDataset, TypeEngine
+from flytepath.plugin import DefinitionError, Literal, LiteralType
 from hypothesis import given
 from hypothesis import strategies as st
-
-from flytepath import FlyteFile, StructuredDataset, TypeEngine
-from flytepath.plugin import DefinitionError, Literal, LiteralType
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -155,7 +154,6 @@ class Shape:
         (Colour.RED, Colour, "red"),
         (Shape(3, Colour.RED), Shape, {"sides": 3, "colour": "red"}),
         ({"free": [None, 1]}, dict, {"free": [None, 1]}),
-        (FlyteFile("s3://bucket/model.tar.gz"), FlyteFile, "s3://bucket/model.tar.gz"),
     ],
 )
 def test_a_value_and_its_literal_are_the_same_data(value: Any, kind: Any, plain: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from flytepath import ImageSpec, PythonInstanceTask, Secret, current_context
 from flytepath.plugin import DefinitionError, TaskContext, TaskDeclaration, TaskType
@@ -20,6 +20,18 @@ _DIRECT: Final = "local"
 #: An input of this name is the region, where the configuration names none.
 REGION: Final = "region"
 OUTPUTS: Final[Mapping[str, Any]] = {"result": dict, "idempotence_token": str}
+
+
+class BotoOutputs(NamedTuple):
+    """What a call gives.
+
+    Args:
+        result: the answer as JSON.
+        idempotence_token: what ``{idempotence_token}`` stood for; empty where it stands nowhere.
+    """
+
+    result: dict[str, Any]
+    idempotence_token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +164,9 @@ class BotoTask(PythonInstanceTask):
         secrets = [*(kwargs.pop("secret_requests", None) or ()), *task_config.secrets]
         if secrets:
             kwargs["secret_requests"] = secrets
-        super().__init__(name, task_config, inputs or {}, dict(OUTPUTS), task_type="boto", **kwargs)
+        super().__init__(
+            name, task_config, inputs or {}, dict(OUTPUTS), task_type="boto", output_tuple=BotoOutputs, **kwargs
+        )
 
 
 class BotoTaskType(TaskType):
@@ -177,7 +191,7 @@ class BotoTaskType(TaskType):
             "secrets": [secret.to_json() for secret in config.secrets],
         }
 
-    def execute(self, context: TaskContext, inputs: Mapping[str, Any], call_body: Any) -> tuple[Json, str]:
+    def execute(self, context: TaskContext, inputs: Mapping[str, Any], call_body: Any) -> BotoOutputs:
         """Fill in the parameters and make the call."""
         payload, place = context.payload, context.declaration.name
         values = {name: plain_value(value, f"{place}({name})") for name, value in inputs.items()}
@@ -202,7 +216,7 @@ class BotoTaskType(TaskType):
             seed=None if is_direct else f"{context.execution_id}\0{context.node_path}",
             credentials=credentials_of(context.declaration.config),
         )
-        return result, token
+        return BotoOutputs(result, token)
 
 
 def image_names(images: Mapping[str, str | ImageSpec], place: str) -> dict[str, str]:

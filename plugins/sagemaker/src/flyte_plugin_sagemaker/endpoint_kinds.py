@@ -76,14 +76,16 @@ class EndpointKind(RequestKind):
         try:
             return super().create(api, spec)
         except ApiError as error:
-            known = self.describe(api, spec["name"]) if error.is_taken else None
-            if known is None or known.get("EndpointStatus") != "Failed" or not self._is_older(api, known, spec):
+            if not error.is_taken:
                 raise
-            api.call("sagemaker", "delete_endpoint", EndpointName=spec["name"])
+            known = self.describe(api, spec["name"])
+            state = "Deleting" if known is None else str(known.get("EndpointStatus"))
+            if known is not None and (state not in ("Failed", "Deleting") or not self._is_older(api, known, spec)):
+                raise
+            if state == "Failed":
+                api.call("sagemaker", "delete_endpoint", EndpointName=spec["name"])
             raise BackendError(
-                f"an older endpoint {spec['name']}, whose making failed, is being deleted",
-                error_class=ErrorClass.TRANSIENT,
-                accepted=False,
+                f"an older endpoint {spec['name']} is being deleted", error_class=ErrorClass.TRANSIENT, accepted=False
             ) from None
 
     def _is_older(self, api: Api, known: Mapping[str, Json], spec: Mapping[str, Json]) -> bool:

@@ -22,7 +22,7 @@ CSV: Final = "text/csv"
 PARQUET: Final = "application/x-parquet"
 _JSON_LINES: Final = frozenset({JSON_LINES, "application/x-jsonlines", "application/jsonl", "application/x-ndjson"})
 _PARQUET: Final = frozenset({PARQUET, "application/vnd.apache.parquet", "application/parquet"})
-_FRAMES: Final = ("pandas.", "polars.", "pyarrow.")
+_FRAMES: Final = frozenset({"pandas", "polars", "pyarrow"})
 
 
 def encoded_body(value: Any, content_type: str, place: str) -> tuple[bytes, str]:
@@ -132,7 +132,7 @@ def check_result_type(wanted: Any, place: str) -> None:
 def is_frame(kind: Any) -> bool:
     """Whether a class is that of a table, told without importing its library."""
     name = getattr(kind, "__name__", "")
-    return isinstance(kind, type) and kind.__module__.startswith(_FRAMES) and name in ("DataFrame", "Table")
+    return isinstance(kind, type) and kind.__module__.partition(".")[0] in _FRAMES and name in ("DataFrame", "Table")
 
 
 def _bare(content_type: str) -> str:

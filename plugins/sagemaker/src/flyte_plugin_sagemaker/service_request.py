@@ -14,7 +14,7 @@ from flytepath import ImageSpec, PythonInstanceTask
 from flytepath.plugin import DefinitionError, PlanRequest, TaskDeclaration, TaskType
 
 from flyte_plugin_sagemaker.boto_call import without_none
-from flyte_plugin_sagemaker.boto_task import REGION, image_names, plain_template
+from flyte_plugin_sagemaker.boto_task import REGION, BotoOutputs, image_names, plain_template
 from flyte_plugin_sagemaker.parameter_errors import ParameterValueError
 from flyte_plugin_sagemaker.placeholders import check_template, content_token, fill, places
 from flyte_plugin_sagemaker.plain_values import literal_value
@@ -111,6 +111,7 @@ class SageMakerTask(PythonInstanceTask):
             inputs or {},
             outputs,
             task_type=f"sagemaker-{self.kind.replace('_', '-')}",
+            output_tuple=BotoOutputs if self.gives_token else None,
             **kwargs,
         )
 
