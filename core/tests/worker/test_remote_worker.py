@@ -72,6 +72,16 @@ CODE = """
         return x
 
     @task
+    def goes_on(x: int) -> int:
+        checkpoint = current_context().checkpoint
+        state = checkpoint.load()
+        if state is None:
+            checkpoint.save({"step": x}, step=1)
+            Path(os.environ["WAITS"]).touch()
+            time.sleep(600)
+        return state["step"]
+
+    @task
     def leaves(x: int) -> int:
         os.chdir("/")
         (Path(current_context().working_directory) / "large").write_text("x" * 1000)
@@ -268,6 +278,35 @@ def test_sigterm_leaves_word_and_the_decks(elsewhere: Elsewhere) -> None:
     names = [report.name for report in elsewhere.left().reports]  # type: ignore[union-attr]
     assert names[-2:] == ["first", "last"]
     assert not list((elsewhere.folder / "scratch").iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_attempt_that_is_started_again_elsewhere_goes_on_from_what_it_saved(
+    elsewhere: Elsewhere, number: signal.Signals
+) -> None:
+    place = elsewhere.folder / "shared" / "default" / "development" / "checkpoints" / "x1" / "n0" / "1"
+    uri = elsewhere.given("goes_on", 7, attempts=(_with_checkpoints(place),))
+    flag = elsewhere.folder / "waits"
+    first = elsewhere.start(uri, WAITS=str(flag))
+    until(flag.exists)
+    first.send_signal(number)
+    first.communicate(timeout=SECONDS)
+    again = elsewhere.start(uri, WAITS=str(flag))
+    out, err = again.communicate(timeout=SECONDS)
+    assert again.returncode == 0, out + err
+    left = outcomes_at(str(elsewhere.outcome())).result()
+    assert left is not None and b"7" in left
+
+
+def _with_checkpoints(place: Path) -> AttemptFacts:
+    return AttemptFacts(
+        execution="x1",
+        node="n0/0",
+        attempt=1,
+        inputs={"x": Literal.make(INTEGER, 7)},
+        working_directory="",
+        checkpoint_destination=str(place),
+    )
 
 
 # --- what it is given --------------------------------------------------------------------------------------------

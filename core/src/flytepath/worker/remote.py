@@ -97,7 +97,9 @@ class RemoteWorker:
             sys.path.insert(0, str(code))
             # Processes that the task starts import the same code.
             os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(code), os.environ.get("PYTHONPATH"))))
-        facts = self._facts.model_copy(update={"working_directory": str(self._scratch / "work")})
+        facts = self._facts.model_copy(
+            update={"working_directory": str(self._scratch / "work"), "checkpoint_sources": self._checkpoint_sources()}
+        )
         runner = AttemptRunner("" if code is None else str(code), blobs, tenant, self._report)
         preemption.attempt_begins(preemption.deadline())
         try:
@@ -107,6 +109,15 @@ class RemoteWorker:
         if os.getpid() != self._process:
             os._exit(0)  # the child of a task that forked and came back
         return None if runner.gave_nothing else outcome
+
+    def _checkpoint_sources(self) -> tuple[str, ...]:
+        """Where checkpoints may lie: first this attempt's own place.
+
+        A vendor may start the process again that was running the attempt, as on machines that are taken away and
+        replaced by others, and members of a gang share what one of them saved.
+        """
+        own, earlier = self._facts.checkpoint_destination, self._facts.checkpoint_sources
+        return earlier if own is None else (own, *(place for place in earlier if place != own))
 
     def _unpacked(self, blobs: BlobFolder) -> Path | None:
         bundle = self._given.bundle
