@@ -64,8 +64,19 @@ if TYPE_CHECKING:
     from flyte_plugin_sagemaker.training_hosts import (
         TrainingHost,
     )
+    from flyte_plugin_sagemaker.training_tasks import (
+        AlgorithmSpecification,
+        InputContentType,
+        InputMode,
+        MetricDefinition,
+        SagemakerBuiltinAlgorithmsTask,
+        SagemakerTrainingJobConfig,
+        SageMakerTrainingJobTask,
+        TrainingJobResourceConfig,
+    )
 
 _HOME_OF = {
+    "AlgorithmSpecification": "training_tasks",
     "BotoAccessError": "parameter_errors",
     "BotoCallError": "parameter_errors",
     "BotoConfig": "boto_task",
@@ -74,6 +85,9 @@ _HOME_OF = {
     "BotoTask": "boto_task",
     "BotoUnavailableError": "parameter_errors",
     "InferenceResultError": "parameter_errors",
+    "InputContentType": "training_tasks",
+    "InputMode": "training_tasks",
+    "MetricDefinition": "training_tasks",
     "MissingAwsLibraryError": "errors",
     "MissingBotoError": "parameter_errors",
     "ParameterValueError": "parameter_errors",
@@ -96,16 +110,21 @@ _HOME_OF = {
     "SageMakerStopProcessingJobTask": "job_tasks",
     "SageMakerStopTransformJobTask": "job_tasks",
     "SageMakerTaskError": "errors",
+    "SageMakerTrainingJobTask": "training_tasks",
     "SageMakerTransformJobTask": "job_tasks",
     "SageMakerUpdateEndpointTask": "deployment",
+    "SagemakerBuiltinAlgorithmsTask": "training_tasks",
     "SagemakerTraining": "training_config",
+    "SagemakerTrainingJobConfig": "training_tasks",
     "TrainingHost": "training_hosts",
     "TrainingHostError": "errors",
+    "TrainingJobResourceConfig": "training_tasks",
     "create_sagemaker_deployment": "deployment",
     "delete_sagemaker_deployment": "deployment",
 }
 
 __all__ = [
+    "AlgorithmSpecification",
     "BotoAccessError",
     "BotoCallError",
     "BotoConfig",
@@ -114,6 +133,9 @@ __all__ = [
     "BotoTask",
     "BotoUnavailableError",
     "InferenceResultError",
+    "InputContentType",
+    "InputMode",
+    "MetricDefinition",
     "MissingAwsLibraryError",
     "MissingBotoError",
     "ParameterValueError",
@@ -136,11 +158,15 @@ __all__ = [
     "SageMakerStopProcessingJobTask",
     "SageMakerStopTransformJobTask",
     "SageMakerTaskError",
+    "SageMakerTrainingJobTask",
     "SageMakerTransformJobTask",
     "SageMakerUpdateEndpointTask",
+    "SagemakerBuiltinAlgorithmsTask",
     "SagemakerTraining",
+    "SagemakerTrainingJobConfig",
     "TrainingHost",
     "TrainingHostError",
+    "TrainingJobResourceConfig",
     "create_sagemaker_deployment",
     "delete_sagemaker_deployment",
 ]

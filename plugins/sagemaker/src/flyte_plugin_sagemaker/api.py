@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -16,6 +17,8 @@ from flyte_plugin_sagemaker.settings import SageMakerSettings
 Json = Any
 
 _KEPT: Final = 8
+#: They write whole signed requests, a session's token among the headers, into the log of whoever turns DEBUG on.
+_TELLING: Final = ("botocore.auth", "botocore.endpoint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,9 @@ def _client(service: str, settings: SageMakerSettings, credentials: Credentials,
             actual=str(error),
             hint="pip install 'flyte-plugin-sagemaker[aws]'",
         ) from error
+    for name in _TELLING:
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.level, logging.INFO))
     try:
         session = boto3.session.Session(
             aws_access_key_id=credentials.access_key_id or None,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from flytepath.plugin import PlanRequest
 
-from flyte_plugin_sagemaker.errors import SageMakerTaskError
+from flyte_plugin_sagemaker.errors import MissingAwsLibraryError, SageMakerRequestError, SageMakerTaskError
 from flyte_plugin_sagemaker.kinds import kind_of
+from flyte_plugin_sagemaker.request_rules import violations
 from flyte_plugin_sagemaker.settings import read_settings
+
+#: One step of a place: a name, ``[3]``, or ``['key']``.
+_STEP: Final = re.compile(r"(?:^|\.)([^.\[\]()]+)|\[(\d+)\]|[\[(]'(.*?)'[\])]")
 
 
 def check_request(request: PlanRequest, settings: Mapping[str, Any]) -> None:
@@ -33,7 +39,40 @@ def check_request(request: PlanRequest, settings: Mapping[str, Any]) -> None:
             raise SageMakerTaskError(
                 f"SageMaker has no {name}", place=f"{request.task}({name})", actual=str(value)[:200], hint=instead
             )
-    kind_of(kind_name(request)).request(request, read_settings(settings))
+    kind = kind_of(kind_name(request))
+    body = kind.request(request, read_settings(settings))
+    _check_parameters(kind.create_call, kind.name_field, body, request.task)
+
+
+def _check_parameters(call: str, name_field: str, body: Mapping[str, Any], task: str) -> None:
+    """AWS's own rules, where botocore is here to tell them; what only a run knows is not looked at."""
+    operation = "".join(part.capitalize() for part in call.split("_"))
+    try:
+        found = [
+            (place, what)
+            for place, what in violations("sagemaker", operation, body)
+            if place != name_field and not _is_open(place, body)
+        ]
+    except MissingAwsLibraryError:
+        return
+    if found:
+        place, what = found[0]
+        raise SageMakerRequestError(
+            f"SageMaker would refuse the request: {place} {what}",
+            place=f"{task}({place})",
+            hint=f"see {operation} in the SageMaker API reference",
+        )
+
+
+def _is_open(place: str, body: Any) -> bool:
+    """Whether what stands there waits for a run: a stand-in, or a placeholder."""
+    for name, index, key in _STEP.findall(place):
+        try:
+            body = body[name] if name else body[int(index)] if index else body[key]
+        except (KeyError, IndexError, TypeError):
+            return False
+    text = json.dumps(body, default=str)
+    return "<" in text or "{inputs." in text or "{idempotence_token}" in text
 
 
 __all__ = ["check_request"]

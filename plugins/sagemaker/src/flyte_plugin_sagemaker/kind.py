@@ -154,7 +154,7 @@ class Kind(ABC):
                 raise
 
     def cancelled(self, api: Api, key: JobKey, name: str) -> Gone | Terminal | InProgress | NotOurs | None:
-        """How it ends, for kinds that do not end as most do: by :meth:`stop`, if the tags bear the key. ``None``: so."""
+        """How it ends, for kinds that do not end as most do. ``None``: by :meth:`stop`, if its tags bear the key."""
         return None
 
     def result(

@@ -10,10 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from flytepath.plugin import ErrorClass, Handle, Observation, Phase, PlanRequest
+from flytepath.plugin import BlobAccess, ErrorClass, Handle, Literal, Observation, Phase, PlanRequest
 
-from flyte_plugin_sagemaker.kind import Kind
+from flyte_plugin_sagemaker.request_kind import RequestKind
 from flyte_plugin_sagemaker.training_request import training_request
+from flyte_plugin_sagemaker.training_service import completed, is_service, results_of
 
 if TYPE_CHECKING:
     from flyte_plugin_sagemaker.api import Api
@@ -53,8 +54,8 @@ _TERMINATED: Final = 143
 _REQUEST_SAYS: Final = re.compile(r"^\s*ClientError", re.IGNORECASE)
 
 
-class TrainingKind(Kind):
-    """Training jobs."""
+class TrainingKind(RequestKind):
+    """Training jobs: a task's own function in a container, or a request that the author has written."""
 
     name: ClassVar[str] = "training"
     title: ClassVar[str] = "training job"
@@ -77,8 +78,27 @@ class TrainingKind(Kind):
     log_group: ClassVar[str] = "/aws/sagemaker/TrainingJobs"
     console: ClassVar[str] = "jobs/{name}"
 
+    role_field: ClassVar[str] = "RoleArn"
+
     def request(self, request: PlanRequest, settings: SageMakerSettings) -> dict[str, Json]:
+        if is_service(request):
+            return completed(super().request(request, settings), request, settings)
         return training_request(request, settings)
+
+    def more(self, request: PlanRequest, settings: SageMakerSettings) -> dict[str, Json]:
+        return super().more(request, settings) if is_service(request) else {}
+
+    def create(self, api: Api, spec: Mapping[str, Json]) -> Mapping[str, Json] | None:
+        """Make it. The answer has the ARN: nothing has to be looked up that may not be seen yet."""
+        return {self.name_field: spec["name"], **api.call("sagemaker", self.create_call, **spec["request"])}
+
+    def result(
+        self, api: Api, handle: Handle, description: Mapping[str, Json], blobs: BlobAccess
+    ) -> Mapping[str, Literal]:
+        """What SageMaker says of it, where its artifact lies, and the last values of its metrics."""
+        extra = handle.data.get("extra") or {}
+        made = {**super().result(api, handle, description, blobs)} if "result" in extra.get("outputs", ()) else {}
+        return {**made, **results_of(description, extra.get("outputs", ()))}
 
     def observe(self, api: Api, handle: Handle, description: Mapping[str, Json] | None) -> Observation:
         if description is None or description.get("TrainingJobStatus") == "Deleting":

@@ -37,19 +37,32 @@ def training_request(request: PlanRequest, settings: SageMakerSettings) -> dict[
         SageMakerRequestError: a command or variables beyond SageMaker's limits.
     """
     config: Mapping[str, Json] = request.payload if request.task_type.startswith("sagemaker") else {}
-    body: dict[str, Json] = {
-        **_algorithm(request, settings, config),
-        "RoleArn": needed(config.get("role_arn") or settings.role_arn, request.task, "role_arn", "the execution role"),
+    body = {**_algorithm(request, settings, config), **job_defaults(request, settings, config), **_data(config)}
+    return laid_over(body, config.get("request") or {})
+
+
+def job_defaults(
+    request: PlanRequest, settings: SageMakerSettings, config: Mapping[str, Json] | None = None
+) -> dict[str, Json]:
+    """What any training job has: role, place of its artifacts, machines, limits, network, tags.
+
+    Raises:
+        SageMakerSettingsError: neither task nor settings say what a job cannot be without.
+        SageMakerTaskError: it asks for more than its machine has.
+    """
+    config = config or {}
+    role = config.get("role_arn") or settings.role_arn
+    found: dict[str, Json] = {
+        "RoleArn": needed(role, request.task, "role_arn", "the execution role"),
         "OutputDataConfig": _output(request, settings, config),
         "ResourceConfig": _machines(request, settings, config),
         **_limits(request, settings, config),
-        **_data(config),
         **_network(settings, config),
     }
     tags = {**request.labels, **request.annotations}
     if tags:
-        body["Tags"] = [{"Key": name, "Value": value} for name, value in sorted(tags.items())]
-    return laid_over(body, config.get("request") or {})
+        found["Tags"] = [{"Key": name, "Value": value} for name, value in sorted(tags.items())]
+    return found
 
 
 def _algorithm(request: PlanRequest, settings: SageMakerSettings, config: Mapping[str, Json]) -> dict[str, Json]:
@@ -217,4 +230,13 @@ def laid_over(lower: Mapping[str, Json], upper: Mapping[str, Json]) -> dict[str,
     return found
 
 
-__all__ = ["STOP_SECONDS", "channel", "hyperparameter", "is_spot", "laid_over", "needed", "training_request"]
+__all__ = [
+    "STOP_SECONDS",
+    "channel",
+    "hyperparameter",
+    "is_spot",
+    "job_defaults",
+    "laid_over",
+    "needed",
+    "training_request",
+]
