@@ -25,7 +25,7 @@ def backend_settings(name: str, tenant: Tenant | None) -> Any:
             settings = backend_settings("snowflake", Tenant("sales", "production"))
     """
     from flytepath.config.settings import load_configuration
-    from flytepath.engine.backends import checked, keys_over, settings_of
+    from flytepath.engine.jobs.backends import checked, keys_over, settings_of
     from flytepath.model.identity import Tenant as AnyTenant
     from flytepath.plugin.manager import current
 
