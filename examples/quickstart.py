@@ -9,7 +9,7 @@ What it shows:
 - a validation with Great Expectations that training has to wait for;
 - a plain ``for`` loop that becomes parallel tasks, one for each candidate;
 - data classes and data frames that travel between tasks exactly as they are;
-- a deck: a report in HTML that a task writes for people.
+- a report that is a notebook: it takes typed inputs, gives a typed output, and is kept and shown as it was executed.
 
 The data are the 569 tumours of the Wisconsin breast cancer set that scikit-learn brings along; nothing is downloaded.
 Kill it half-way and continue with ``flytepath executions resume ID``: what has succeeded does not run again.
@@ -17,12 +17,13 @@ Kill it half-way and continue with ``flytepath executions resume ID``: what has 
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 from flyte_plugin_greatexpectations import GreatExpectationsTask, ValidationResult, expect
-from flytepath import Deck, task, workflow
+from flyte_plugin_papermill import NotebookTask
+from flytepath import kwtypes, task, workflow
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
 
@@ -84,40 +85,17 @@ def choose(candidates: list[Candidate]) -> Candidate:
 
 
 @task
-def report(candidates: list[Candidate], best: Candidate) -> Candidate:
-    """Write a deck with a chart and a table of all candidates."""
-    Deck("report", f"<h2>Candidates</h2>{bar_chart(candidates, best)}{table(candidates, best)}")
-    return best
+def accuracies(candidates: list[Candidate]) -> dict[str, float]:
+    """The accuracy of each candidate by its strength, as the report takes them."""
+    return {f"{candidate.strength:g}": candidate.accuracy for candidate in candidates}
 
 
-def bar_chart(candidates: list[Candidate], best: Candidate) -> str:
-    """The accuracies as bars, from a little under the lowest to 1."""
-    floor = min(candidate.accuracy for candidate in candidates) - 0.01
-    bars = []
-    for row, candidate in enumerate(candidates):
-        width = 300 * (candidate.accuracy - floor) / (1 - floor)
-        colour = "#1a7f37" if candidate == best else "#8c959f"
-        label = html.escape(f"{candidate.strength:g}")
-        bars.append(
-            f'<text x="60" y="{28 * row + 17}" text-anchor="end">{label}</text>'
-            f'<rect x="70" y="{28 * row}" width="{width:.1f}" height="22" fill="{colour}"/>'
-            f'<text x="{75 + width:.1f}" y="{28 * row + 17}">{candidate.accuracy:.4f}</text>'
-        )
-    return (
-        f'<svg width="450" height="{28 * len(candidates)}" font-family="sans-serif" font-size="13" '
-        f'role="img" aria-label="accuracy by strength">{"".join(bars)}</svg>'
-    )
-
-
-def table(candidates: list[Candidate], best: Candidate) -> str:
-    """All candidates, a row each."""
-    cells = [
-        (f"{candidate.strength:g}", f"{candidate.accuracy:.4f}", f"± {candidate.spread:.4f}", mark)
-        for candidate in candidates
-        for mark in ("best" if candidate == best else "",)
-    ]
-    rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in cells)
-    return f"<table><tr><th>strength</th><th>accuracy</th><th>spread</th><th></th></tr>{rows}</table>"
+report = NotebookTask(
+    name="report",
+    notebook_path=Path(__file__).with_name("quickstart_report.ipynb"),
+    inputs=kwtypes(accuracies=dict[str, float], strength=float, measurements=pd.DataFrame),
+    outputs=kwtypes(missed=int),
+)
 
 
 @workflow
@@ -129,4 +107,5 @@ def pipeline(folds: int = 5) -> Candidate:
     for strength in STRENGTHS:
         candidates.append(train(frame=frame, checked=checked, strength=strength, folds=folds))
     best = choose(candidates=candidates)
-    return report(candidates=candidates, best=best)
+    report(accuracies=accuracies(candidates=candidates), strength=best.strength, measurements=frame)
+    return best

@@ -125,8 +125,9 @@ def test_training_starts_only_after_the_validation_has_passed(view: dict[str, An
 
 
 def test_the_report_and_the_validation_left_their_decks(view: dict[str, Any]) -> None:
-    report = deck_text(view, "report")
-    assert report.count("<rect") == 5
+    report = deck_text(view, "out_rendered_nb")
+    assert "malignant tumours are taken for benign" in report
+    assert report.count("<tr>") >= 1 + 5 + 3, "a row for each candidate, and the table of what is judged how"
     assert "<script" not in report
     validation = deck_text(view, "Great Expectations")
     assert "all 7 expectations met" in validation
