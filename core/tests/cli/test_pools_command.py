@@ -11,7 +11,7 @@ from flytepath.engine.ownership import this_engine, this_process
 from flytepath.engine.quota.admission import Admission, Request
 from flytepath.engine.quota.pools import PoolRules
 from flytepath.model.identity import Tenant
-from flytepath.plugin.backend import PoolAsk
+from flytepath.plugin.plans import PoolAsk
 from flytepath.store.events import open_store
 from flytepath.store.quota_views import survey
 

@@ -21,8 +21,8 @@ from flytepath.engine.quota.pools import PoolRules, PoolUnknownError
 from flytepath.engine.quota.rules import PoolAskError
 from flytepath.errors import ExecutionStateError, SequenceConflictError, StoreUnavailableError, UsageError
 from flytepath.model.identity import Tenant
-from flytepath.plugin.backend import PoolAsk
 from flytepath.plugin.declarations import RateLimit
+from flytepath.plugin.plans import PoolAsk
 from flytepath.store.events import Store, open_store
 from flytepath.store.quota_rows import Evict
 from flytepath.store.quota_views import Survey, survey

@@ -14,7 +14,7 @@ import pytest
 from flytepath.engine.quota.admission import Admission, Request
 from flytepath.engine.quota.pools import PoolRules
 from flytepath.model.identity import Tenant
-from flytepath.plugin.backend import PoolAsk
+from flytepath.plugin.plans import PoolAsk
 from flytepath.store.events import open_store
 from flytepath.store.quota_views import survey
 
@@ -26,7 +26,7 @@ from flytepath.engine.quota.admission import Admission, Request
 from flytepath.engine.ownership import is_dead, this_engine
 from flytepath.engine.quota.pools import PoolRules
 from flytepath.model.identity import Tenant
-from flytepath.plugin.backend import PoolAsk
+from flytepath.plugin.plans import PoolAsk
 from flytepath.store.events import open_store
 
 home, url, folder, name, count, limit = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), *sys.argv[4:]

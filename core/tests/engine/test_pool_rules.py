@@ -12,7 +12,7 @@ from flytepath.engine.quota.rules import PoolAskError
 from flytepath.errors import ConfigError
 from flytepath.model.identity import Tenant
 from flytepath.model.task import Interface, TaskSpec
-from flytepath.plugin.backend import PoolAsk
+from flytepath.plugin.plans import PoolAsk
 
 TENANT = Tenant("research", "production")
 SNOWFLAKE = DeclaredPool("snowflake", "snowflake", "snowflake/{account}", 8)

@@ -19,7 +19,13 @@ from flytepath.model.events import Blob, ErrorRecord
 from flytepath.model.literal import Literal
 from flytepath.model.messages import PROTOCOL_VERSION, AttemptErred, AttemptOutcome, AttemptSucceeded, DeckReport
 from flytepath.model.types import INTEGER
-from flytepath.plugin.backend import BackendError, ErrorClass, ItemPhases, Observation, Phase
+from flytepath.plugin.backend import (
+    BackendError,
+    ErrorClass,
+    ItemPhases,
+    Observation,
+    Phase,
+)
 from flytepath.store.outcomes import UNTOLD, outcomes_at
 
 QUICK = Patience(outage=0.2, pause=0.01, longest_pause=0.02)

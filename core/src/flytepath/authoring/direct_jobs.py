@@ -35,7 +35,8 @@ from flytepath.errors import FlytePathError
 from flytepath.model.events import ErrorRecord, JobPlanned
 from flytepath.model.literal import BlobRef, Literal
 from flytepath.model.messages import RunAttempt
-from flytepath.plugin.backend import BlobAccess, JobKey, Owner, Phase, PlanRequest
+from flytepath.plugin.backend import BlobAccess, Phase
+from flytepath.plugin.plans import JobKey, Owner, PlanRequest
 
 if TYPE_CHECKING:
     from flytepath.model.identity import Tenant

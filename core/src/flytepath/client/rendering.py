@@ -26,7 +26,8 @@ from flytepath.model.literal import BlobRef, Literal
 from flytepath.model.task import Interface, Record, TaskSpec
 from flytepath.model.types import LiteralType
 from flytepath.model.workflow import Binding, FailureBinding, ListBinding, NodeSpec, WorkflowSpec
-from flytepath.plugin.backend import BackendError, BlobAccess, ErrorClass, JobKey, Owner, Plan, PlanRequest
+from flytepath.plugin.backend import BackendError, BlobAccess, ErrorClass
+from flytepath.plugin.plans import JobKey, Owner, Plan, PlanRequest
 from flytepath.plugin.secrets import SecretNotFoundError, SecretReference
 
 #: Stand for what only a run knows: who submits, and for which execution.

@@ -35,7 +35,8 @@ def check_on_backend(task: TaskSpec, tenant: Tenant) -> None:
     from flytepath.engine.jobs.backends import keys_over, settings_of
     from flytepath.engine.jobs.planning import plan_request
     from flytepath.engine.jobs.worker_launches import placeholder_launch
-    from flytepath.plugin.backend import BackendError, JobKey, Owner
+    from flytepath.plugin.backend import BackendError
+    from flytepath.plugin.plans import JobKey, Owner
 
     lay_over = manager.resolve(declaration.settings_merge) if declaration.settings_merge else keys_over
     settings, _ = settings_of(load_configuration(), task.backend, tenant, declaration.settings_base, lay_over)

@@ -43,21 +43,15 @@ if TYPE_CHECKING:
         Handle,
         InProgress,
         ItemPhases,
-        JobKey,
         LogChunk,
         NotFound,
         NotOurs,
         Observation,
         OwnedJob,
         OwnedPage,
-        Owner,
         Phase,
-        Plan,
-        PlanRequest,
-        PoolAsk,
         Terminal,
         Unknown,
-        WorkerLaunch,
     )
     from flytepath.plugin.boundary import BoundaryChecker, BoundaryContext, BoundaryReport
     from flytepath.plugin.contract import CONTRACT_MAJOR, CONTRACT_MINOR, ENTRY_POINT_GROUP
@@ -94,6 +88,7 @@ if TYPE_CHECKING:
         TaskWrapper,
     )
     from flytepath.plugin.manager import PluginManager
+    from flytepath.plugin.plans import JobKey, Owner, Plan, PlanRequest, PoolAsk, WorkerLaunch
     from flytepath.plugin.policy import Policy
     from flytepath.plugin.secrets import SecretNotFoundError, SecretProvider, SecretReference
     from flytepath.plugin.sql import Identifier, Statement, compile_sql, render_sql
@@ -121,15 +116,15 @@ _ROOMS = {
     "flytepath.plugin.task_type": "NO_OUTPUT CallBody CarriedAttempt TaskContext TaskDeclaration TaskType",
     "flytepath.plugin.transformer": "BlobSink BlobSource Converter TypeTransformer",
     "flytepath.plugin.backend": (
-        "Backend BackendError BlobAccess ErrorClass Found Gone Handle InProgress ItemPhases JobKey LogChunk "
-        "NotFound NotOurs Observation OwnedJob OwnedPage Owner Phase Plan PlanRequest PoolAsk Terminal "
-        "Unknown WorkerLaunch"
+        "Backend BackendError BlobAccess ErrorClass Found Gone Handle InProgress ItemPhases LogChunk NotFound NotOurs "
+        "Observation OwnedJob OwnedPage Phase Terminal Unknown"
     ),
     "flytepath.plugin.boundary": "BoundaryChecker BoundaryContext BoundaryReport",
     "flytepath.plugin.extensions": (
         "BlobStore DataframeDecoder DataframeEncoder DeckRenderer EventSink Renderer RenderRequest ResourcePolicy "
         "ResourceRequest TaskWrapper"
     ),
+    "flytepath.plugin.plans": "JobKey Owner Plan PlanRequest PoolAsk WorkerLaunch",
     "flytepath.plugin.secrets": "SecretNotFoundError SecretProvider SecretReference",
     "flytepath.plugin.manager": "PluginManager",
     "flytepath.plugin.policy": "Policy",

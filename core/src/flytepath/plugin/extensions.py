@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import Literal
 from flytepath.model.resources import Resources
-from flytepath.plugin.backend import Plan, PlanRequest
+from flytepath.plugin.plans import Plan, PlanRequest
 from flytepath.plugin.task_type import TaskContext
 from flytepath.plugin.transformer import BlobSink, BlobSource
 

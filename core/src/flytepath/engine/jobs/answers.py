@@ -13,15 +13,14 @@ from flytepath.plugin.backend import (
     Handle,
     InProgress,
     ItemPhases,
-    JobKey,
     NotOurs,
     Observation,
     OwnedJob,
     OwnedPage,
-    Owner,
     Phase,
     Terminal,
 )
+from flytepath.plugin.plans import JobKey, Owner
 
 #: The longest time, in seconds, for which a service is left alone at its word; then it is asked again.
 LONGEST_HOLD: Final = 86_400.0

@@ -15,9 +15,10 @@ from flytepath.engine.secrets.redaction import Redactor
 from flytepath.errors import ConfigError, FlytePathError, PluginError, PluginNotFoundError
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import canonical_text, sha256
-from flytepath.plugin.backend import Backend, PlanRequest, SecretResolver
-from flytepath.plugin.backend import Plan as JobPlan
+from flytepath.plugin.backend import Backend, SecretResolver
 from flytepath.plugin.declarations import BackendDeclaration
+from flytepath.plugin.plans import Plan as JobPlan
+from flytepath.plugin.plans import PlanRequest
 from flytepath.plugin.secrets import SecretReference
 
 log = logging.getLogger("flytepath")

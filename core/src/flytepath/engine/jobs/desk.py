@@ -64,13 +64,12 @@ from flytepath.plugin.backend import (
     ErrorClass,
     Found,
     Gone,
-    JobKey,
     NotFound,
     NotOurs,
     Phase,
-    PoolAsk,
     Terminal,
 )
+from flytepath.plugin.plans import JobKey, PoolAsk
 
 log = logging.getLogger("flytepath")
 

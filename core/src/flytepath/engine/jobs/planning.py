@@ -25,7 +25,8 @@ from flytepath.model.literal import canonical_text
 from flytepath.model.messages import RunAttempt
 from flytepath.model.resources import Resources
 from flytepath.model.task import TaskSpec
-from flytepath.plugin.backend import BackendError, ErrorClass, JobKey, Owner, Plan, PlanRequest, PoolAsk
+from flytepath.plugin.backend import BackendError, ErrorClass
+from flytepath.plugin.plans import JobKey, Owner, Plan, PlanRequest, PoolAsk
 from flytepath.plugin.secrets import SecretReference
 
 log = logging.getLogger("flytepath")

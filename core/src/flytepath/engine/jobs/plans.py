@@ -7,7 +7,8 @@ from typing import Any
 
 from flytepath.engine.jobs import Job
 from flytepath.model.identity import Tenant
-from flytepath.plugin.backend import Handle, JobKey, Owner, Plan, PoolAsk, WorkerLaunch
+from flytepath.plugin.backend import Handle
+from flytepath.plugin.plans import JobKey, Owner, Plan, PoolAsk, WorkerLaunch
 from flytepath.plugin.secrets import SecretReference
 
 

@@ -33,7 +33,6 @@ from flytepath.plugin.backend import (
     BackendError,
     Gone,
     Handle,
-    JobKey,
     NotFound,
     NotOurs,
     Observation,
@@ -41,6 +40,7 @@ from flytepath.plugin.backend import (
     Phase,
     Terminal,
 )
+from flytepath.plugin.plans import JobKey
 from flytepath.store import jobs as table
 from flytepath.store.events import Store
 

@@ -23,7 +23,8 @@ from flytepath.engine.jobs.slices import ItemsSeen
 from flytepath.errors import ExecutionStateError
 from flytepath.model.events import Blob, ErrorRecord, JobAmbiguous, JobPlanned, Payload
 from flytepath.model.literal import Literal
-from flytepath.plugin.backend import BlobAccess, Handle, Phase, PlanRequest, PoolAsk
+from flytepath.plugin.backend import BlobAccess, Handle, Phase
+from flytepath.plugin.plans import PlanRequest, PoolAsk
 
 
 class SessionDied(BaseException):

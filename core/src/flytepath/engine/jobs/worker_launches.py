@@ -19,7 +19,7 @@ from flytepath.model.facts import Blob
 from flytepath.model.literal import BlobRef
 from flytepath.model.messages import PROTOCOL_VERSION, AttemptFacts, RemoteAttempts, RunAttempt
 from flytepath.model.task import TaskSpec
-from flytepath.plugin.backend import WorkerLaunch
+from flytepath.plugin.plans import WorkerLaunch
 from flytepath.store.blobs import BlobFolder
 
 #: No file in an archive is older, and none need be younger: the same code is the same archive.

@@ -36,7 +36,7 @@ from flytepath.engine.quota.rules import (
     Waiter,
 )
 from flytepath.model.identity import Tenant
-from flytepath.plugin.backend import PoolAsk
+from flytepath.plugin.plans import PoolAsk
 
 __all__ = [
     "PASSES",

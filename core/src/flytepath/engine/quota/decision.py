@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from flytepath.engine.quota import Book
 from flytepath.engine.quota.rules import Account, Ask, Lease, Line, PoolAskError, PoolRule, PoolState, Waiter
 from flytepath.model.identity import Tenant
-from flytepath.plugin.backend import PoolAsk
+from flytepath.plugin.plans import PoolAsk
 from flytepath.store.quota_rows import AccountRow, Asks, Decision, LeaseRow, PoolRow, Truth, WaiterRow
 
 

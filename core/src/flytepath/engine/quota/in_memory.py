@@ -10,8 +10,8 @@ from flytepath.engine.quota import Book
 from flytepath.engine.quota.pools import PoolRules
 from flytepath.engine.quota.requests import Request, passed_on
 from flytepath.engine.quota.rules import Ask, Standing
-from flytepath.plugin.backend import PoolAsk
 from flytepath.plugin.declarations import RateLimit
+from flytepath.plugin.plans import PoolAsk
 from flytepath.store.rates import Bucket
 
 

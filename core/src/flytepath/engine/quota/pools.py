@@ -23,8 +23,8 @@ from flytepath.engine.quota.rules import PoolRule
 from flytepath.errors import ConfigError, NotFoundError
 from flytepath.model.identity import Tenant
 from flytepath.model.task import TaskSpec
-from flytepath.plugin.backend import PoolAsk
 from flytepath.plugin.declarations import PoolDeclaration
+from flytepath.plugin.plans import PoolAsk
 
 log = logging.getLogger("flytepath")
 

@@ -9,8 +9,8 @@ from flytepath.engine.quota.rules import Ask as BookAsk
 from flytepath.engine.quota.rules import Standing
 from flytepath.errors import ExecutionStateError, SequenceConflictError
 from flytepath.model.identity import Tenant
-from flytepath.plugin.backend import PoolAsk
 from flytepath.plugin.declarations import RateLimit
+from flytepath.plugin.plans import PoolAsk
 from flytepath.store.quota_rows import Ask
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from flytepath.errors import ConfigError, FlytePathError
 from flytepath.model.identity import Tenant
-from flytepath.plugin.backend import PoolAsk
+from flytepath.plugin.plans import PoolAsk
 
 #: A job is taken to last this long while nobody knows better.
 PRIOR_SECONDS: Final = 1.0

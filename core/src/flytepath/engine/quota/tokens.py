@@ -13,7 +13,7 @@ from flytepath.engine.quota.requests import Request
 from flytepath.engine.state import ExecutionState, NodeState
 from flytepath.errors import FlytePathError, SequenceConflictError
 from flytepath.model.identity import Tenant
-from flytepath.plugin.backend import PoolAsk
+from flytepath.plugin.plans import PoolAsk
 
 log = logging.getLogger("flytepath")
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from flytepath.model.literal import Literal
-from flytepath.plugin.backend import BackendError, Handle, ItemPhases, Observation, Phase, Plan
+from flytepath.plugin.backend import (
+    BackendError,
+    Handle,
+    ItemPhases,
+    Observation,
+    Phase,
+)
+from flytepath.plugin.plans import Plan
 from flytepath.testing.backend_conformance.scene import Scene, scenario
 from flytepath.testing.backend_conformance.stage import Stage
 from flytepath.testing.backend_conformance.submitting import one_job

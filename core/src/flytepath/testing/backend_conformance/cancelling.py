@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
-from flytepath.plugin.backend import BackendError, Gone, Handle, InProgress, NotOurs, Observation, Phase, Plan, Terminal
+from flytepath.plugin.backend import (
+    BackendError,
+    Gone,
+    Handle,
+    InProgress,
+    NotOurs,
+    Observation,
+    Phase,
+    Terminal,
+)
+from flytepath.plugin.plans import Plan
 from flytepath.testing.backend_conformance.scene import CancelAnswer, Scene, scenario
 from flytepath.testing.backend_conformance.stage import Stage
 from flytepath.testing.backend_conformance.vendor import Course

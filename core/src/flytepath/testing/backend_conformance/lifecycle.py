@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from flytepath.engine.jobs.session import JobOutcome, JobSession
 from flytepath.model.events import JobAmbiguous, JobObserved, JobSubmitted
-from flytepath.plugin.backend import Handle, Phase, PlanRequest
+from flytepath.plugin.backend import Handle, Phase
+from flytepath.plugin.plans import PlanRequest
 from flytepath.store.events import open_store
 from flytepath.testing.backend_conformance.discretion import secrets_told
 from flytepath.testing.backend_conformance.lives import Life, reaped

@@ -17,8 +17,9 @@ from flytepath.engine.jobs.vendor_calls import Patience
 from flytepath.engine.quota.requests import Request
 from flytepath.model.events import JobEnded, JobSubmitted, Payload
 from flytepath.model.literal import Literal
-from flytepath.plugin.backend import Backend, BackendError, Handle, Observation, PlanRequest, PoolAsk
+from flytepath.plugin.backend import Backend, BackendError, Handle, Observation
 from flytepath.plugin.declarations import PollPolicy, RateLimit
+from flytepath.plugin.plans import PlanRequest, PoolAsk
 from flytepath.store.events import Store
 from flytepath.testing.backend_conformance.scene import Scene
 from flytepath.testing.findings import refuse

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from flytepath.plugin.backend import BackendError, ErrorClass, Handle, LogChunk, Observation, Phase
+from flytepath.plugin.backend import (
+    BackendError,
+    ErrorClass,
+    Handle,
+    LogChunk,
+    Observation,
+    Phase,
+)
 from flytepath.testing.backend_conformance.scene import Scene, scenario
 from flytepath.testing.backend_conformance.stage import PASSING, Stage
 from flytepath.testing.backend_conformance.vendor import Course

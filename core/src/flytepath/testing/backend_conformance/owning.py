@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flytepath.plugin.backend import OwnedJob, Plan
+from flytepath.plugin.backend import OwnedJob
+from flytepath.plugin.plans import Plan
 from flytepath.testing.backend_conformance.scene import Scene, scenario, stored
 from flytepath.testing.backend_conformance.stage import Stage
 from flytepath.testing.findings import refuse

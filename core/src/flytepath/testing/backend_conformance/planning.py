@@ -12,7 +12,8 @@ from typing import Any
 from flytepath.model.identity import Tenant
 from flytepath.model.literal import canonical_json
 from flytepath.model.resources import Resources
-from flytepath.plugin.backend import Backend, JobKey, Owner, Plan, PlanRequest
+from flytepath.plugin.backend import Backend
+from flytepath.plugin.plans import JobKey, Owner, Plan, PlanRequest
 from flytepath.testing.backend_conformance.purity import observed
 from flytepath.testing.backend_conformance.scene import Scene, scenario
 from flytepath.testing.backend_conformance.stage import Stage

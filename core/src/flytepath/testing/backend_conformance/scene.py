@@ -22,18 +22,15 @@ from flytepath.plugin.backend import (
     Gone,
     Handle,
     InProgress,
-    JobKey,
     NotFound,
     NotOurs,
     Observation,
     OwnedJob,
-    Owner,
-    Plan,
-    PlanRequest,
     Terminal,
     Unknown,
 )
 from flytepath.plugin.declarations import BackendDeclaration
+from flytepath.plugin.plans import JobKey, Owner, Plan, PlanRequest
 from flytepath.plugin.secrets import SecretNotFoundError, SecretReference
 from flytepath.testing.backend_conformance.vendor import BackendVendor, Course
 from flytepath.testing.blobs import MemoryBlobs

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
-from flytepath.plugin.backend import BackendError, ErrorClass, Found, Gone, Handle, NotFound, NotOurs, Plan, Unknown
+from flytepath.plugin.backend import (
+    BackendError,
+    ErrorClass,
+    Found,
+    Gone,
+    Handle,
+    NotFound,
+    NotOurs,
+    Unknown,
+)
+from flytepath.plugin.plans import Plan
 from flytepath.testing.backend_conformance.scene import Scene, scenario, stored
 from flytepath.testing.backend_conformance.stage import PASSING, Stage
 from flytepath.testing.backend_conformance.vendor import Course

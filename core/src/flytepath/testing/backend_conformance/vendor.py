@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 from typing import Any, NoReturn
 
-from flytepath.plugin.backend import Backend, Handle, JobKey, PlanRequest
+from flytepath.plugin.backend import Backend, Handle
+from flytepath.plugin.plans import JobKey, PlanRequest
 from flytepath.plugin.secrets import SecretNotFoundError, SecretReference
 
 Json = Any
