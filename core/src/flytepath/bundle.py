@@ -1,8 +1,8 @@
 """Code bundles: the user's source as it was when a run was asked for, content addressed and unpacked once.
 
-A bundle holds the files of the package (or the folder, for a plain script) that a workflow's module lives in, and
-every module of the same root that was imported when it was loaded, with the files that these have said they need.
-Workers import from the unpacked bundle, so a run can be resumed after the working tree has changed.
+A bundle holds the files of the package (or the folder, for a plain script) that a workflow's module lives in, and every
+module of the same root that was imported when it was loaded, with the files that these have said they need. Workers
+import from the unpacked bundle, so a run can be resumed after the working tree has changed.
 """
 
 from __future__ import annotations

@@ -21,7 +21,9 @@ MANIFEST = """
     @hookimpl
     def flytepath_boundary_checks():
         return [BoundaryCheckDeclaration(marker="flyte_plugin_loud.parts.AtMost",
-                                         checker="flyte_plugin_loud.parts:AtMostChecker", side="reading")]
+                                         checker="flyte_plugin_loud.parts:AtMostChecker", side="reading"),
+                BoundaryCheckDeclaration(marker="flyte_plugin_loud.parts.Sealed",
+                                         checker="flyte_plugin_loud.parts:SealedChecker")]
 
     @hookimpl
     def flytepath_task_wrappers():
@@ -71,6 +73,16 @@ class AtMostChecker(BoundaryChecker):
         passed = len(value) <= marker.limit
         return BoundaryReport(passed, f"{len(value)} is over {marker.limit}", on_failure=marker.on_failure,
                               details={"length": len(value)}, decks=(("length", f"<p>{len(value)}</p>"),))
+
+@dataclass(frozen=True)
+class Sealed:
+    seal: str
+
+class SealedChecker(BoundaryChecker):
+    def voucher(self, marker):
+        return marker.seal or None
+    def check(self, value, marker, context):
+        return BoundaryReport(True)
 
 def named(name):
     @contextlib.contextmanager
@@ -149,6 +161,55 @@ def test_a_refused_value_fails_the_attempt_and_its_deck_is_kept(loud: Any) -> No
     view = loud.json("executions", "show", loud.json("executions", "list")[0]["id"])
     assert [deck["name"] for deck in view["decks"]] == ["length"]
     assert [check["passed"] for check in view["checks"]] == [False]
+
+
+SEALED = """
+    from typing import Annotated, Optional
+    from flytepath import task, workflow
+    from flyte_plugin_loud.parts import Sealed
+
+    @task
+    def write(word: str) -> Annotated[str, Sealed("a")]:
+        return word + "!"
+
+    @task
+    def write_without(word: str) -> Annotated[str, Sealed("")]:
+        return word + "?"
+
+    @task
+    def same(word: Annotated[str, Sealed("a")]) -> str:
+        return word
+
+    @task
+    def other(word: Annotated[str, Sealed("b")]) -> str:
+        return word
+
+    @task
+    def wider(word: Annotated[Optional[str], Sealed("a")]) -> str:
+        return word or ""
+
+    @task
+    def without(word: Annotated[str, Sealed("")]) -> str:
+        return word
+
+    @workflow
+    def flow() -> None:
+        word = write(word="written")
+        same(word=word)
+        other(word=word)
+        wider(word=word)
+        without(word=write_without(word="unsealed"))
+        same(word="from outside")
+"""
+
+
+def test_what_was_found_good_when_it_was_written_is_not_checked_again_as_the_same(loud: Any) -> None:
+    loud.write("sealed.py", SEALED)
+    loud.run("run", "sealed.py", "flow")
+    view = loud.json("executions", "show", loud.json("executions", "list")[0]["id"])
+    tasks = {node["path"]: node["task"].rpartition(".")[2] for node in view["nodes"]}
+    checked = [tasks[event["payload"]["node"]] for event in view["events"] if "checker" in event["payload"]]
+    assert sorted(checked) == ["other", "same", "wider", "without", "write", "write_without"]
 
 
 def test_a_check_that_only_warns_lets_the_value_pass_and_a_subclass_of_a_config_keeps_its_type(loud: Any) -> None:

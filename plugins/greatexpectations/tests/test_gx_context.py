@@ -164,7 +164,7 @@ def test_what_contradicts_itself_is_refused_when_it_is_defined(root: Path, optio
 def test_a_file_of_a_data_source_is_named_by_text(root: Path) -> None:
     check = make(root, datasource_name="files", expectation_suite_name="people", inputs=kwtypes(path=str))
     assert columns(check(path="people.csv")) == ["name", "age"]
-    with pytest.raises(DataSourceError, match="nobody.csv"):
+    with pytest.raises(DataSourceError, match=r"nobody\.csv"):
         check(path="nobody.csv")
 
 

@@ -38,7 +38,9 @@ of_table = GreatExpectationsTask(
     inputs=kwtypes(above=int),
     **SUITE,
 )
-strict = GreatExpectationsTask("strict", expectation_suite_name="people", inputs=kwtypes(people=pd.DataFrame), retries=3)
+strict = GreatExpectationsTask(
+    "strict", expectation_suite_name="people", inputs=kwtypes(people=pd.DataFrame), retries=3
+)
 broken = GreatExpectationsTask(
     "broken",
     expectation_suite_name="people",
@@ -117,7 +119,7 @@ def together() -> tuple[list[int], list[int], str, str, list[int], list[int], li
     first >> second
     others = failed(results=[of_file(people=as_file()), of_source(people=people), of_table(above=0), second])
     one = seen(people=load(rows=1))
-    two = seen(people=gives(rows=1))
+    two = seen(people=gives(rows=2))
     return mapped, grown, way, told(result=found), others, one, two
 
 
@@ -219,6 +221,11 @@ def test_every_validation_leaves_its_deck(together: dict[str, Any]) -> None:
 def test_a_worker_imports_the_library_once(together: dict[str, Any]) -> None:
     one, two = outputs(together)[5:7]
     assert one[0] != two[0] or one[1] == two[1]
+
+
+def test_a_dataset_that_was_validated_when_written_is_not_validated_again(together: dict[str, Any]) -> None:
+    checks = [(event["variable"], event["side"]) for event in events(together, "boundary_checked")]
+    assert sorted(checks) == [("o0", "writing"), ("people", "reading")]
 
 
 def test_a_worker_that_validates_nothing_does_not_import_the_library(flow: Flow) -> None:

@@ -7,15 +7,18 @@ checks of the outputs.
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import os
-from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from flytepath.authoring.context import ExecutionContext, entered
 from flytepath.errors import BoundaryCheckError, DefinitionError, FlytePathError
-from flytepath.plugin.boundary import BoundaryContext, BoundaryReport
+from flytepath.model.literal import sha256
+from flytepath.plugin.boundary import BoundaryChecker, BoundaryContext, BoundaryReport
 from flytepath.plugin.task_type import NO_OUTPUT, TaskType
 
 if TYPE_CHECKING:
@@ -32,6 +35,20 @@ Steps = Generator[Any, Any, Any]
 Prepared = tuple[TaskType, ExecutionContext]
 #: Told of each boundary check: variable, side, checker's name, report.
 OnCheck = Callable[[str, str, str, BoundaryReport], None]
+
+
+@dataclass(slots=True)
+class Vouchers:
+    """What was found good of an attempt's values.
+
+    Args:
+        given: by input, the checks that found it good when it was written.
+        made: by output, those that have found it good now.
+    """
+
+    given: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    made: dict[str, list[str]] = field(default_factory=dict)
+
 
 _PYTHON = "python"
 #: The backend that is the workers of this machine.
@@ -226,14 +243,19 @@ def _ignore(_variable: str, _side: str, _checker: str, _report: BoundaryReport) 
 
 
 def call_attempt(
-    task: Task, task_type: TaskType, context: ExecutionContext, inputs: dict[str, Any], on_check: OnCheck
+    task: Task,
+    task_type: TaskType,
+    context: ExecutionContext,
+    inputs: dict[str, Any],
+    on_check: OnCheck,
+    vouchers: Vouchers | None = None,
 ) -> Any:
     """Run the attempt to its end; native outputs by name, or ``NO_OUTPUT``."""
     if task.is_plain and not _wrappers(task, context.tenant):
         with entered(context):
             result = task.call_body(inputs)
             return _settled(task, context, task.as_outputs(complete(result) if task.is_async else result))
-    steps = _steps(task, task_type, context, inputs, on_check)
+    steps = _steps(task, task_type, context, inputs, on_check, vouchers)
     result = next(steps)
     try:
         if inspect.iscoroutine(result):
@@ -272,11 +294,16 @@ async def _driven(steps: Steps) -> Any:
 
 
 def _steps(
-    task: Task, task_type: TaskType, context: ExecutionContext, inputs: dict[str, Any], on_check: OnCheck
+    task: Task,
+    task_type: TaskType,
+    context: ExecutionContext,
+    inputs: dict[str, Any],
+    on_check: OnCheck,
+    vouchers: Vouchers | None = None,
 ) -> Steps:
     """The attempt around its body: yields what the body gave, perhaps a coroutine, and is sent its value."""
     with entered(context):
-        _check_boundary(task, task.input_codecs, inputs, context, on_check, "reading")
+        _check_boundary(task, task.input_codecs, inputs, context, on_check, "reading", vouchers)
         if task.settings.decks:
             from flytepath.authoring.decks.task_decks import write_decks_before
 
@@ -298,7 +325,7 @@ def _steps(
         if result is NO_OUTPUT:
             return NO_OUTPUT
         outputs = _settled(task, context, task.as_outputs(result))
-        _check_boundary(task, task.output_codecs, outputs, context, on_check, "writing")
+        _check_boundary(task, task.output_codecs, outputs, context, on_check, "writing", vouchers)
         if task.settings.decks:
             from flytepath.authoring.decks.task_decks import write_decks_after
 
@@ -367,40 +394,59 @@ def _check_boundary(
     context: ExecutionContext,
     on_check: OnCheck,
     side: Any,
+    vouchers: Vouchers | None,
 ) -> None:
     for variable, codec in codecs.items():
         for marker in codec.markers:
-            _check_marker(task, variable, values[variable], marker, context, on_check, side)
+            _check_marker(task, (variable, codec), values[variable], marker, context, on_check, side, vouchers)
 
 
 def _check_marker(
     task: Task,
-    variable: str,
+    declared: tuple[str, Codec[Any]],
     value: Any,
     marker: Any,
     context: ExecutionContext,
     on_check: OnCheck,
     side: Any,
+    vouchers: Vouchers | None,
 ) -> None:
     from flytepath.plugin.manager import current
 
+    variable, codec = declared
     manager = current()
     claim = manager.boundary_check_for(type(marker))
     if claim is None:
         return
-    declared = claim.declaration.side
-    wanted = getattr(marker, "side", "both") if declared == "marker" else declared
+    said = claim.declaration.side
+    wanted = getattr(marker, "side", "both") if said == "marker" else said
     if wanted not in ("both", side):
         return
+    checker = manager.resolve(claim.declaration.checker)()
+    voucher = None if vouchers is None else _voucher(checker, claim.declaration.marker, marker, codec)
+    if vouchers is not None and side == "reading" and voucher in vouchers.given.get(variable, ()):
+        return
     where = BoundaryContext(task.name, variable, side, context.execution_id, context.node_path, context.attempt)
-    report: BoundaryReport = manager.resolve(claim.declaration.checker)().check(value, marker, where)
+    report: BoundaryReport = checker.check(value, marker, where)
     for name, html in report.decks:
         context.add_deck(name, html)
     on_check(variable, side, claim.plugin, report)
     if report.passed:
+        if vouchers is not None and voucher is not None and side == "writing":
+            vouchers.made.setdefault(variable, []).append(voucher)
         return
     if report.on_failure == "raise":
         raise BoundaryCheckError(
             report.message, place=f"{task.name}({variable})", hint="the deck of this attempt shows the whole result"
         )
     context.logging.warning("%s(%s): %s", task.name, variable, report.message)
+
+
+def _voucher(checker: BoundaryChecker, kind: str, marker: Any, codec: Codec[Any]) -> str | None:
+    """What a check vouches for: of another type, the same value may be another."""
+    found = checker.voucher(marker)
+    if found is None:
+        return None
+    t = codec.python_type
+    said = [kind, found, f"{t.__module__}.{t.__qualname__}" if isinstance(t, type) else str(t)]
+    return sha256(json.dumps([*said, codec.literal_type.to_json()], sort_keys=True).encode())

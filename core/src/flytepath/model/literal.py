@@ -1,6 +1,7 @@
 """The literal: a typed value as it is kept, sent and compared, readable without the Python type it came from.
 
-An envelope ``{format, version, type, data | ref, digest, refs[], hash}``; ``refs`` and ``hash`` only where they are.
+An envelope ``{format, version, type, data | ref, digest, refs[], hash, vouched[]}``; the last three only
+where they are.
 A container is *one* JSON payload; where its type says file, directory, dataframe, iterator or opaque, the payload holds
 an embedded object ``{"format", "version", "data", "ref": index into refs | null}`` and the bytes stay in a blob.
 
@@ -100,7 +101,8 @@ class Literal:
 
     Make one with :meth:`make`, which takes the digest. Two literals are the same value exactly when their digests are
     equal; where the bytes lie does not count. ``hash`` is what the author of a value says stands for it in cache keys,
-    in place of the digest; it is no part of the value.
+    in place of the digest; ``vouched`` names the checks that found the value good when it was written. Neither is part
+    of the value.
 
     Example:
         >>> from flytepath.model.types import INTEGER
@@ -117,6 +119,7 @@ class Literal:
     ref: BlobRef | None = None
     refs: tuple[BlobRef, ...] = ()
     hash: str | None = None
+    vouched: tuple[str, ...] = ()
 
     @classmethod
     def make(
@@ -178,6 +181,8 @@ class Literal:
             out["refs"] = [ref.to_json() for ref in self.refs]
         if self.hash is not None:
             out["hash"] = self.hash
+        if self.vouched:
+            out["vouched"] = list(self.vouched)
         return out
 
     @classmethod
@@ -202,6 +207,7 @@ class Literal:
                 ref=None if ref is None else BlobRef.from_json(ref),
                 refs=tuple(BlobRef.from_json(item) for item in envelope.get("refs", ())),
                 hash=envelope.get("hash"),
+                vouched=tuple(envelope.get("vouched", ())),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise LiteralError("not a literal", actual=repr(envelope)[:200]) from error

@@ -52,6 +52,14 @@ class BoundaryChecker(ABC):
     def validate_marker(self, marker: Any, t: Any) -> None:
         """Refuse, with ``DefinitionError``, a marker that can never work on the type ``t``. At definition time."""
 
+    def voucher(self, marker: Any) -> str | None:
+        """What a check of this marker vouches for when it has passed: the same text for equal markers, everywhere.
+
+        A value that was checked when its task wrote it is then not checked again where another task reads it, as the
+        same type, with a marker of the same voucher. ``None``, the default: every boundary checks.
+        """
+        return None
+
     @abstractmethod
     def check(self, value: Any, marker: Any, context: BoundaryContext) -> BoundaryReport:
         """Look at ``value`` without changing it. An exception from here fails the attempt as a system error."""

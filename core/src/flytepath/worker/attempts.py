@@ -6,11 +6,12 @@ import datetime as dt
 import importlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flytepath.authoring.call import call_attempt, enter_surroundings, task_type_of, variables_set
+from flytepath.authoring.call import Vouchers, call_attempt, enter_surroundings, task_type_of, variables_set
 from flytepath.authoring.conducting import conducted
 from flytepath.authoring.context import LOCAL_EXECUTION, ExecutionContext, being_current, entered
 from flytepath.authoring.preemption import AttemptPreempted, saved_step
@@ -148,11 +149,12 @@ class AttemptRunner:
 
     def _called(self, spec: TaskSpec, task: Task, context: ExecutionContext, attempt: AttemptFacts) -> AttemptSucceeded:
         inputs = _decoded(task, attempt.inputs, self._blobs)
+        vouchers = Vouchers({name: literal.vouched for name, literal in attempt.inputs.items() if literal.vouched})
         if spec.mode == "eager":
             self._calls = Calls(self._tenant, self._blobs, self._send, self._fetch)
         try:
             with conducted(self._calls):
-                outputs = call_attempt(task, task_type_of(task), context, inputs, self._record_check)
+                outputs = call_attempt(task, task_type_of(task), context, inputs, self._record_check, vouchers)
         finally:
             self._calls = None
         if outputs is NO_OUTPUT:
@@ -162,6 +164,8 @@ class AttemptRunner:
         for name, value in outputs.items():
             try:
                 encoded[name] = task.output_codecs[name].encode(value, self._blobs)
+                if name in vouchers.made:
+                    encoded[name] = replace(encoded[name], vouched=tuple(vouchers.made[name]))
             except TypeTransformerFailedError as error:
                 error.place = f"{task.name}() -> {name}{error.place or ''}"
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -155,6 +156,11 @@ class GreatExpectationsChecker(BoundaryChecker):
                 expected=f"Annotated[T, GreatExpectationsType(...)], where T is {EXPECTED}",
                 actual=str(getattr(bare(t), "__name__", t)),
             )
+
+    def voucher(self, marker: Any) -> str | None:
+        """The suite and what else decides; actions are for every boundary that asks for them."""
+        config = marker.configuration
+        return None if config.actions else json.dumps(config.to_json(), sort_keys=True)
 
     def check(self, value: Any, marker: Any, context: BoundaryContext) -> BoundaryReport:
         """Validate ``value``; what cannot be evaluated is refused whatever ``on_failure`` says."""
