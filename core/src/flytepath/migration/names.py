@@ -146,7 +146,7 @@ PLUGINS: Final[dict[str, tuple[str, str]]] = {
     "flytekitplugins.dolt": ("flyte_plugin_dolt", "DoltConfig DoltTable"),
     "flytekitplugins.great_expectations": (
         "flyte_plugin_greatexpectations",
-        "GreatExpectationsTask GreatExpectationsType",
+        "BatchRequestConfig GreatExpectationsFlyteConfig GreatExpectationsTask GreatExpectationsType",
     ),
     "flytekitplugins.hive": ("flyte_plugin_hive", "HiveConfig HiveTask HiveSelectTask"),
     "flytekitplugins.kfmpi": ("flyte_plugin_mpi", "MPIJob HorovodJob Launcher Worker RunPolicy CleanPodPolicy"),
@@ -266,7 +266,7 @@ REFUSED: Final[dict[str, str]] = {
     "flytekit.ExecutionParameters": "the type of current_context(): drop the annotation",
     "flytekit.new_context": "use current_context(); contexts are not managed by hand here",
     "flytekitplugins.airflow": "no plugin takes its place yet: call the operator from a task",
-    "flytekitplugins.great_expectations": "the checkpoint's settings moved into GreatExpectationsConfig",
+    "flytekitplugins.great_expectations": "GreatExpectationsType is a mark in Annotated: there is no transformer to name",
     "flytekitplugins.flyteinteractive": "start the editor in your own environment",
     "flytekitplugins.spark": "frames of Spark are handled by flyte-plugin-spark without naming its handlers",
     "flytekitplugins.deck": "write HTML to a Deck, or declare a renderer with the hook flytepath_deck_renderers",
