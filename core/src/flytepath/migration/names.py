@@ -266,7 +266,7 @@ REFUSED: Final[dict[str, str]] = {
     "flytekit.ExecutionParameters": "the type of current_context(): drop the annotation",
     "flytekit.new_context": "use current_context(); contexts are not managed by hand here",
     "flytekitplugins.airflow": "no plugin takes its place yet: call the operator from a task",
-    "flytekitplugins.great_expectations": "GreatExpectationsType is a mark in Annotated: there is no transformer to name",
+    "flytekitplugins.great_expectations": "a mark in Annotated takes the transformer's place",
     "flytekitplugins.flyteinteractive": "start the editor in your own environment",
     "flytekitplugins.spark": "frames of Spark are handled by flyte-plugin-spark without naming its handlers",
     "flytekitplugins.deck": "write HTML to a Deck, or declare a renderer with the hook flytepath_deck_renderers",
