@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import pytest
 from gx_project import snapshot, write_project
@@ -23,7 +25,8 @@ import pandas as pd
 
 from flyte_plugin_greatexpectations import GreatExpectationsFlyteConfig, GreatExpectationsTask, GreatExpectationsType
 from flyte_plugin_greatexpectations import SQLSource, ValidationResult, expect
-from flytepath import Cache, FlyteFile, Secret, conditional, dynamic, kwtypes, map_task, task, workflow
+from flytepath import Cache, FlyteFile, Secret, WorkflowFailurePolicy, conditional, dynamic, kwtypes, map_task, task
+from flytepath import workflow
 
 PEOPLE = pd.DataFrame({"name": ["Ada", "Grace", None, "Joan"], "age": [36, 85, 41, -5]})
 SUITE = {"expectation_suite_name": "people", "on_failure": "return"}
@@ -38,9 +41,8 @@ of_table = GreatExpectationsTask(
     inputs=kwtypes(above=int),
     **SUITE,
 )
-strict = GreatExpectationsTask(
-    "strict", expectation_suite_name="people", inputs=kwtypes(people=pd.DataFrame), retries=3
-)
+HARMLESS = expect("column_values_to_not_match_regex", column="name", regex="script")
+strict = GreatExpectationsTask("strict", expectations=[HARMLESS], inputs=kwtypes(people=pd.DataFrame), retries=3)
 broken = GreatExpectationsTask(
     "broken",
     expectation_suite_name="people",
@@ -123,14 +125,22 @@ def together() -> tuple[list[int], list[int], str, str, list[int], list[int], li
     return mapped, grown, way, told(result=found), others, one, two
 
 
-@workflow
-def refused() -> ValidationResult:
-    return strict(people=load(rows=4))
+@task
+def hostile() -> pd.DataFrame:
+    return pd.DataFrame({"name": ["Ada", "<script>alert(1)</script>"], "age": [36, 85]})
 
 
-@workflow
-def unreachable() -> ValidationResult:
-    return broken()
+@task
+def takes(people: Annotated[pd.DataFrame, GreatExpectationsType([HARMLESS])]) -> int:
+    return len(people)
+
+
+@workflow(failure_policy=WorkflowFailurePolicy.FAIL_AFTER_EXECUTABLE_NODES_COMPLETE)
+def failing() -> None:
+    people = hostile()
+    strict(people=people)
+    takes(people=people)
+    broken()
 
 
 @workflow
@@ -232,18 +242,40 @@ def test_a_worker_that_validates_nothing_does_not_import_the_library(flow: Flow)
     assert outputs(flow.run("unused")) == [False]
 
 
-def test_a_refused_dataset_is_refused_once_and_the_report_is_kept(flow: Flow) -> None:
-    view = flow.run("refused")
-    [failed] = events(view, "attempt_failed")
+@pytest.fixture(scope="module")
+def failing(flow: Flow) -> dict[str, Any]:
+    return flow.run("failing")
+
+
+def of_task(view: dict[str, Any], name: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    paths = {node["path"] for node in view["nodes"] if node["task"].rpartition(".")[2] == name}
+    return [item for item in found if item["node"] in paths]
+
+
+def deck(view: dict[str, Any], name: str) -> str:
+    [written] = of_task(view, name, view["decks"])
+    return Path(url2pathname(urlparse(written["uri"]).path)).read_text(encoding="utf-8")
+
+
+def test_a_refused_dataset_is_refused_once_and_report_and_deck_are_kept(failing: dict[str, Any]) -> None:
+    [failed] = of_task(failing, "strict", events(failing, "attempt_failed"))
     assert failed["error"]["code"] == "FP-GX-VALIDATION-FAILED"
+    assert failed["error"]["place"] == "strict(people)"
     place = Path(failed["error"]["hint"].rpartition(" it is ")[2].removeprefix("file://"))
-    assert json.loads(place.read_text(encoding="utf-8"))["failed"] == 2
-    assert [deck["name"] for deck in view["decks"]] == ["Great Expectations"]
+    assert json.loads(place.read_text(encoding="utf-8"))["failed"] == 1
+    assert "<script" not in deck(failing, "strict")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in deck(failing, "strict")
 
 
-def test_what_cannot_be_reached_is_tried_again_and_tells_no_secret(flow: Flow) -> None:
-    view = flow.run("unreachable")
-    failed = events(view, "attempt_failed")
+def test_a_dataset_refused_at_a_boundary_is_an_event_with_its_facts(failing: dict[str, Any]) -> None:
+    [checked] = events(failing, "boundary_checked")
+    assert (checked["variable"], checked["side"], checked["passed"]) == ("people", "reading", False)
+    assert checked["details"]["failures"][0]["unexpected_count"] == 1
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in deck(failing, "takes")
+
+
+def test_what_cannot_be_reached_is_tried_again_and_tells_no_secret(flow: Flow, failing: dict[str, Any]) -> None:
+    failed = of_task(failing, "broken", events(failing, "attempt_failed"))
     assert [event["error"]["code"] for event in failed] == ["FP-GX-DATA"] * 3
     assert "no such table" in failed[0]["error"]["message"]
-    assert flow.env["_FSEC_WAREHOUSE_URL"] not in json.dumps(view)
+    assert flow.env["_FSEC_WAREHOUSE_URL"] not in json.dumps(failing)
