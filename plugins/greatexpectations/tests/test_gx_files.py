@@ -150,3 +150,34 @@ def test_a_marked_file_is_validated_where_a_task_takes_it(tmp_path: Path) -> Non
     assert count_lines(people=FlyteFile(str(good))) == 4
     with pytest.raises(BoundaryCheckError, match="column 'name'"):
         count_lines(people=FlyteFile(str(bad)))
+
+
+@task
+def give_path(folder: str) -> Annotated[FlyteFile, GreatExpectationsType([NAMED])]:
+    path = Path(folder) / "people.csv"
+    PEOPLE.to_csv(path, index=False)
+    return str(path)  # type: ignore[return-value]  # as a task may
+
+
+@task
+def give_dataset() -> Annotated[StructuredDataset, GreatExpectationsType([NAMED])]:
+    return StructuredDataset(dataframe=PEOPLE)
+
+
+@task
+def give_another_frame() -> Annotated[pd.DataFrame, GreatExpectationsType([NAMED])]:
+    return pl.from_pandas(PEOPLE)  # type: ignore[no-any-return]
+
+
+def test_a_marked_file_or_dataset_is_validated_where_a_task_gives_it(tmp_path: Path) -> None:
+    for give in (lambda: give_path(folder=str(tmp_path)), give_dataset):
+        with pytest.raises(BoundaryCheckError, match="column 'name'"):
+            give()
+    with pytest.raises(BoundaryCheckError, match=r"no engine for polars.*return what the task declares"):
+        give_another_frame()
+
+
+def test_marks_can_be_compared_and_kept_in_sets() -> None:
+    first, second = GreatExpectationsType([NAMED]), GreatExpectationsType([NAMED])
+    assert {first, second} == {first}
+    assert Annotated[pd.DataFrame, first] | None

@@ -182,3 +182,23 @@ def test_the_payload_names_the_secret_and_never_its_value(url: Secret, tmp_path:
     attempt = Attempt(check(SQLSource(url, table="people")), tmp_path)
     assert attempt.context.payload["sql"]["connection"] == {"secret": {"group": "warehouse", "key": "url"}}
     assert database not in repr(attempt.context.payload)
+
+
+def test_postgresql_is_asked_as_sqlite_is(postgres: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    url = postgres.database()
+    with psycopg.connect(url.replace("postgresql+psycopg://", "postgresql://")) as connection:
+        connection.execute("create schema kept")
+        connection.execute("create table kept.people (name text, age integer)")
+        connection.execute("insert into kept.people values ('Ada', 36), (null, 41)")
+    monkeypatch.setenv("_FSEC_WAREHOUSE_URL", url)
+    secret = Secret("warehouse", "url")
+    assert check(SQLSource(secret, table="kept.people"))().failures[0].unexpected_count == 1
+    validation = check(
+        SQLSource(secret, query="select * from kept.people where age % 10 = {{ .inputs.digit }} and name like 'A%'"),
+        expect("table_row_count_to_equal", value=1),
+        inputs=kwtypes(digit=int),
+    )
+    found = validation(digit=6)
+    assert found.success
+    assert found.engine.endswith("(postgresql)")

@@ -119,6 +119,9 @@ class GreatExpectationsConfig:
         else:
             object.__setattr__(self, "expectations", read_suite(self.expectations, "expectations"))
 
+    def __hash__(self) -> int:
+        return hash((self.expectations, self.suite, self.root, self.source, self.asset, self.checkpoint))
+
     @property
     def needs_project(self) -> bool:
         """Whether it runs in a context made of the context root, and not in an empty one."""

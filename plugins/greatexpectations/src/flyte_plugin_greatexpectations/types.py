@@ -171,9 +171,16 @@ class GreatExpectationsChecker(BoundaryChecker):
 
         place = f"{context.task}({context.variable})"
         config = marker.configuration
+        kind = kind_of(type(value))
+        if kind in (None, "text") and not config.source:
+            # A task may return the path where it declares a file.
+            kind = "file" if isinstance(value, str | os.PathLike) else None
+        if kind is None:
+            told = f"Great Expectations has no engine for {type(value).__module__}.{type(value).__qualname__}"
+            return BoundaryReport(passed=False, message=f"{told}; return what the task declares")
         try:
             with own_folders(current_context().working_directory) as scratch:
-                validation = validate(Request(config, place, value=value, kind=kind_of(type(value)), scratch=scratch))
+                validation = validate(Request(config, place, value=value, kind=kind, scratch=scratch))
         except (ExpectationError, DataSourceError, ContextRootError) as error:
             return BoundaryReport(passed=False, message=" ".join(filter(None, (error.message, error.hint))))
         result = validation.result
