@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -92,22 +93,29 @@ def test_a_suite_of_an_older_version_is_understood(tmp_path: Path, written: Path
     assert columns(check(people=PEOPLE)) == ["name"]
 
 
-def test_the_context_root_is_found_beside_the_module(root: Path) -> None:
-    module = root.parent / "gx_beside_flow.py"
-    module.write_text(
+@pytest.mark.parametrize("module", ["gx_beside_flow.py", "gx_pack/__init__.py", "gx_pack/deep/flow.py"])
+def test_the_context_root_is_found_from_the_module(
+    module: str, tmp_path: Path, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(written, tmp_path / "gx")
+    path = tmp_path / module
+    for folder in (path.parent, path.parent.parent):
+        if folder not in (tmp_path, tmp_path.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "__init__.py").touch()
+    path.write_text(
         "import pandas as pd\n"
         "from flyte_plugin_greatexpectations import GreatExpectationsTask\n"
         "check = GreatExpectationsTask(name='check', expectation_suite_name='people', inputs={'p': pd.DataFrame})\n"
     )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     try:
-        spec = importlib.util.spec_from_file_location("gx_beside_flow", module)
-        assert spec is not None and spec.loader is not None
-        loaded = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(loaded)
+        loaded = importlib.import_module(name)
     finally:
-        module.unlink()
-        shutil.rmtree(root.parent / "__pycache__", ignore_errors=True)
-    assert loaded.check.task_config.root.folder == root.resolve()
+        for known in [known for known in sys.modules if known.partition(".")[0] == name.partition(".")[0]]:
+            del sys.modules[known]
+    assert loaded.check.task_config.root.folder == (tmp_path / "gx").resolve()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from flyte_plugin_greatexpectations import (
     parameter,
 )
 from flyte_plugin_greatexpectations.task import GreatExpectationsTaskType
-from flytepath import task
+from flytepath import FlyteSchema, StructuredDataset, kwtypes, task
 from flytepath.plugin import DefinitionError, TaskDeclaration
 
 NOT_NULL = expect("column_values_to_not_be_null", column="x")
@@ -185,3 +185,36 @@ def test_defining_a_validation_imports_neither_great_expectations_nor_pandas() -
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "t",
+    [
+        Annotated[pd.DataFrame, kwtypes(name=str, age=int)],
+        Annotated[StructuredDataset, kwtypes(name=str, age=int)],
+        FlyteSchema[kwtypes(name=str, age=int)],
+    ],
+    ids=["pandas", "dataset", "schema"],
+)
+def test_a_column_that_the_type_does_not_declare_is_refused_when_the_task_is_defined(t: Any) -> None:
+    wrong = expect("column_values_to_not_be_null", column="nam")
+    with pytest.raises(DefinitionError) as caught:
+        make(inputs={"frame": t}, expectations=[wrong])
+    for word in ("'nam'", "did you mean 'name'?", "check(expectations)"):
+        assert word in str(caught.value)
+    fine = [
+        expect("column_values_to_not_be_null", column="name"),
+        expect("column_to_exist", column="nam"),
+        expect("table_columns_to_match_ordered_list", column_list=["nam"]),
+        expect("column_values_to_be_unique", column=parameter("which")),
+    ]
+    make(inputs={"frame": t, "which": str}, expectations=fine)
+
+
+def test_a_mark_on_a_column_that_the_type_does_not_declare_is_refused() -> None:
+    wrong = GreatExpectationsType([expect("compound_columns_to_be_unique", column_list=["name", "ag"])])
+    with pytest.raises(DefinitionError, match="'ag'"):
+
+        @task
+        def takes(frame: Annotated[pd.DataFrame, kwtypes(name=str, age=int), wrong]) -> int:
+            return 1

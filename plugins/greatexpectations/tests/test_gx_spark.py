@@ -28,6 +28,9 @@ flyte_plugin_spark = pytest.importorskip("flyte_plugin_spark", reason="the Spark
 
 from pyspark.sql import DataFrame  # noqa: E402 - only where it is
 
+#: Java takes its time.
+pytestmark = pytest.mark.proof
+
 CONF = {"spark.master": "local[1]", "spark.sql.shuffle.partitions": "1", "spark.ui.enabled": "false"}
 SPARK = flyte_plugin_spark.Spark(spark_conf=CONF)
 NAMED = expect("column_values_to_not_be_null", column="name")

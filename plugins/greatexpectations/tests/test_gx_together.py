@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,34 @@ def failing() -> None:
     strict(people=people)
     takes(people=people)
     broken()
+
+
+endless = GreatExpectationsTask(
+    "endless",
+    expectation_suite_name="people",
+    sql=SQLSource(
+        Secret("warehouse", "url"),
+        query="select * from (with recursive c(age) as (select 1 union all select age + 1 from c) select * from c) "
+        "where age < 0",
+    ),
+    timeout=8,
+)
+
+
+@workflow
+def too_long() -> ValidationResult:
+    return endless()
+
+
+late = GreatExpectationsTask("late", sql=SQLSource(Secret("warehouse", "url"), table="late"), **SUITE)
+
+
+@workflow
+def in_time() -> list[int]:
+    first = check(people=load(rows=3))
+    second = late()
+    first >> second
+    return failed(results=[first, second])
 
 
 @workflow
@@ -279,3 +309,24 @@ def test_what_cannot_be_reached_is_tried_again_and_tells_no_secret(flow: Flow, f
     assert [event["error"]["code"] for event in failed] == ["FP-GX-DATA"] * 3
     assert "no such table" in failed[0]["error"]["message"]
     assert flow.env["_FSEC_WAREHOUSE_URL"] not in json.dumps(failing)
+
+
+@pytest.mark.proof
+def test_a_validation_that_takes_too_long_is_ended(flow: Flow) -> None:
+    view = flow.run("too_long")
+    [failed] = events(view, "attempt_failed")
+    assert "TIMEOUT" in failed["error"]["code"]
+
+
+@pytest.mark.proof
+def test_a_recovered_run_validates_only_what_was_not_validated(flow: Flow) -> None:
+    first = flow.run("in_time")
+    assert first["status"] == "failed"
+    with closing(sqlite3.connect(flow.folder / "data" / "people.db")) as connection, connection:
+        connection.execute("create table late as select * from people")
+    done = flow.flytepath("executions", "recover", first["id"], "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    view = json.loads(flow.flytepath("executions", "show", json.loads(done.stdout)["id"], "--json").stdout)
+    assert outputs(view) == [[1, 2]]
+    assert of_task(view, "check", events(view, "attempt_started")) == []
+    assert len(of_task(view, "late", events(view, "attempt_started"))) == 1

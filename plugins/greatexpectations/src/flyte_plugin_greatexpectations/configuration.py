@@ -16,6 +16,7 @@ from flytepath.plugin import DefinitionError
 from flyte_plugin_greatexpectations.context_root import ContextRoot
 from flyte_plugin_greatexpectations.datasets import (
     EXPECTED,
+    check_columns,
     check_examples,
     check_has_engine,
     check_on_failure,
@@ -149,6 +150,11 @@ class GreatExpectationsConfig:
         """The inputs that the query refers to."""
         return set(_TEMPLATE.findall(self.query))
 
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """The types of expectations, each with a column that it names."""
+        return [(item.type, column) for item in self.expectations for column in item.columns()]
+
     def to_json(self) -> dict[str, Json]:
         """Canonical data: what nobody said is left out."""
         data: dict[str, Json] = {
@@ -233,7 +239,10 @@ def dataset_input(config: GreatExpectationsConfig, inputs: Mapping[str, Any]) ->
             place="expectations",
             hint=f"add it: inputs={{{missing[0]!r}: float, ...}}",
         )
-    return datasets[0] if datasets else ""
+    if not datasets:
+        return ""
+    check_columns(config.columns, inputs[datasets[0]], "expectations")
+    return datasets[0]
 
 
 def read_actions(actions: Any, place: str) -> tuple[Mapping[str, Json], ...]:

@@ -43,13 +43,16 @@ class ContextRoot:
 
     @classmethod
     def found(cls, given: str | os.PathLike[str] | None, place: str) -> ContextRoot:
-        """The context root of that name: a relative one lies beside the module that names it, or in the current folder.
+        """The context root of that name.
+
+        A relative one lies beside the module that names it, where its package is imported from, or in the current
+        folder.
 
         Raises:
             ContextRootError: there is none.
         """
         names = _USUAL if given is None else (os.fspath(given),)
-        bases = (_folder_of_caller(), Path.cwd())
+        bases = tuple(dict.fromkeys((*_folders_of_caller(), Path.cwd())))
         for name in names:
             for base in bases:
                 folder = base / Path(name).expanduser()
@@ -202,15 +205,17 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _folder_of_caller() -> Path:
-    """The folder of the module that defines a validation."""
+def _folders_of_caller() -> tuple[Path, ...]:
+    """The folder of the module that defines a validation, and the one that its package is imported from."""
     frame = sys._getframe(1)
     while frame is not None:
         name = str(frame.f_globals.get("__name__", ""))
         file = frame.f_globals.get("__file__")
-        if name.partition(".")[0] not in _OURS and name.partition(".")[0] != "dataclasses" and file:
-            return Path(file).resolve().parent
+        if name.partition(".")[0] not in _OURS and file:
+            path = Path(file).resolve()
+            depth = name.count(".") + (path.name == "__init__.py")
+            return (path.parent, path.parents[depth])
         if frame.f_back is None:
             break
         frame = frame.f_back
-    return Path.cwd()
+    return ()

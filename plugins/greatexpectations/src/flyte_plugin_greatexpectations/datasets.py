@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import typing
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 from flytepath.plugin import DefinitionError
@@ -81,6 +83,48 @@ def check_has_engine(t: Any, place: str) -> None:
                 expected=EXPECTED,
                 actual=f"{t.__module__}.{t.__qualname__}",
                 hint=f"declare the input as {other}: the frame is then handed over as one, and the signature says so",
+            )
+
+
+def declared_columns(t: Any) -> tuple[str, ...]:
+    """The columns that a type declares, all that a task is handed then; none where it does not say.
+
+    Example:
+        >>> import pandas as pd
+        >>> from flytepath import kwtypes
+        >>> declared_columns(typing.Annotated[pd.DataFrame, kwtypes(name=str, age=int)])
+        ('name', 'age')
+    """
+    said = typing.get_args(t)[1:] if typing.get_origin(t) is typing.Annotated else ()
+    columns = getattr(bare(t), "columns", None) if kind_of(t) == "dataset" else None
+    found = columns() if callable(columns) and isinstance(bare(t), type) else None
+    for item in (*said, found):
+        if isinstance(item, Mapping) and item:
+            return tuple(str(name) for name in item)
+    return ()
+
+
+def check_columns(named: Iterable[tuple[str, str]], t: Any, place: str) -> None:
+    """Refuse an expectation on a column that its dataset will not have.
+
+    Args:
+        named: types of expectations, and the columns they name.
+        t: the type of the dataset.
+        place: where the expectations stand, for the error.
+
+    Raises:
+        DefinitionError: the type declares columns, and that is none of them.
+    """
+    there = declared_columns(t)
+    for expectation, column in named:
+        if there and column not in there:
+            near = difflib.get_close_matches(column, there, n=1)
+            raise DefinitionError(
+                f"{expectation} names the column {column!r}, which the dataset does not have",
+                place=place,
+                expected=", ".join(there),
+                actual=column,
+                hint=f"did you mean {near[0]!r}?" if near else None,
             )
 
 

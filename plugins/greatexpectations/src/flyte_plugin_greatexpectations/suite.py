@@ -88,6 +88,16 @@ class Expectation:
         """The canonical form."""
         return {"type": self.type, "kwargs": dict(self.kwargs), **self.attributes}
 
+    def columns(self) -> list[str]:
+        """The columns that must be there for it to be evaluated, as far as its arguments name them."""
+        if self.type == "expect_column_to_exist":
+            return []
+        listed = self.kwargs.get("column_list")
+        given = [self.kwargs.get(key) for key in ("column", "column_A", "column_B")]
+        if isinstance(listed, list) and not self.type.startswith("expect_table_"):
+            given += listed
+        return [name for name in given if isinstance(name, str)]
+
     def parameters(self) -> frozenset[str]:
         """The names of the task inputs its arguments refer to."""
         return frozenset(_parameters(self.kwargs))

@@ -17,7 +17,14 @@ from flyte_plugin_greatexpectations.configuration import (
     file_name_of,
 )
 from flyte_plugin_greatexpectations.context_root import ContextRoot
-from flyte_plugin_greatexpectations.datasets import EXPECTED, bare, check_has_engine, check_on_failure, kind_of
+from flyte_plugin_greatexpectations.datasets import (
+    EXPECTED,
+    bare,
+    check_columns,
+    check_has_engine,
+    check_on_failure,
+    kind_of,
+)
 from flyte_plugin_greatexpectations.requests import BatchRequestConfig
 from flyte_plugin_greatexpectations.suite import Expectation
 
@@ -156,6 +163,7 @@ class GreatExpectationsChecker(BoundaryChecker):
                 expected=f"Annotated[T, GreatExpectationsType(...)], where T is {EXPECTED}",
                 actual=str(getattr(bare(t), "__name__", t)),
             )
+        check_columns(marker.configuration.columns, t, "GreatExpectationsType")
 
     def voucher(self, marker: Any) -> str | None:
         """The suite and what else decides; actions are for every boundary that asks for them."""
