@@ -202,3 +202,14 @@ def test_postgresql_is_asked_as_sqlite_is(postgres: Any, monkeypatch: pytest.Mon
     found = validation(digit=6)
     assert found.success
     assert found.engine.endswith("(postgresql)")
+
+
+def test_rows_that_a_query_finds_are_unexpected(url: Secret) -> None:
+    validation = check(
+        SQLSource(url, query="select * from people where age > {{ .inputs.above }}"),
+        expect("unexpected_rows_expectation", unexpected_rows_query="select * from {batch} where age < 0"),
+        inputs=kwtypes(above=int),
+    )
+    assert validation(above=0).success
+    [failure] = validation(above=-10).failures
+    assert failure.observed == "1"

@@ -57,7 +57,9 @@ def actions_run(context: Any, found: tuple[tuple[Part, Any], ...], outcome: Any,
             broken.append(f"the action {name!r} failed: {type(error).__name__}: {plain_message(str(error))}")
             continue
         shared.update(action=action, action_result=told)
-        lines.append(f"{name}: done")
+        # Some of the library's own only say that they did not reach anybody.
+        said = [value for value in told.values() if isinstance(value, str)] if isinstance(told, dict) else []
+        lines.append(f"{name}: {plain_message('; '.join(said)) or 'done'}")
     return Ran(found, (*lines, *broken), tuple(broken))
 
 
