@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from flyte_plugin_papermill.loading import load_dataframe, load_dir, load_file, load_value
     from flyte_plugin_papermill.recording import OutputRecordingError, record_outputs
+    from flyte_plugin_papermill.spark import load_spark_session
     from flyte_plugin_papermill.task import NotebookConfig, NotebookTask
 
 _HOME_OF = {
@@ -39,6 +40,7 @@ _HOME_OF = {
     "load_dataframe": "loading",
     "load_dir": "loading",
     "load_file": "loading",
+    "load_spark_session": "spark",
     "load_value": "loading",
     "record_outputs": "recording",
 }
@@ -60,6 +62,7 @@ __all__ = [
     "load_dataframe",
     "load_dir",
     "load_file",
+    "load_spark_session",
     "load_value",
     "record_outputs",
 ]

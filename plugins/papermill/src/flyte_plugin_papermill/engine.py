@@ -50,7 +50,8 @@ class Watch:
             began = time.monotonic()
             self.cell = cell_index
             if cell_index in places:
-                first = next((line for line in cell.source.splitlines() if line.strip()), "").strip()
+                lines = [line.strip() for line in cell.source.splitlines() if line.strip()]
+                first = next((line for line in lines if not line.startswith("#")), "".join(lines[:1]))
                 shown = first if len(first) <= _SHOWN else f"{first[:_SHOWN]}..."
                 self.tell(f"cell {places[cell_index]} of {len(own)}: {shown}")
             return start(cell, cell_index, **more)

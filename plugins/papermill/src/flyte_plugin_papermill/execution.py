@@ -93,7 +93,12 @@ def libraries() -> Iterator[None]:
 
 
 def execute(
-    run: Run, source: str, parameters: Mapping[str, Any], settings: Settings, imports: tuple[str, ...] = ()
+    run: Run,
+    source: str,
+    parameters: Mapping[str, Any],
+    settings: Settings,
+    imports: tuple[str, ...] = (),
+    variables: Mapping[str, str] | None = None,
 ) -> None:
     """Execute the notebook ``source`` with ``parameters``; what came of it lies at ``run.executed``.
 
@@ -103,6 +108,7 @@ def execute(
         parameters: plain data by name.
         settings: how.
         imports: folders for the import path of a Python kernel.
+        variables: further environment variables of the kernel.
 
     Raises:
         NotebookError: the kernel or the engine is missing, did not start, died, or a cell took too long. That a cell
@@ -113,7 +119,7 @@ def execute(
         from flyte_plugin_papermill.kernels import KernelPlace, manager_for, socket_folder
     given = run.folder / "given.ipynb"
     given.write_text(source, encoding="utf-8")
-    place = KernelPlace(run.folder, run.work, _environment(run, imports))
+    place = KernelPlace(run.folder, run.work, {**_environment(run, imports), **(variables or {})})
     sockets = socket_folder()
     try:
         manager = manager_for(place, None if sockets is None else Path(sockets.name))

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 from jupyter_client.manager import AsyncKernelManager
 
 from flyte_plugin_papermill import guard
+from flyte_plugin_papermill.spark import ATTACH, is_told
 
 #: The longest path of a socket that every system takes, less what kernels add to it.
 _LONGEST_SOCKET: Final = 80
@@ -54,6 +55,8 @@ class GuardedKernelManager(AsyncKernelManager):  # type: ignore[misc]
             self.connection_file = str(place.folder / "kernel.json")
         kw.update(stdin=self._read, cwd=str(place.work), env=dict(place.env))
         command, kw = await super()._async_pre_start_kernel(**kw)
+        if is_told(place.env) and self.ipykernel:
+            command = [*command, f"--IPKernelApp.exec_lines={ATTACH}"]
         guarded = [sys.executable, "-I", "-S", guard.__file__, str(place.status_file), *command]
         return guarded, kw
 

@@ -242,7 +242,8 @@ class NotebookTask(PythonInstanceTask):
         )
         folder = (self._folder,) if Path(self._folder).is_dir() else ()
         try:
-            execute(run, self._source_of(context), parameters, settings, (*folder, *own_imports()))
+            source, session = self._source_of(context), _spark_variables(context)
+            execute(run, source, parameters, settings, (*folder, *own_imports()), session)
             found = self._outcome(run)
         except NotebookError as error:
             self._keep(run, context, error)
@@ -326,6 +327,14 @@ class NotebookTask(PythonInstanceTask):
     def notebook_folder(self) -> str:
         """The folder the notebook was read from; empty in a worker without it."""
         return self._folder
+
+
+def _spark_variables(context: ExecutionContext) -> dict[str, str]:
+    if not context.has_attr("spark_session"):
+        return {}
+    from flyte_plugin_papermill.spark import variables_of
+
+    return variables_of(context.spark_session)
 
 
 def _calling_folder() -> Path:
