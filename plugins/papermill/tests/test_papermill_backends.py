@@ -75,6 +75,7 @@ def test_a_notebook_is_mapped_over_jobs(flows: Flows) -> None:
     assert output(flows.succeeded("mapped", "--many", "[1, 2]")) == [2, 4]
 
 
+@pytest.mark.proof
 def test_a_failing_cell_of_a_job_is_told_and_its_notebook_is_kept(flows: Flows) -> None:
     view = flows.failed("failing")
     [failed] = [event["error"] for event in events(view, "attempt_failed")]

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from flyte_plugin_papermill import NotebookCellError, NotebookTask
 from flytepath import kwtypes
-from papermill_flows import Flows
+from papermill_flows import Flows, decks
 from papermill_notebooks import USE, written
 
 Make = Callable[..., NotebookTask]
@@ -83,13 +83,14 @@ def test_a_kernel_ends_with_the_process_of_its_task(tmp_path: Path, number: sign
     until(lambda: not any(map(lives, pids)))
 
 
+@pytest.mark.proof
 def test_a_kernel_ends_with_an_attempt_that_takes_too_long_and_with_one_that_is_aborted(
     flows: Flows, tmp_path: Path
 ) -> None:
-    flows.notebook("stays", "told, wait = '', 0", STAYS)
+    flows.notebook("stays", "told, wait = '', 0", "print('so far so good')", STAYS)
     flows.module(
         """
-        bounded = NotebookTask("bounded", "stays.ipynb", inputs=kwtypes(told=str, wait=int), timeout=6)
+        bounded = NotebookTask("bounded", "stays.ipynb", inputs=kwtypes(told=str, wait=int), timeout=15)
         endless = NotebookTask("endless", "stays.ipynb", inputs=kwtypes(told=str, wait=int))
 
         @workflow
@@ -104,6 +105,9 @@ def test_a_kernel_ends_with_an_attempt_that_takes_too_long_and_with_one_that_is_
     told = tmp_path / "told"
     view = flows.failed("takes_too_long", "--told", str(told))
     assert view["error"]["code"] == "FP-TIMEOUT", view["error"]
+    page = decks(view)["out_rendered_nb"]
+    assert "so far so good" in page
+    assert "still running" in page
     until(lambda: not any(map(lives, processes(told))))
 
     other = tmp_path / "other"

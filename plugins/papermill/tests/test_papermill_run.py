@@ -126,10 +126,12 @@ def test_a_notebook_runs_and_tells_each_cell_in_the_log(flows: Flows) -> None:
     assert "doubling 4" in decks(view)["out_rendered_nb"]
 
 
+@pytest.mark.proof
 def test_the_executed_notebook_and_its_page_are_values_of_the_workflow(flows: Flows) -> None:
     assert output(flows.succeeded("handed_on")) > 1000
 
 
+@pytest.mark.proof
 def test_a_map_runs_the_notebook_for_each_item(flows: Flows) -> None:
     assert output(flows.succeeded("mapped", "--many", "[1, 2, 3]")) == [2, 4, 6]
 
@@ -148,6 +150,7 @@ def test_a_changed_notebook_misses_the_cache(flows: Flows) -> None:
     assert not events(flows.succeeded("kept"), "attempt_started")
 
 
+@pytest.mark.proof
 def test_a_failing_cell_is_tried_again(flows: Flows, tmp_path: Path) -> None:
     place = tmp_path / "tries"
     place.mkdir()
@@ -181,10 +184,12 @@ def test_a_notebook_finds_the_modules_of_the_project_and_an_empty_folder(flows: 
     }
 
 
+@pytest.mark.proof
 def test_a_node_runs_it_in_another_kernel(flows: Flows) -> None:
     assert output(flows.succeeded("overridden"))["OF_THE_KERNEL"] == "other"
 
 
+@pytest.mark.proof
 def test_a_secret_is_there_and_is_told_nowhere(flows: Flows) -> None:
     view = flows.succeeded("secret")
     assert output(view) == len("swordfish-7Q")
@@ -196,10 +201,12 @@ def test_a_secret_is_there_and_is_told_nowhere(flows: Flows) -> None:
     assert not any("swordfish-7Q" in path.read_text() for path in kept)
 
 
+@pytest.mark.proof
 def test_a_dynamic_task_runs_notebooks(flows: Flows) -> None:
     assert output(flows.succeeded("dynamically")) == 2
 
 
+@pytest.mark.proof
 def test_a_resumed_run_needs_no_working_tree(tmp_path: Path) -> None:
     """The notebook lies beside the project, where no bundle takes it along; it fails, and then its place is gone."""
     (tmp_path / "notebooks").mkdir()

@@ -31,13 +31,14 @@ _STYLE: Final = """\
 _ENDED: Final = (KernelDiedError, NotebookTimeoutError)
 
 
-def page_of(notebook: Any, title: str, error: NotebookError | None = None) -> str:
+def page_of(notebook: Any, title: str, error: NotebookError | None = None, note: str = "") -> str:
     """A fragment of HTML without scripts.
 
     Args:
         notebook: what was executed.
         title: what stands above it.
         error: what went wrong, if anything: the cell is marked, and the reason stands above.
+        note: anything else that stands above.
     """
     with libraries():
         from nbconvert import HTMLExporter
@@ -45,7 +46,7 @@ def page_of(notebook: Any, title: str, error: NotebookError | None = None) -> st
     body, _ = HTMLExporter(template_name="basic").from_notebook_node(shown)
     mark = '<p class="fp-failed" id="fp-failed-cell">It failed in this cell:</p>'
     body = sanitized(body).replace(f"<p>{_MARK}</p>", mark)
-    failed = ""
+    failed = f"<p>{html.escape(note)}</p>" if note else ""
     if error is not None:
         link = ' <a href="#fp-failed-cell">Show the cell</a>' if mark in body else ""
         failed = f'<p class="fp-failed">{html.escape(error.message)}{link}</p>'

@@ -227,6 +227,7 @@ class NotebookTask(PythonInstanceTask):
         from flyte_plugin_papermill.errors import NotebookError
         from flyte_plugin_papermill.exchange import write_declared
         from flyte_plugin_papermill.execution import Run, Settings, execute, own_imports
+        from flyte_plugin_papermill.keeping import kept_meanwhile
 
         context = current_context()
         run = Run.below(context.working_directory, self.name)
@@ -243,7 +244,10 @@ class NotebookTask(PythonInstanceTask):
         folder = (self._folder,) if Path(self._folder).is_dir() else ()
         try:
             source, session = self._source_of(context), _spark_variables(context)
-            execute(run, source, parameters, settings, (*folder, *own_imports()), session)
+            with kept_meanwhile(
+                run, context, name=self._file_name, prefix=context.raw_output_prefix, deck=self._render_deck
+            ):
+                execute(run, source, parameters, settings, (*folder, *own_imports()), session)
             found = self._outcome(run)
         except NotebookError as error:
             self._keep(run, context, error)
@@ -310,7 +314,7 @@ class NotebookTask(PythonInstanceTask):
             files = keep(
                 run,
                 context,
-                name=_OF_FILES.sub("-", self.name),
+                name=self._file_name,
                 error=error,
                 # What becomes an output is kept as that.
                 prefix=None if succeeded and is_output else context.raw_output_prefix,
@@ -324,9 +328,8 @@ class NotebookTask(PythonInstanceTask):
         return files
 
     @property
-    def notebook_folder(self) -> str:
-        """The folder the notebook was read from; empty in a worker without it."""
-        return self._folder
+    def _file_name(self) -> str:
+        return _OF_FILES.sub("-", self.name)
 
 
 def _spark_variables(context: ExecutionContext) -> dict[str, str]:
