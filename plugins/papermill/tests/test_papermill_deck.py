@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 from flyte_plugin_papermill import KernelDiedError, NotebookCellError, NotebookOutputError, NotebookTask
 from flytepath import kwtypes
-from papermill_notebooks import USE
+from papermill_notebooks import USE, written
 
 Make = Callable[..., NotebookTask]
 MARK = 'id="fp-failed-cell"'
@@ -107,3 +109,22 @@ def test_an_output_that_is_missing_marks_no_cell(task: Make) -> None:
     found = page(task("x = 1", USE, outputs=kwtypes(y=int)), NotebookOutputError)
     assert MARK not in found
     assert "did not record the output" in found
+
+
+def test_a_page_is_there_while_the_notebook_still_runs(tmp_path: Path) -> None:
+    written(tmp_path / "n.ipynb", "x = 1", "print('so far so good')", "import time; time.sleep(600)")
+    source = """
+import os, pathlib
+from flyte_plugin_papermill import NotebookTask, keeping
+kept = keeping.keep
+def told(run, context, **more):
+    places = kept(run, context, **more)
+    print(pathlib.Path(places["out_rendered_nb"]).read_text(), flush=True)
+    os._exit(0)
+keeping.keep = told
+NotebookTask("n", "n.ipynb")()
+"""
+    done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert "so far so good" in done.stdout
+    assert "still running" in done.stdout
+    assert MARK not in done.stdout

@@ -253,7 +253,7 @@ class NotebookTask(PythonInstanceTask):
             self._keep(run, context, error)
             raise
         except BaseException:
-            self._keep(run, context, None)
+            self._keep(run, context, None, note="It was ended from outside, and did not run to its end.")
             raise
         files = self._keep(run, context, None, succeeded=True)
         values = [found[name] if name in found else files[name] for name in self.outputs]
@@ -301,7 +301,13 @@ class NotebookTask(PythonInstanceTask):
         return value
 
     def _keep(
-        self, run: Run, context: ExecutionContext, error: NotebookError | None, *, succeeded: bool = False
+        self,
+        run: Run,
+        context: ExecutionContext,
+        error: NotebookError | None,
+        *,
+        succeeded: bool = False,
+        note: str = "",
     ) -> dict[str, str]:
         """Keep the executed notebook and its page, and show the page; where they are, by the names of outputs.
 
@@ -319,6 +325,7 @@ class NotebookTask(PythonInstanceTask):
                 # What becomes an output is kept as that.
                 prefix=None if succeeded and is_output else context.raw_output_prefix,
                 deck=self._render_deck,
+                note=note,
             )
         except Exception:
             if succeeded and is_output:
