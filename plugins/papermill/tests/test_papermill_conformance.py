@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 
 from flyte_plugin_papermill import NotebookConfig
-from flyte_plugin_papermill.task import NotebookTaskType
+from flyte_plugin_papermill.config import NotebookTaskType
 from flytepath.plugin import TaskDeclaration
 from flytepath.testing import PluginConformance, TaskTypeConformance
 from papermill_notebooks import notebook

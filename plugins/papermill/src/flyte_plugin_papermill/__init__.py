@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flyte_plugin_papermill.config import NotebookConfig
     from flyte_plugin_papermill.errors import (
         EngineMissingError,
         KernelDiedError,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from flyte_plugin_papermill.loading import load_dataframe, load_dir, load_file, load_value
     from flyte_plugin_papermill.recording import OutputRecordingError, record_outputs
     from flyte_plugin_papermill.spark import load_spark_session
-    from flyte_plugin_papermill.task import NotebookConfig, NotebookTask
+    from flyte_plugin_papermill.task import NotebookTask
 
 _HOME_OF = {
     "EngineMissingError": "errors",
@@ -29,7 +30,7 @@ _HOME_OF = {
     "KernelMissingError": "errors",
     "KernelStartError": "errors",
     "NotebookCellError": "errors",
-    "NotebookConfig": "task",
+    "NotebookConfig": "config",
     "NotebookError": "errors",
     "NotebookIncompleteError": "errors",
     "NotebookOutputError": "errors",

@@ -11,8 +11,8 @@ def flytepath_task_types() -> list[TaskTypeDeclaration]:
     return [
         TaskTypeDeclaration(
             name="papermill",
-            task_type="flyte_plugin_papermill.task:NotebookTaskType",
-            config="flyte_plugin_papermill.task:NotebookConfig",
+            task_type="flyte_plugin_papermill.config:NotebookTaskType",
+            config="flyte_plugin_papermill.config:NotebookConfig",
             plain_worker=True,
         )
     ]
