@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -153,11 +154,28 @@ def test_a_notebook_runs_inside_a_running_event_loop(task: Make) -> None:
     assert asyncio.run(inside()) == 1
 
 
+def test_the_event_loop_of_a_thread_stays_its_own(task: Make) -> None:
+    made = task("x = 1", USE + "record_outputs(y=x)", outputs=kwtypes(y=int))
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        assert made() == 1
+        assert asyncio.get_event_loop() is loop
+        assert not loop.is_closed()
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
 def test_nothing_is_left_open(task: Make) -> None:
     made = task("x = 1")
     made()
     before, threads = set(os.listdir("/proc/self/fd")), threading.active_count()  # noqa: PTH208
-    for _ in range(3):
+    for _ in range(2):
         made()
+    thread = threading.Thread(target=made)
+    thread.start()
+    thread.join()
+    gc.collect()  # what was left open warns then, and warnings are errors here
     assert len(os.listdir("/proc/self/fd")) <= len(before) + 1  # noqa: PTH208
     assert threading.active_count() <= threads + 1

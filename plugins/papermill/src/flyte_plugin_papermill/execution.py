@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -125,7 +126,7 @@ def execute(
         manager = manager_for(place, None if sockets is None else Path(sockets.name))
         watch = Watch(settings.engine_name, manager, _teller())
         with _told(run.task, settings, watch, place):
-            _call(run, given, parameters, settings, watch, place)
+            Context().run(_call, run, given, parameters, settings, watch, place)
     finally:
         if sockets is not None:
             sockets.cleanup()
@@ -165,19 +166,25 @@ def _call(
 
 @contextmanager
 def _own_loop() -> Iterator[None]:
-    """An event loop for the notebook's client that is closed after it."""
+    """An event loop for the notebook's client that is closed after it; the thread has its own back then.
+
+    To be entered in an empty context: there Jupyter finds no loop of an earlier client, and makes a new one.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        loop = asyncio.new_event_loop()
+        from jupyter_core.utils import ensure_event_loop
+
+        # Nothing public tells the loop of a thread without making one.
+        before = getattr(getattr(asyncio.get_event_loop_policy(), "_local", None), "_loop", None)
+        loop = ensure_event_loop()
         try:
-            asyncio.set_event_loop(loop)
             yield
         finally:
-            asyncio.set_event_loop(None)
+            asyncio.set_event_loop(before)
             loop.close()
     else:
-        yield
+        yield  # Jupyter has a thread for this case
 
 
 @contextmanager

@@ -17,7 +17,7 @@ _STYLE: Final = """\
 <style>
 .fp-notebook { font: 14px/1.5 system-ui, sans-serif; max-width: 60em; }
 .fp-notebook pre { font: 12px/1.45 ui-monospace, monospace; overflow-x: auto; white-space: pre-wrap; margin: .3em 0; }
-.fp-notebook .highlight, .fp-notebook .input_area { background: #8881; padding: .3em .6em; border-radius: 4px; }
+.fp-notebook .input_area { background: #8881; padding: .3em .6em; border-radius: 4px; }
 .fp-notebook .prompt, .fp-notebook .anchor-link { display: none; }
 .fp-notebook table { border-collapse: collapse; margin: .4em 0; }
 .fp-notebook td, .fp-notebook th { border: 1px solid #8884; padding: .15em .5em; text-align: right; }
