@@ -193,8 +193,9 @@ def test_the_uris_of_flytekit_are_read_too() -> None:
         found = address_of(uri)
         assert found.names == ("SALES", "PUBLIC", "T")
         assert found.access == {"account": "acme-eu", "user": "ETL", "warehouse": "SMALL"}
+    assert address_of("snowflake://E@a//?query_id=01b2c3d4-0000-1111-2222-333344445555").query_id
     result = address_of("snowflake://ETL:acme-eu/SMALL/SALES/PUBLIC/01b2c3d4-0000-1111-2222-333344445555")
-    assert result.query_id.startswith("01b2") and not result.names
+    assert result.query_id.startswith("01b2") and result.names == ("SALES", "PUBLIC")
 
 
 # --- all or nothing ----------------------------------------------------------------------------------------------

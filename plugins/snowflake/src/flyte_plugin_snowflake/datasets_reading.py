@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from flytepath.plugin import BlobSource, Literal
@@ -12,6 +13,7 @@ from flyte_plugin_snowflake.datasets_session import Target, session, target_of
 from flyte_plugin_snowflake.datasets_types import as_remembered, known_of, recalled
 from flyte_plugin_snowflake.datasets_uri import quoted
 from flyte_plugin_snowflake.frames_arrow import as_described, columns_of
+from flyte_plugin_snowflake.results import arrow_tables
 
 
 def decode_table(literal: Literal, columns: tuple[str, ...] | None, source: BlobSource) -> Iterator[Any]:
@@ -38,17 +40,15 @@ def _pieces(target: Target, columns: tuple[str, ...] | None, known: dict[str, st
     with session(target) as connection, connection.cursor() as cursor:
         if target.address.query_id:
             cursor.get_results_from_sfqid(target.address.query_id)
-            names = None if columns is None else matched(_names(cursor.description), columns, target.place)
         else:
-            names = None
             cursor.execute(_selecting(cursor, target, columns))
-        schema = columns_of(cursor.description, target.address.integers, known)
-        empty = True
-        for table in cursor.fetch_arrow_batches():
-            empty = False
-            yield _narrowed(as_described(table, schema, target.place), columns, names, target)
-        if empty:
-            yield _narrowed(schema.empty_table(), columns, names, target)
+        tables = arrow_tables(cursor)
+        first = next(tables)
+        # Of a result that is read by its id, nothing is known before.
+        schema = columns_of(cursor.description or (), target.address.integers, known)
+        names = None if columns is None else _named(_names(cursor.description), columns, target)
+        for table in chain((first,), tables):
+            yield _narrowed(as_described(table, schema, target.place), columns, names)
 
 
 def _selecting(cursor: Any, target: Target, columns: tuple[str, ...] | None) -> str:
@@ -60,11 +60,17 @@ def _selecting(cursor: Any, target: Target, columns: tuple[str, ...] | None) -> 
     return f"select {wanted} from {table}"
 
 
-def _narrowed(table: Any, columns: tuple[str, ...] | None, names: dict[str, str] | None, target: Target) -> Any:
-    """The columns that are asked for, by the names that they are asked for by; of a table no others came."""
-    if columns is None:
-        return table
-    return (table if names is None else table.select([names[name] for name in columns])).rename_columns(list(columns))
+def _named(found: list[str], columns: tuple[str, ...], target: Target) -> list[str]:
+    """Of a result, the columns that are meant; of a table, those that came were asked for."""
+    if not target.address.query_id:
+        return found
+    meant = matched(found, columns, target.place)
+    return [meant[name] for name in columns]
+
+
+def _narrowed(table: Any, columns: tuple[str, ...] | None, names: list[str] | None) -> Any:
+    """The columns that are asked for, by the names that they are asked for by."""
+    return table if columns is None else table.select(names).rename_columns(list(columns))
 
 
 def _names(description: Any) -> list[str]:

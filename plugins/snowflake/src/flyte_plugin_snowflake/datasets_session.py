@@ -140,7 +140,9 @@ def session(target: Target) -> Iterator[Any]:
             "server_session_keep_alive": False,
             "session_parameters": {**_PARAMETERS, "QUERY_TAG": tag[:_TAG_LIMIT]},
         }
-        connection = login({**target.access, **_around(target.table)}, target.service, secrets, options)
+        connection = login(
+            {**target.access, **_around(target.table or target.address.names)}, target.service, secrets, options
+        )
         del secrets
         try:
             yield connection
@@ -148,9 +150,9 @@ def session(target: Target) -> Iterator[Any]:
             connection.close(retry=False)
 
 
-def _around(table: tuple[str, ...]) -> dict[str, str]:
+def _around(names: tuple[str, ...]) -> dict[str, str]:
     """The database and the schema that the session stands in."""
-    return {name: _as_said(text) for name, text in zip(("database", "schema"), table, strict=False)}
+    return {what: _as_said(name) for what, name in zip(("database", "schema"), names, strict=False)}
 
 
 def _as_said(name: str) -> str:

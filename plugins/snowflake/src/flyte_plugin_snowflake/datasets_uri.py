@@ -37,7 +37,8 @@ class Address:
     Attributes:
         uri: as it was given.
         access: ``account``, ``user``, ``warehouse``, ``role``, ``authenticator``, as far as it says them.
-        names: of the database, the schema and the table; the first may be missing.
+        names: of the database, the schema and the table; the first may be missing. With ``query_id``, of the two that
+            the query ran in.
         query_id: of the query whose result is meant, instead of a table.
         secrets: references to secrets, by what they are.
         mode: what writing does to a table that is there: ``overwrite`` its rows, or ``replace`` it.
@@ -86,11 +87,11 @@ def address_of(uri: str) -> Address:
     access = {"account": unquote(account), "user": unquote(user)}
     if not at:
         access, path = _as_flytekit_has_it(parts.netloc, path) or (access, path)
-    if parts.fragment or "" in path or not (options.get("query_id") or 1 <= len(path) <= 3):
+    if parts.fragment or not (options.get("query_id") or ("" not in path and 1 <= len(path) <= 3)):
         raise _wrong(uri, "names no table")
     if access["account"] and not _ACCOUNT.fullmatch(access["account"]):
         raise _wrong(uri, "names no account")
-    last = path[-1] if path and access.get("warehouse") else ""
+    last = path[2] if len(path) == 3 and access.get("warehouse") else ""
     query_id = options.pop("query_id", "") or (last if _QUERY_ID.fullmatch(last) else "")
     if query_id and not _QUERY_ID.fullmatch(query_id):
         raise _wrong(uri, "names no query: query_id is a UUID")
@@ -102,7 +103,7 @@ def address_of(uri: str) -> Address:
     return Address(
         uri,
         {name: value for name, value in access.items() if value},
-        () if query_id else tuple(identifier(part, uri) for part in path),
+        tuple(identifier(part, uri) for part in path[: 2 if query_id else 3] if part),
         query_id,
         secrets,
         **chosen,
