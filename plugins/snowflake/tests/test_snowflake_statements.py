@@ -152,6 +152,16 @@ def test_a_result_may_stay_where_it_is(backend: SnowflakeBackend, account: Accou
     assert not memory_blobs.contents
 
 
+def test_of_several_statements_the_last_is_referred_to(
+    backend: SnowflakeBackend, account: Account, memory_blobs: Any
+) -> None:
+    plan = backend.plan(request("select 1; select 2 as two", SnowflakeConfig(result="reference"), 2))
+    handle = run(backend.submit(plan))
+    ended(backend, handle)
+    uri = run(backend.collect(handle, memory_blobs))["results"].data["uri"]
+    assert uri.endswith(f"query_id={account.queries[handle.data['id']].children[-1]}")
+
+
 def test_a_result_of_another_kind_than_a_frame_is_refused() -> None:
     with pytest.raises(SnowflakeTaskError, match="one frame"):
         SnowflakeTask(name="t", query_template="select 1", output_schema_type=int)

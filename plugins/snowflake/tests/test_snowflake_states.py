@@ -1,4 +1,4 @@
-"""What Snowflake says of a query is what core is told, for every word that is documented, and for those that are not."""
+"""What Snowflake says of a query is what core is told, for every word that is documented."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flyte_plugin_snowflake.vendor_errors import STATES
 from flytepath.plugin import BackendError, ErrorClass, Gone, Handle, InProgress, Observation, Phase, Terminal
 from snowflake_calls import bound_backend, ended, request, run
 
-#: The page of SYSTEM$GET_RESULTSET_STATUS and the connector's QueryStatus; then EXECUTION_STATUS of the history's pages.
+#: The page of SYSTEM$GET_RESULTSET_STATUS and the connector's QueryStatus; then EXECUTION_STATUS of the history.
 DOCUMENTED = {
     "RUNNING": Phase.RUNNING,
     "SUCCESS": Phase.SUCCEEDED,

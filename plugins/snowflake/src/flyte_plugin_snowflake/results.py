@@ -24,17 +24,14 @@ def result_literal(job: Mapping[str, Json], sink: BlobAccess, connection: Any) -
         connection: of the user who ran it; nobody else may read it.
     """
     access = job["access"]
-    if job.get("result") == "reference":
-        return Literal.make(LiteralType("dataframe"), {"uri": place(access, query_id=job["id"])}, format="snowflake")
-    import pyarrow as pa
-
+    several = job.get("statements", 1) - 1
     with connection.cursor() as cursor:
-        cursor.get_results_from_sfqid(job["id"])
-        several = job.get("statements", 1) - 1
-        if several:
-            cursor.fetchone()  # only with the first rows the connector learns that there are several results
-        for _ in range(several):  # not once more: behind the last there is no result at all
-            cursor.nextset()
+        if job.get("result") == "reference":
+            id = _last(cursor, job["id"], several).sfqid if several else job["id"]
+            return Literal.make(LiteralType("dataframe"), {"uri": place(access, query_id=id)}, format="snowflake")
+        import pyarrow as pa
+
+        _last(cursor, job["id"], several)
         rows = 0
         with sink.create() as writer:
             batches = arrow_tables(cursor)
@@ -46,6 +43,16 @@ def result_literal(job: Mapping[str, Json], sink: BlobAccess, connection: Any) -
                     rows += table.num_rows
     facts = {"columns": [[field.name, str(field.type)] for field in schema], "rows": rows}
     return Literal.make(LiteralType("dataframe"), facts, format="arrow-ipc", ref=writer.ref)
+
+
+def _last(cursor: Any, query_id: str, several: int) -> Any:
+    """The cursor, at the result of the last statement."""
+    cursor.get_results_from_sfqid(query_id)
+    if several:
+        cursor.fetchone()  # only with the first rows the connector learns that there are several results
+    for _ in range(several):  # not once more: behind the last there is no result at all
+        cursor.nextset()
+    return cursor
 
 
 def _described(table: Any, schema: Any, query_id: str) -> Any:

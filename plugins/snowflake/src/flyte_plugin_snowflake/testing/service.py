@@ -339,7 +339,8 @@ class SnowflakeService:
         found = self.account.queries.get(request.path_params["id"])
         if found is None or found.now() != "SUCCESS" or found.answer is None:
             raise Refusal("000709", "Statement not found", "02000")
-        return self._in_pieces(request, found.id, {**found.answer, "data": dict(found.answer["data"])})
+        data = {**found.answer["data"], "queryId": found.id}
+        return self._in_pieces(request, found.id, {**found.answer, "data": data})
 
     async def _cancelled(self, session: Session, id: str) -> Json:
         found = self.account.queries.get(id)
