@@ -14,6 +14,7 @@ with warnings.catch_warnings():
     import snowflake.connector  # noqa: F401
 
 from flyte_plugin_snowflake.testing.service import Account, SnowflakeService
+from snowflake_vendor import settings_text
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,24 +46,6 @@ def account(snowflake_service: SnowflakeService) -> Iterator[Account]:
     snowflake_service.account.reset()
     yield snowflake_service.account
     snowflake_service.account.reset()
-
-
-def settings_text(port: int, **more: str) -> str:
-    """``[backends.snowflake]`` for the double, with a password from the environment; ``more`` are values in TOML."""
-    given = {
-        "account": '"acme-eu"',
-        "user": '"ETL"',
-        "database": '"SALES"',
-        "schema": '"PUBLIC"',
-        "host": '"127.0.0.1"',
-        "port": str(port),
-        "protocol": '"http"',
-        "login_seconds": "5",
-        "answer_seconds": "10",
-        "password": '{group = "snowflake", key = "password"}',
-        **more,
-    }
-    return "[backends.snowflake]\n" + "".join(f"{name} = {value}\n" for name, value in given.items() if value)
 
 
 @pytest.fixture

@@ -29,6 +29,24 @@ def settings(port: int, **more: Any) -> SnowflakeSettings:
     return SnowflakeSettings(**{**given, **more})
 
 
+def settings_text(port: int, **more: str) -> str:
+    """``[backends.snowflake]`` for the double, with a password from the environment; ``more`` are values in TOML."""
+    given = {
+        "account": '"acme-eu"',
+        "user": '"ETL"',
+        "database": '"SALES"',
+        "schema": '"PUBLIC"',
+        "host": '"127.0.0.1"',
+        "port": str(port),
+        "protocol": '"http"',
+        "login_seconds": "5",
+        "answer_seconds": "10",
+        "password": '{group = "snowflake", key = "password"}',
+        **more,
+    }
+    return "[backends.snowflake]\n" + "".join(f"{name} = {value}\n" for name, value in given.items() if value)
+
+
 class Vendor(BackendVendor):
     """The levers of the double."""
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import settings_text
 from flyte_plugin_snowflake.testing.service import Account, SnowflakeService
 from flytepath import FlytePath
 from snowflake_calls import until
+from snowflake_vendor import settings_text
 
 #: Far more than any of this takes; reaching it is a failure.
 DEADLINE = 60.0

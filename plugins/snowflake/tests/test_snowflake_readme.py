@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import settings_text
 from flyte_plugin_snowflake import SnowflakeConfig, SnowflakeSettings
 from flyte_plugin_snowflake.testing.service import SnowflakeService
+from snowflake_vendor import settings_text
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

@@ -13,7 +13,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from flyte_plugin_snowflake.testing.account import Account, Refusal, Session
 
@@ -22,6 +22,8 @@ _WRONG = ("390100", "Incorrect username or password was specified.", "08001")
 _GONE = ("390104", "User must login again to access the service.")
 _EXPIRED = ("390112", "Your session has expired. Please login again.")
 _ALL_OVER = ("390114", "Authentication token has expired. The user must authenticate again.")
+#: Codes of sessions that are over.
+OVER: Final = frozenset({_GONE[0], _EXPIRED[0], _ALL_OVER[0]})
 
 
 def check_login(account: Account, data: Mapping[str, Json], query: Mapping[str, str]) -> str:

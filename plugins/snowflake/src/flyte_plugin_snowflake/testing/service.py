@@ -133,7 +133,9 @@ class SnowflakeService:
             try:
                 found = await handler(request)
             except Refusal as refusal:
-                data = {"errorCode": refusal.code, "sqlState": refusal.state}
+                # Of a session that is over, and nothing else, there is no data.
+                is_over = refusal.code in logins.OVER
+                data = None if is_over else {"errorCode": refusal.code, "sqlState": refusal.state}
                 body = {"success": False, "code": refusal.code, "message": refusal.message, "data": data}
                 return JSONResponse(body, status_code=refusal.status)
             return found if isinstance(found, Response) else JSONResponse(found)
