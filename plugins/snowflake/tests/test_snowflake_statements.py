@@ -11,7 +11,7 @@ from flyte_plugin_snowflake import SnowflakeConfig, SnowflakeTask
 from flyte_plugin_snowflake.backend import SnowflakeBackend
 from flyte_plugin_snowflake.errors import SnowflakeTaskError
 from flyte_plugin_snowflake.testing.service import Account, SnowflakeService
-from flytepath.plugin import BackendError, ErrorClass, Found, Literal, LiteralType, Phase, Terminal
+from flytepath.plugin import BackendError, ErrorClass, Found, Literal, LiteralType, Phase, PoolAsk, RateLimit, Terminal
 from snowflake_calls import bound_backend, ended, reference, request, run, table_of
 from snowflake_vendor import settings
 
@@ -213,6 +213,13 @@ def test_session_parameters_go_with_the_query(backend: SnowflakeBackend, account
     handle = run(backend.submit(backend.plan(request("select 1", config, timeout_seconds=100))))
     parameters = account.queries[handle.data["id"]].parameters
     assert (parameters["TIMEZONE"], parameters["STATEMENT_TIMEOUT_IN_SECONDS"]) == ("UTC", "5")
+
+
+def test_limits_are_of_the_account_and_rates_of_the_settings() -> None:
+    made = SnowflakeBackend(settings(1, calls_per_second=2.5, burst=3))
+    plan = made.plan(request("select 1", SnowflakeConfig(account="acme-us", role="LOADER")))
+    assert plan.pools == (PoolAsk("snowflake/acme-us"),) and plan.scope == "acme-us/ETL/LOADER"
+    assert made.rate_limits == (RateLimit(per_second=2.5, burst=3),)
 
 
 def test_an_owner_that_does_not_fit_into_the_tag_is_refused_when_it_is_planned(backend: SnowflakeBackend) -> None:

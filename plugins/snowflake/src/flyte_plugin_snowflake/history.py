@@ -79,12 +79,14 @@ def first_of(connection: Any, **asked: Any) -> Row | None:
 def _page(
     connection: Any, database: str, hours: int, size: int, condition: str, value: str, before: Any
 ) -> tuple[list[Row], Any, bool]:
-    until = "" if before is None else f"end_time_range_end => '{before}'::timestamp_ltz, "
+    # As a number: how moments are written is a parameter of the account. The next whole millisecond, so that nothing is
+    # left out that ended within the same; what comes twice is known by its id.
+    until = "" if before is None else f"end_time_range_end => to_timestamp_ltz({int(before) + 1:d}, 3), "
     # Of a query that runs, the end is the beginning of time.
     ended = "case when end_time > '1971-01-01'::timestamp_ltz then end_time end"
     text = (
-        f"select {_COLUMNS}, ours, page_rows, to_varchar(oldest) as oldest from (select {_COLUMNS}, start_time, "
-        f"({condition}) as ours, count(*) over () as page_rows, min({ended}) over () as oldest, "
+        f"select {_COLUMNS}, ours, page_rows, date_part(epoch_millisecond, oldest) as oldest "
+        f"from (select {_COLUMNS}, start_time, ({condition}) as ours, count(*) over () as page_rows, min({ended}) over () as oldest, "
         "row_number() over (order by start_time desc) as place "
         f"from table({quoted(database)}.information_schema.query_history_by_user("
         f"end_time_range_start => dateadd(hour, -{hours:d}, current_timestamp()), {until}result_limit => {size:d}))"

@@ -40,11 +40,11 @@ def _rows(account: Account, user: str, database: str, arguments: str, limit: int
     hours = re.search(r"dateadd\(hour, -(\d+),", arguments)
     if hours is not None and int(hours.group(1)) > 7 * 24:
         raise Refusal("001045", "SQL compilation error:\nthe time range is not within the last 7 days", "22023")
-    until = re.search(r"end_time_range_end => '([^']*)'", arguments)
+    until = re.search(r"end_time_range_end => to_timestamp_ltz\((\d+), 3\)", arguments)
     found = [q for q in list(account.queries.values()) if q.user == user and time.time() >= q.visible and q.now()]
     if until:
-        latest = dt.datetime.fromisoformat(until.group(1)).replace(tzinfo=dt.UTC).timestamp()
-        found = [q for q in found if q.ended is not None and q.ended <= latest + 1e-6]
+        latest = int(until.group(1)) / 1000
+        found = [q for q in found if q.ended is not None and q.ended <= latest]
     found.sort(key=lambda q: (q.ended is None, q.ended or q.started), reverse=True)
     return _table(found[:limit])
 
