@@ -86,7 +86,8 @@ def _page(
     ended = "case when end_time > '1971-01-01'::timestamp_ltz then end_time end"
     text = (
         f"select {_COLUMNS}, ours, page_rows, date_part(epoch_millisecond, oldest) as oldest "
-        f"from (select {_COLUMNS}, start_time, ({condition}) as ours, count(*) over () as page_rows, min({ended}) over () as oldest, "
+        f"from (select {_COLUMNS}, start_time, ({condition}) as ours, "
+        f"count(*) over () as page_rows, min({ended}) over () as oldest, "
         "row_number() over (order by start_time desc) as place "
         f"from table({quoted(database)}.information_schema.query_history_by_user("
         f"end_time_range_start => dateadd(hour, -{hours:d}, current_timestamp()), {until}result_limit => {size:d}))"
