@@ -20,25 +20,19 @@ clients of any version.
 
 from __future__ import annotations
 
-import asyncio
-import gzip
-import json
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from flyte_plugin_snowflake.testing import logins, query_history
+from flyte_plugin_snowflake.testing import query_history
 from flyte_plugin_snowflake.testing.account import LIVE, Account, Query, Refusal, Session
-from flyte_plugin_snowflake.testing.rows import as_one, with_missing_moments
-from flyte_plugin_snowflake.testing.stages import Stages
+from flyte_plugin_snowflake.testing.sessions import Sessions
 from flyte_plugin_snowflake.testing.statements import (
     CANCEL,
     DONE_ALL,
     RESULT,
-    bindable,
     check_count,
     check_rights,
     cut,
@@ -53,7 +47,7 @@ _TROUBLE = ("000603", "SQL execution internal error:\nProcessing aborted by erro
 __all__ = ["Account", "Query", "SnowflakeService"]
 
 
-class SnowflakeService:
+class SnowflakeService(Sessions):
     """The double, in a thread. A context manager.
 
     Args:
@@ -67,11 +61,8 @@ class SnowflakeService:
     """
 
     def __init__(self, port: int = 0) -> None:
-        self.account = Account()
-        self.port = port
+        super().__init__(Account(), port)
         self._chunks: dict[str, bytes] = {}
-        self._stages = Stages(self.account)
-        self._turns: dict[str, asyncio.Lock] = {}
 
     def __enter__(self) -> SnowflakeService:
         import uvicorn
@@ -99,12 +90,11 @@ class SnowflakeService:
     # --- the application ---
 
     def _app(self) -> Any:
-        import httpx
         from fakesnow.server import app as inner
         from starlette.applications import Starlette
         from starlette.routing import Mount, Route
 
-        self._inner = httpx.AsyncClient(transport=httpx.ASGITransport(app=inner), base_url="http://fakesnow")
+        self._ask_at(inner)
         routes = [
             Route("/session/v1/login-request", self._answering(self._login), methods=["POST"]),
             Route("/session/token-request", self._answering(self._renewal), methods=["POST"]),
@@ -119,92 +109,6 @@ class SnowflakeService:
             Mount("/", app=inner),
         ]
         return Starlette(routes=routes)
-
-    def _answering(self, handler: Callable[[Any], Awaitable[Json]]) -> Any:
-        """What a handler gives, as an answer; a refusal as the service words it."""
-        from starlette.requests import Request
-        from starlette.responses import JSONResponse, Response
-
-        async def answer(request: Request) -> Response:
-            self.account.requests.append(request.url.path)
-            if self.account.throttled:
-                self.account.throttled -= 1
-                return Response(status_code=429)
-            try:
-                found = await handler(request)
-            except Refusal as refusal:
-                # Of a session that is over, and nothing else, there is no data.
-                is_over = refusal.code in logins.OVER
-                data = None if is_over else {"errorCode": refusal.code, "sqlState": refusal.state}
-                body = {"success": False, "code": refusal.code, "message": refusal.message, "data": data}
-                return JSONResponse(body, status_code=refusal.status)
-            return found if isinstance(found, Response) else JSONResponse(found)
-
-        return answer
-
-    async def _sent(self, request: Any) -> Json:
-        body = await request.body()
-        if not body:
-            return {}
-        return json.loads(gzip.decompress(body) if request.headers.get("content-encoding") == "gzip" else body)
-
-    async def _asked(self, session: Session, text: str, bindings: Json = None) -> Json:
-        """What fakesnow answers to a statement. It makes the address of an upload from the host it is asked at."""
-        headers = {"Authorization": f'Snowflake Token="{session.inner}"', "Host": f"127.0.0.1:{self.port}"}
-
-        async def ask(one: str, own: Json) -> Json:
-            body = {"sqlText": one, **({"bindings": own} if own else {})}
-            found = (await self._inner.post("/queries/v1/query-request", json=body, headers=headers)).json()
-            return {**found, "data": with_missing_moments(found.get("data"))}
-
-        text, bindings = bindable(self._stages.sent(session.inner, text), bindings)
-        # The service takes several statements of a session at once; fakesnow refuses the second.
-        async with self._turns.setdefault(session.inner, asyncio.Lock()):
-            return await as_one(ask, text, bindings)
-
-    # --- sessions ---
-
-    async def _login(self, request: Any) -> Json:
-        data = (await self._sent(request))["data"]
-        self.account.logins.append({**data, "query": dict(request.query_params)})
-        warehouse = logins.check_login(self.account, data, request.query_params)
-        body = {"data": {**data, "SESSION_PARAMETERS": data.get("SESSION_PARAMETERS") or {}}}
-        answer = await self._inner.post("/session/v1/login-request", params=request.query_params, json=body)
-        found = answer.json()
-        token, session = logins.open_session(self.account, self.account.user, found["data"]["token"], warehouse)
-        found["data"].update(
-            token=token, masterToken=session.master, validityInSeconds=3600, masterValidityInSeconds=14400
-        )
-        found["data"]["sessionInfo"].update(
-            warehouseName=warehouse or None, roleName=request.query_params.get("roleName") or "ANALYST"
-        )
-        found["data"].setdefault("sessionId", len(self.account.sessions))
-        return found
-
-    async def _renewal(self, request: Any) -> Json:
-        old = (await self._sent(request)).get("oldSessionToken", "")
-        token, session = logins.renewed(self.account, request.headers.get("authorization", ""), old)
-        data = {
-            "sessionToken": token,
-            "masterToken": session.master,
-            "validityInSecondsST": 3600,
-            "validityInSecondsMT": 14400,
-            "sessionId": len(self.account.sessions),
-        }
-        return {"success": True, "data": data, "code": None, "message": None}
-
-    async def _session(self, request: Any) -> Json:
-        if request.query_params.get("delete"):
-            ended = self.account.sessions.pop(request.headers.get("authorization", "")[17:-1], None)
-            if ended is not None:
-                for text in self._stages.closed(ended.inner):
-                    await self._asked(ended, text)
-        else:
-            self._of(request)
-        return {"success": True, "data": None, "code": None, "message": None}
-
-    def _of(self, request: Any) -> Session:
-        return logins.session_of(self.account, request.headers.get("authorization", ""))
 
     # --- queries ---
 
@@ -222,7 +126,7 @@ class SnowflakeService:
         if RESULT.search(text):
             self._count_down("failing_results")
         text = RESULT.sub(lambda found: f"result_scan('{self._inner_id(found.group(1))}')", text)
-        answer = await self._asked(session, text, bindings)
+        answer = await self._asked(session, text, bindings, describe=bool(body.get("describeOnly")))
         return self._in_pieces(request, str(uuid.uuid4()), answer)
 
     def _count_down(self, fault: str) -> None:
