@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -265,6 +267,37 @@ def test_readers_see_all_of_the_old_or_all_of_the_new(asked: Ask) -> None:
     assert {frozenset(state) for state in seen} <= {frozenset({"1old"}), frozenset({"400"}), frozenset({"401"})}
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_writer_that_is_killed_leaves_the_old_rows_or_the_new(asked: Ask, snowflake_home: Path, moment: str) -> None:
+    killed = """
+import os, signal
+import pandas as pd
+from flyte_plugin_snowflake import datasets_writing
+from flytepath import StructuredDataset, task
+
+put = datasets_writing._put
+
+def die(*arguments):
+    if MOMENT == "after":
+        put(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+datasets_writing._put = die
+
+@task
+def write() -> StructuredDataset:
+    return StructuredDataset(dataframe=pd.DataFrame({"x": ["new"] * 3}), uri="snowflake:///orders?write=stage")
+
+write()
+"""
+    code = killed.replace("MOMENT", repr(moment))
+    done = subprocess.run([sys.executable, "-c", code], cwd=snowflake_home, timeout=100, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert asked("select * from ORDERS") == (OLD if moment == "before" else [("new",)] * 3)
+    write(frame=NEW, uri=TABLE)
+    assert asked("select * from ORDERS order by 1") == [("er",), ("new",)]
+
+
 def test_where_no_stage_can_be_made_rows_travel_as_batches(
     asked: Ask, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,6 +306,20 @@ def test_where_no_stage_can_be_made_rows_travel_as_batches(
     write(frame=NEW, uri=TABLE)
     assert asked("select * from ORDERS order by 1") == [("er",), ("new",)]
     with pytest.raises(SnowflakeTableError, match="003001"):
+        write(frame=NEW, uri=f"{TABLE}?write=stage")
+
+
+def test_where_the_storage_is_out_of_reach_rows_travel_as_batches(asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    from snowflake.connector.errors import OperationalError
+
+    def blocked(*_: Any) -> None:
+        raise OperationalError(msg="While putting file(s) there was an error", errno=253003)
+
+    monkeypatch.setattr(datasets_writing, "FEW_ROWS", 1)
+    monkeypatch.setattr(datasets_writing, "_upload", blocked)
+    write(frame=NEW, uri=TABLE)
+    assert asked("select * from ORDERS order by 1") == [("er",), ("new",)]
+    with pytest.raises(SnowflakeAwayError, match="253003"):
         write(frame=NEW, uri=f"{TABLE}?write=stage")
 
 

@@ -34,7 +34,12 @@ FLOW = """
             file.write("x")
 
 
-    @task(secret_requests=[Secret(group="snowflake", key="password")], enable_deck=True, retries=1)
+    @task(
+        secret_requests=[Secret(group="snowflake", key="password")],
+        enable_deck=True,
+        retries=1,
+        pools={"snowflake/acme-eu": 1},
+    )
     def part(n: int) -> StructuredDataset:
         assert current_context().secrets.get("snowflake", "password")
         Deck("part", f"<p>part {n}</p>")
@@ -147,6 +152,7 @@ def run(snowflake_home: Path, asked: Ask, monkeypatch: pytest.MonkeyPatch) -> Pr
     return program
 
 
+@pytest.mark.proof
 def test_what_tasks_may_ask_for_works_together(
     run: Program, asked: Ask, account: Account, snowflake_home: Path
 ) -> None:
@@ -167,6 +173,7 @@ def test_what_tasks_may_ask_for_works_together(
     assert "o0 = [1, 2]" in run("run", "flow.py", "by_reference", "--least", "1").stdout
 
 
+@pytest.mark.proof
 def test_what_was_written_is_not_written_again_when_a_run_is_recovered(run: Program, asked: Ask) -> None:
     failed = run("run", "flow.py", "recovered", fails=True, BROKEN="1")
     name = next(word for word in (failed.stdout + failed.stderr).split() if word.startswith("x01"))

@@ -153,8 +153,10 @@ def test_only_declared_columns_are_asked_for(asked: Ask, account: Account) -> No
     def few(data: Annotated[StructuredDataset, kwtypes(B=str, a=int)]) -> pd.DataFrame:
         return data.open(pd.DataFrame).all()
 
-    asked("create table WIDE (a integer, b varchar, c varchar)")
-    asked("insert into WIDE values (1, 'x', 'y')")
+    # Whoever asks for the third column has it computed, which fails.
+    asked("create view WIDE as select 1 as a, 'x' as b, cast(concat('no', ' number') as integer) as c")
+    with pytest.raises(FlytePathError, match="no number"):
+        read(data=StructuredDataset(uri="snowflake:///wide"))
     frame = few(data=StructuredDataset(uri="snowflake:///wide"))
     assert frame.to_dict("list") == {"B": ["x"], "a": [1]}
 

@@ -29,8 +29,8 @@ FILE_ROWS: Final = 250_000
 BATCH_VALUES: Final = 32_768
 _MISSING: Final = 2003
 _EXISTS: Final = 2002
-#: No rights to make a stage; and what the connector says when the cloud's storage cannot be reached.
-_NO_STAGE: Final = frozenset({3001, 3540, 253002, 253003, 253004, 253005, 253006})
+#: No rights to make a stage.
+_NO_STAGE: Final = frozenset({3001, 3540})
 
 
 def encode_table(frame: Any, uri: str | None, sink: BlobSink, columns: tuple[str, ...] | None = None) -> Literal:
@@ -144,17 +144,11 @@ def _columns_there(cursor: Any, table: str) -> list[str] | None:
 
 
 def _fill(cursor: Any, landing: tuple[str, ...], plan: tuple[Column, ...], table: Any, target: Target) -> None:
-    from snowflake.connector.errors import Error
-
     way = target.address.write
     if way == "batches" or (way == "auto" and table.num_rows <= FEW_ROWS):
         _by_batches(cursor, landing, plan, table)
         return
-    try:
-        _by_stage(cursor, landing, plan, table)
-    except Error as error:
-        if way == "stage" or number_of(error) not in _NO_STAGE:
-            raise
+    if not _by_stage(cursor, landing, plan, table, must=way == "stage"):
         _by_batches(cursor, landing, plan, table)
 
 
@@ -178,24 +172,44 @@ def _texts(data: Any) -> list[str | None]:
     return [None if item is None else str(item) for item in data.to_pylist()]
 
 
-def _by_stage(cursor: Any, landing: tuple[str, ...], plan: tuple[Column, ...], table: Any) -> None:
-    """As files of Parquet, uploaded one by one to a temporary stage, and loaded by one statement."""
+def _by_stage(cursor: Any, landing: tuple[str, ...], plan: tuple[Column, ...], table: Any, *, must: bool) -> bool:
+    """As files of Parquet, uploaded one by one to a temporary stage, and loaded by one statement.
+
+    Returns:
+        Whether it was so; unless it ``must``, there may be no stage, or its storage may be out of reach.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
+    from snowflake.connector.errors import Error
 
     stage = _reference(landing)
-    cursor.execute(f"create temporary stage {quoted(*landing)}")
+    try:
+        cursor.execute(f"create temporary stage {quoted(*landing)}")
+    except Error as error:
+        if must or number_of(error) not in _NO_STAGE:
+            raise
+        return False
     with TemporaryDirectory(prefix="flytepath-snowflake-") as folder:
         for number, piece in enumerate(_parts(table, FILE_ROWS)):
             file = Path(folder) / f"{number:05}.parquet"
             columns = {name: plan[at].travelling(piece.column(at)) for at, name in enumerate(_names(plan))}
             pq.write_table(pa.table(columns), file, compression="snappy", use_deprecated_int96_timestamps=False)
-            cursor.execute(f"put '{file.as_uri()}' {stage} auto_compress = false overwrite = true")
+            try:
+                _upload(cursor, file, stage)
+            except Error:
+                if must:
+                    raise
+                return False  # the storage is the cloud's, and may be out of reach where the service is not
             file.unlink()
     cursor.execute(
         f"copy into {quoted(*landing)} from {stage} file_format = (type = parquet) "
         "match_by_column_name = case_sensitive on_error = abort_statement"
     )
+    return True
+
+
+def _upload(cursor: Any, file: Path, stage: str) -> None:
+    cursor.execute(f"put '{file.as_uri()}' {stage} auto_compress = false overwrite = true")
 
 
 def _reference(names: tuple[str, ...]) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 Json = Any
 _OVERWRITE: Final = re.compile(r"^\s*insert\s+overwrite\s+into\b", re.IGNORECASE)
+_OVERWRITTEN: Final = re.compile(r"\boverwrite\s*=\s*true\b", re.IGNORECASE)
 
 
 async def as_one(ask: Callable[[str, Json], Awaitable[Json]], text: str, bindings: Json) -> Json:
@@ -22,11 +23,20 @@ async def as_one(ask: Callable[[str, Json], Awaitable[Json]], text: str, binding
         ask: asks fakesnow, which knows an ``INSERT OVERWRITE`` as two statements only.
     """
     if not _OVERWRITE.match(text):
-        return await ask(text, bindings)
+        return _as_asked(await ask(text, bindings), text)
     begun = await ask("begin", None)
     answer = await ask(text, bindings)
     ended = await ask("commit" if answer.get("success") else "rollback", None)
     return answer if begun.get("success") and ended.get("success") else {**ended, "success": False}
+
+
+def _as_asked(answer: Json, text: str) -> Json:
+    """The answer to a ``PUT``: where the storage is, and whether a file may be overwritten. Version 5 heeds both."""
+    data = answer.get("data") or {}
+    if isinstance(data.get("stageInfo"), dict):
+        data["stageInfo"].setdefault("region", "local")
+        data["overwrite"] = _OVERWRITTEN.search(text) is not None
+    return answer
 
 
 def with_missing_moments(data: Json) -> Json:
