@@ -58,6 +58,7 @@ def test_a_task_may_log_in_with_its_own_secret(way: str, door: Account, snowflak
         plan = backend.plan(request("select 1 as one", SnowflakeConfig(**fields)))
         assert ended(backend, run(backend.submit(plan))).phase is Phase.SUCCEEDED
     assert len(door.logins) == 1, "one session serves all calls"
+    assert door.logins[0]["SESSION_PARAMETERS"]["ABORT_DETACHED_QUERY"] is False, "queries outlive the engine"
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -80,6 +80,8 @@ def _ways(address: Mapping[str, Json]) -> dict[str, Any]:
         "server_session_keep_alive": True,
         "login_timeout": address["login_seconds"],
         "session_parameters": {
+            # An account may have it otherwise, and then queries would end with the engine.
+            "ABORT_DETACHED_QUERY": False,
             "AUTOCOMMIT": True,
             "CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED": False,
             "CLIENT_TELEMETRY_ENABLED": False,
