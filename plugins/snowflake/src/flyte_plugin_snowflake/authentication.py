@@ -101,6 +101,7 @@ def _der(pem: bytes, passphrase: bytes | None) -> bytes:
             accepted=False,
             hint="it is PEM text; name private_key_passphrase where it is encrypted, and only there",
         ) from None
-    return key.private_bytes(
+    der: bytes = key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    return der
