@@ -95,6 +95,14 @@ def test_a_type_that_runs_on_a_backend_says_so_in_its_spec(fakes: Distributions)
     assert spec.plugin == "flyte-plugin-vendor 1.0"
 
 
+def test_what_a_service_does_needs_no_variable_by_which_a_worker_finds_it(fakes: Distributions) -> None:
+    fakes.add("vendor", TASK_TYPE + BACKEND)
+    nameless = [job()]
+    spec = compile_task(nameless[0], Tenant(), MemoryBlobs())
+    assert (spec.backend, spec.body.entry, spec.body.needs_worker) == ("vendor", "", False)
+    assert compiled(nameless[0]).body.entry.endswith(":made")
+
+
 def test_tasks_of_this_machine_stay_there(fakes: Distributions) -> None:
     @task
     def plain(x: int) -> int:

@@ -40,7 +40,7 @@ def compile_task(task: Task, tenant: Tenant, sink: BlobSink, workers: str = "") 
         task_type=task_type_name(task),
         backend=backend,
         interface=interface_of(task, sink),
-        body=body_of(task, kind),
+        body=body_of(task, kind, backend),
         payload=payload_of(task, backend),
         retry=retry_policy(settings),
         timeout_seconds=settings.timeout_seconds,
@@ -109,11 +109,18 @@ def compile_overrides(task: Task, overrides: NodeOverrides, tenant: Tenant, work
     return Overrides(**given)
 
 
-def body_of(task: Task, kind: Claim | None) -> Body:
-    """What is called, and by whom."""
+def body_of(task: Task, kind: Claim | None, backend: str) -> Body:
+    """What is called, and by whom. What a service does for itself needs no worker that finds it."""
     says_so = task.body in BODIES_OF_WORKERS
+    is_worked = needs_worker(task, kind)
+    try:
+        entry = entry_of(task)
+    except NestedTaskError:
+        if is_worked or backend == LOCAL:
+            raise
+        entry = ""
     source = task.source if task.source_is_compiled else ""
-    return Body(kind=task.body, entry=entry_of(task), worked=not says_so and needs_worker(task, kind), source=source)
+    return Body(kind=task.body, entry=entry, worked=not says_so and is_worked, source=source)
 
 
 def _cache(caching: Caching | None) -> CacheSpec:
