@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +17,7 @@ from flyte_plugin_sagemaker import (
     BotoParameterError,
     BotoTask,
     BotoUnavailableError,
+    MissingBotoError,
     ParameterValueError,
     SageMakerDescribeProcessingJobTask,
 )
@@ -156,6 +159,26 @@ def test_parameters_that_fit_no_operation(
 ) -> None:
     with pytest.raises(kind, match=words):
         BotoTask(name="odd", task_config=BotoConfig(service, method, config))()
+
+
+def test_boto3_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(MissingBotoError) as refused:
+        listed()
+    assert "pip install flyte-plugin-sagemaker" in str(refused.value.hint)
+
+
+def test_to_define_a_task_imports_neither_boto3_nor_pandas() -> None:
+    code = (
+        "import sys, flyte_plugin_sagemaker as s\n"
+        "s.BotoTask('t', s.BotoConfig('s3', 'list_buckets', {}))\n"
+        "s.SageMakerModelTask('m', {'PrimaryContainer': {'Image': 'x'}})\n"
+        "s.SageMakerInvokeEndpointTask('i', {'EndpointName': 'e', 'Body': 'x'}, output_type=dict)\n"
+        "s.create_sagemaker_deployment\n"
+        "print(sorted({'boto3', 'botocore', 'pandas', 'moto'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_region_that_nobody_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flyte_plugin_sagemaker import create_sagemaker_deployment, delete_sagemaker_deployment
+from flyte_plugin_sagemaker import SageMakerModelTask, create_sagemaker_deployment, delete_sagemaker_deployment
 from flyte_plugin_sagemaker.testing import SageMakerDouble
 from flytepath import kwtypes
 from flytepath.plugin import DefinitionError
@@ -112,17 +114,16 @@ def platform(sagemaker_double: SageMakerDouble, tmp_path: Path) -> Platform:
     return Platform(sagemaker_double, tmp_path, FLOW)
 
 
+@pytest.mark.proof
 def test_the_example_trains_deploys_asks_and_clears_up(sagemaker_double: SageMakerDouble, tmp_path: Path) -> None:
-    import io
-    import tarfile
-
     platform = Platform(sagemaker_double, tmp_path, EXAMPLE.read_text())
 
     def serve(body: bytes, content_type: str) -> tuple[bytes, str]:
         [model] = [thing for (word, _), thing in sagemaker_double.services.things.items() if word == "Model"]
         bucket, _, key = model.request["PrimaryContainer"]["ModelDataUrl"].removeprefix("s3://").partition("/")
         archive = sagemaker_double.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-        line = json.load(tarfile.open(fileobj=io.BytesIO(archive)).extractfile("line.json"))  # type: ignore[arg-type]
+        with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
+            line = json.load(packed.extractfile("line.json"))  # type: ignore[arg-type]
         scores = [line["start"] + line["slope"] * float(cell) for cell in body.decode().split(",")]
         return ",".join(map(str, scores)).encode(), content_type
 
@@ -133,13 +134,14 @@ def test_the_example_trains_deploys_asks_and_clears_up(sagemaker_double: SageMak
     assert sagemaker_double.services.things == {}
 
 
+@pytest.mark.proof
 def test_a_deployment_is_made_once_for_the_same_content_and_deleted_in_its_order(platform: Platform) -> None:
     arguments = ("--model_path", "s3://artifacts/m.tar.gz", "--instance_type", "ml.m5.large")
     role = ("--execution_role_arn", "arn:aws:iam::123456789012:role/SageMakerRole")
     for _ in range(2):
         platform.run("create", *arguments, *role)
     services = platform.double.services
-    names = {word: name for word, name in services.things}
+    names = dict(list(services.things))
     assert set(names) == {"Model", "EndpointConfig", "Endpoint"}
     assert set(services.made.values()) == {1}
     assert all(name.startswith("churn-") for name in names.values())
@@ -154,6 +156,7 @@ def test_a_deployment_is_made_once_for_the_same_content_and_deleted_in_its_order
     assert deletions == ["DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"]
 
 
+@pytest.mark.proof
 def test_a_job_that_failed_is_tried_again_as_a_job_of_its_own(platform: Platform) -> None:
     services = platform.double.services
     services.course("ProcessingJob", ["InProgress", "Failed"], "AlgorithmError: bad luck")
@@ -166,12 +169,14 @@ def test_a_job_that_failed_is_tried_again_as_a_job_of_its_own(platform: Platform
     assert len(services.made) == 2  # the cache had it
 
 
+@pytest.mark.proof
 def test_items_of_a_map_are_jobs(platform: Platform) -> None:
     platform.run("days", "--days", '["a", "b", "c"]')
     days = [one.request["AppSpecification"]["ContainerArguments"] for one in platform.double.services.things.values()]
     assert sorted(days) == [["a"], ["b"], ["c"]]
 
 
+@pytest.mark.proof
 def test_a_job_that_takes_too_long_is_stopped(platform: Platform) -> None:
     platform.double.services.course("ProcessingJob", ["InProgress"])
     out = platform.run("short", "--day", "monday", status=1)
@@ -180,6 +185,7 @@ def test_a_job_that_takes_too_long_is_stopped(platform: Platform) -> None:
     assert job.state == "Stopped"
 
 
+@pytest.mark.proof
 def test_an_abort_deletes_the_endpoint_that_was_being_made(platform: Platform) -> None:
     services = platform.double.services
     sagemaker = platform.double.client("sagemaker")
@@ -199,6 +205,35 @@ def test_an_abort_deletes_the_endpoint_that_was_being_made(platform: Platform) -
     services.go("Endpoint", "e", "InService")
     process.communicate(timeout=100)
     platform.until(lambda: services.get("Endpoint", "e") is None, "its deletion")
+
+
+@pytest.mark.proof
+def test_a_recovery_keeps_what_was_made_and_makes_what_failed(platform: Platform) -> None:
+    services = platform.double.services
+    services.course("Endpoint", ["Creating", "Failed"], "The primary container did not pass the ping")
+    arguments = ("--model_path", "s3://artifacts/m.tar.gz", "--instance_type", "ml.m5.large")
+    role = ("--execution_role_arn", "arn:aws:iam::123456789012:role/SageMakerRole")
+    out = platform.run("create", *arguments, *role, status=1)
+    assert "did not pass the ping" in out
+    creations = [one for one in platform.double.faults.asked if one.startswith("Create")]
+    services.course("Endpoint", ["Creating", "InService"])
+    platform.called("executions", "recover", platform.latest())
+    assert [one for one in platform.double.faults.asked if one.startswith("Create")][:3] == creations
+    asked = platform.double.faults.asked
+    assert (asked.count("CreateModel"), asked.count("CreateEndpointConfig")) == (1, 1)
+    assert {thing.state for (word, _), thing in services.things.items() if word == "Endpoint"} == {"InService"}
+
+
+def test_a_direct_call_is_followed_to_its_end(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in platform.double.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FLYTEPATH_CONFIG", str(platform.work / "flytepath.toml"))
+    model = SageMakerModelTask(
+        "direct", {"ModelName": "{inputs.name}", "PrimaryContainer": {"Image": IMAGE}}, inputs=kwtypes(name=str)
+    )
+    made = model(name="direct")
+    assert made.result["ModelName"] == "direct"
+    assert platform.double.services.made == {("Model", "direct"): 1}
 
 
 def test_a_call_is_made_by_a_worker(platform: Platform) -> None:

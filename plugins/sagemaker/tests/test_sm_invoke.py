@@ -19,7 +19,7 @@ from flyte_plugin_sagemaker.testing import SageMakerDouble
 from flytepath import FlyteFile, kwtypes
 from flytepath.plugin import BackendError, DefinitionError, ErrorClass, Gone, Phase
 from flytepath.testing import TaskTypeConformance
-from sm_requests import IMAGE, Account, account_at
+from sm_account import IMAGE, Account, account_at
 
 ROLE = "arn:aws:iam::123456789012:role/SageMakerRole"
 

@@ -20,6 +20,7 @@ from flyte_plugin_sagemaker import (
     SageMakerUpdateEndpointTask,
 )
 from flyte_plugin_sagemaker.kinds import KINDS, kind_of
+from flyte_plugin_sagemaker.service_request import SageMakerRequestType
 from flyte_plugin_sagemaker.testing import SageMakerDouble
 from flyte_plugin_sagemaker.testing.training import Course
 from flytepath import kwtypes
@@ -36,7 +37,8 @@ from flytepath.plugin import (
     Tenant,
     Terminal,
 )
-from sm_requests import IMAGE, Account, account_at
+from flytepath.testing import TaskTypeConformance
+from sm_account import IMAGE, Account, account_at
 
 ROLE = "arn:aws:iam::123456789012:role/SageMakerRole"
 VARIANT = {"VariantName": "only", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
@@ -487,6 +489,18 @@ def test_a_deletion_waits_for_what_sagemaker_is_at_work_on(serving: Account) -> 
 
 
 # --- definition ---
+
+
+class TestSageMakerRequestType(TaskTypeConformance):
+    task_type = SageMakerRequestType
+    name = "sagemaker-request"
+    calls_body = False
+
+    def config_samples(self) -> list[Any]:
+        return [task.task_config for task in (processing("x"), model("m-{idempotence_token}"), endpoint(), update())]
+
+    def declaration(self, config: Any) -> Any:
+        return dataclasses.replace(super().declaration(config), body="none")
 
 
 @pytest.mark.parametrize(
