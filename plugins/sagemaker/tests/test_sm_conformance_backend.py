@@ -69,6 +69,9 @@ class Vendor(BackendVendor):
         self.double.training.show(handle.data["name"], "InProgress", "Dreaming")
         return "Dreaming"
 
+    def poison(self, handle: Handle) -> None:
+        self.double.training.poisoned.add(handle.data["name"])
+
     def logged(self, handle: Handle) -> str:
         return ""
 

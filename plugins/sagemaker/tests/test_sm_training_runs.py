@@ -222,16 +222,19 @@ def test_an_error_of_the_user_comes_back_whole(platform: Platform) -> None:
     assert len(platform.double.training.made) == 1
 
 
+@pytest.mark.proof
 def test_attempts_that_fail_are_made_again_under_other_names(platform: Platform) -> None:
     assert "o0 = 7" in platform.run("retried", "--x", "7")
     assert len({request["TrainingJobName"] for request in platform.double.training.made}) == 3
 
 
+@pytest.mark.proof
 def test_a_map_is_one_job_for_each_item(platform: Platform) -> None:
     assert "o0 = [10, 20, 30]" in platform.run("mapped", "--xs", "[1, 2, 3]")
     assert len(platform.double.training.made) == 3
 
 
+@pytest.mark.proof
 def test_what_takes_too_long_is_stopped(platform: Platform) -> None:
     told = platform.run("late", "--x", "1", status=1)
     assert "FP-TIMEOUT" in told
@@ -245,6 +248,7 @@ def test_all_machines_run_the_function_and_the_first_gives_the_result(platform: 
     assert all(f"I am algo-{number} of 3" in told for number in (1, 2, 3)), told
 
 
+@pytest.mark.proof
 def test_the_error_of_any_machine_is_the_tasks(platform: Platform) -> None:
     told = platform.run("together_fails", "--x", "5", status=1)
     assert "only the second" in told
@@ -259,6 +263,7 @@ def test_a_spot_job_that_is_interrupted_goes_on_from_its_checkpoint(platform: Pl
     assert len(platform.double.training.made) == 1
 
 
+@pytest.mark.proof
 def test_spot_machines_that_do_not_come_back_in_time_are_followed_by_another_job(platform: Platform) -> None:
     process = platform.start("run", "sm_flow.py", "resuming", "--steps", "5")
     platform.until((platform.flags / "halfway").exists, "half of the training")
@@ -268,6 +273,7 @@ def test_spot_machines_that_do_not_come_back_in_time_are_followed_by_another_job
     assert len(platform.double.training.made) == 2
 
 
+@pytest.mark.proof
 def test_files_in_the_folder_of_checkpoints_come_back(platform: Platform) -> None:
     process = platform.start("run", "sm_flow.py", "keeping", "--x", "1")
     platform.until((platform.flags / "halfway").exists, "half of the training")
@@ -276,24 +282,37 @@ def test_files_in_the_folder_of_checkpoints_come_back(platform: Platform) -> Non
     assert "7" in platform.ended(process)
 
 
+@pytest.mark.proof
 def test_a_cached_result_asks_for_no_machine(platform: Platform) -> None:
     assert "o0 = 2" in platform.run("caching", "--x", "1")
     assert "o0 = 2" in platform.run("caching", "--x", "1")
     assert len(platform.double.training.made) == 1
 
 
-def test_secrets_stay_out_of_the_request_and_decks_come_back(sagemaker_double: SageMakerDouble, tmp_path: Path) -> None:
-    platform = Platform(sagemaker_double, tmp_path, FLOW)
-    told = platform.run("telling", "--x", "1", status=1)
-    assert "password" in told  # the machine has no such secret, and says where it looked
-    assert "swordfish" not in json.dumps(sagemaker_double.training.made)
+def test_secrets_stay_out_of_the_request_and_decks_come_back(platform: Platform) -> None:
+    platform.double.training.image_environment["_FSEC_DB_PASSWORD"] = "swordfish"
+    assert "o0 = 9" in platform.run("telling", "--x", "1")
+    assert "swordfish" not in json.dumps(platform.double.training.made)
+    told = platform.called("executions", "logs", platform.latest())
+    assert "it is" in told
+    assert "swordfish" not in told
+    [job] = platform.double.training.jobs.values()
+    assert not any("swordfish" in line for line in job.lines)
+    assert "curve" in platform.called("executions", "deck", platform.latest())
 
 
+@pytest.mark.proof
+def test_a_secret_that_the_machine_has_not_is_named(platform: Platform) -> None:
+    assert "password" in platform.run("telling", "--x", "1", status=1)
+
+
+@pytest.mark.proof
 def test_a_job_of_which_nothing_is_left_is_told_as_lost(platform: Platform) -> None:
     told = platform.run("dying", "--x", "1", status=1)
     assert "137" in told
 
 
+@pytest.mark.proof
 def test_an_override_chooses_other_machines(platform: Platform) -> None:
     assert "o0 = 2" in platform.run("overridden", "--epochs", "4")
     [made] = platform.double.training.made
@@ -301,6 +320,7 @@ def test_an_override_chooses_other_machines(platform: Platform) -> None:
     assert made["ResourceConfig"]["VolumeSizeInGB"] == 77
 
 
+@pytest.mark.proof
 def test_an_abort_stops_the_job(platform: Platform) -> None:
     process = platform.start("run", "sm_flow.py", "waiting", "--x", "5")
     [job] = platform.until(platform.training, "a running job")
@@ -309,6 +329,7 @@ def test_an_abort_stops_the_job(platform: Platform) -> None:
     platform.until(lambda: job.status == "Stopped", "the job to be stopped")
 
 
+@pytest.mark.proof
 def test_an_engine_that_is_killed_is_gone_on_with(platform: Platform) -> None:
     process = platform.start("run", "sm_flow.py", "waiting", "--x", "5")
     platform.until(platform.training, "a running job")
@@ -319,6 +340,7 @@ def test_an_engine_that_is_killed_is_gone_on_with(platform: Platform) -> None:
     assert len(platform.double.training.made) == 1
 
 
+@pytest.mark.proof
 def test_what_succeeded_is_not_run_again_when_it_is_recovered(platform: Platform) -> None:
     process = platform.start("run", "sm_flow.py", "recovered", "--x", "1")
     [job] = platform.until(lambda: [job for job in platform.training() if "waits" in job.name], "the second job to run")

@@ -158,7 +158,7 @@ def _client(service: str, settings: SageMakerSettings, credentials: Credentials,
         raise MissingAwsLibraryError(
             "AWS is called with boto3, which is not installed",
             actual=str(error),
-            hint="pip install 'flyte-plugin-sagemaker[aws]'",
+            hint="pip install boto3",
         ) from error
     for name in _TELLING:
         logger = logging.getLogger(name)

@@ -57,7 +57,7 @@ def _service(name: str) -> Json:
         raise MissingAwsLibraryError(
             "requests are checked with botocore, which is not installed",
             actual=str(error),
-            hint="pip install 'flyte-plugin-sagemaker[aws]'",
+            hint="pip install boto3",
         ) from error
     return ServiceModel(Loader().load_service_model(name, "service-2"), name)
 

@@ -96,9 +96,13 @@ class TrainingKind(RequestKind):
         self, api: Api, handle: Handle, description: Mapping[str, Json], blobs: BlobAccess
     ) -> Mapping[str, Literal]:
         """What SageMaker says of it, where its artifact lies, and the last values of its metrics."""
-        extra = handle.data.get("extra") or {}
-        made = {**super().result(api, handle, description, blobs)} if "result" in extra.get("outputs", ()) else {}
-        return {**made, **results_of(description, extra.get("outputs", ()))}
+        wanted = (handle.data.get("extra") or {}).get("outputs", ())
+        made = results_of(description, wanted)
+        general = [name for name in wanted if name not in made]
+        if general:
+            narrowed = Handle({**handle.data, "extra": {**handle.data["extra"], "outputs": general}}, handle.version)
+            made.update(super().result(api, narrowed, description, blobs))
+        return made
 
     def observe(self, api: Api, handle: Handle, description: Mapping[str, Json] | None) -> Observation:
         if description is None or description.get("TrainingJobStatus") == "Deleting":

@@ -77,6 +77,7 @@ class Container:
             "HOME": str(self._folder),
             "LANG": "C.UTF-8",
             **self._double.environment(),
+            **self._double.training.image_environment,
             **job.get("Environment", {}),
             "SAGEMAKER_BASE_DIR": str(self._folder),
             "TRAINING_JOB_NAME": job["TrainingJobName"],

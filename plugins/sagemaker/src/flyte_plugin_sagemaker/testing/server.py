@@ -65,13 +65,10 @@ class SageMakerDouble:
         self.folder = Path(self._scratch.name)
         self._moto = DomainDispatcherApplication(create_backend_app)
 
-        class Quiet(WSGIRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_request(self, code: Any = "-", size: Any = "-") -> None:
-                """Say nothing of each request."""
-
-        self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=Quiet)
+        quiet = type(
+            "Quiet", (WSGIRequestHandler,), {"protocol_version": "HTTP/1.1", "log_request": lambda *_, **__: None}
+        )
+        self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=quiet)
         # Threads of connections that clients keep open must not hold up the end.
         setattr(self._server, "daemon_threads", True)  # noqa: B010 - the type of the server does not tell of it
         self.url = f"http://127.0.0.1:{self._server.server_port}"

@@ -87,6 +87,8 @@ class TrainingJobs:
     Attributes:
         images: what is played for an image in place of running its container.
         missing_images: images that no registry has.
+        image_environment: variables of the images themselves.
+        poisoned: jobs at which nobody can look.
         stop_seconds: between SIGTERM and SIGKILL; SageMaker's 120 unless a test has no time.
         linger_seconds: how long a job that was stopped goes on stopping.
         limit: how many jobs may be in progress.
@@ -100,6 +102,8 @@ class TrainingJobs:
         self.made: list[dict[str, Json]] = []
         self.images: dict[str, Course] = {}
         self.missing_images: set[str] = set()
+        self.image_environment: dict[str, str] = {}
+        self.poisoned: set[str] = set()
         self.gates: set[str] = set()
         self.stop_seconds = 120.0
         self.linger_seconds = 0.0
@@ -163,6 +167,8 @@ class TrainingJobs:
         job = self._seen(call.body["TrainingJobName"])
         if job is None:
             raise invalid("Requested resource not found.")
+        if job.name in self.poisoned:
+            raise Refusal("InternalFailure", "The request processing has failed", 500)
         answer = forward()
         with self._lock:
             kept = {name: value for name, value in job.request.items() if name != "Tags"}
@@ -313,7 +319,7 @@ class TrainingJobs:
             if not self._pass(job, "Starting"):
                 return "stopped"
             return "interrupted"
-        if job.stopping:
+        if self._is_stopping(job):
             return "stopped"
         bad = [(code, container) for container in job.containers if (code := codes[container.host])]
         if bad:
@@ -325,6 +331,11 @@ class TrainingJobs:
         job.containers[0].keep_model()
         self._end(job, "Completed", "Completed")
         return "completed"
+
+    def _is_stopping(self, job: TrainingJob) -> bool:
+        """Whether somebody has asked for its end meanwhile."""
+        with self._lock:
+            return job.stopping
 
     def _begin_stop(self, job: TrainingJob, secondary: str) -> None:
         with self._lock:
@@ -408,6 +419,8 @@ class TrainingJobs:
             self.made.clear()
             self.images.clear()
             self.missing_images.clear()
+            self.image_environment.clear()
+            self.poisoned.clear()
             self.gates.clear()
             self.stop_seconds, self.linger_seconds, self.limit = 120.0, 0.0, 1_000_000
         for job in jobs:
