@@ -182,6 +182,41 @@ def test_what_the_key_alone_names_is_stopped(double: SageMakerDouble) -> None:
     assert job.ended.wait(10)
 
 
+def test_kinds_that_may_not_be_listed_hinder_neither_a_sweep_nor_a_cancellation(double: SageMakerDouble) -> None:
+    made = backend(double)
+    plan = made.plan(request())
+    asyncio.run(made.submit(plan))
+    for kind in ("ProcessingJobs", "TransformJobs", "HyperParameterTuningJobs", "Models", "Endpoint*"):
+        double.faults.deny(f"List{kind}")
+    found, cursor = [], None
+    while True:
+        page = asyncio.run(made.list_owned(plan.owner.installation, cursor))
+        found += page.jobs
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert [job.key for job in found] == [plan.key]
+    assert not isinstance(asyncio.run(made.cancel(plan.key, None, "")), Gone)
+    [job] = double.training.jobs.values()
+    assert job.ended.wait(10)
+    with pytest.raises(BackendError) as caught:
+        asyncio.run(made.cancel(made.plan(request()).key, None, ""))
+    assert caught.value.error_class is ErrorClass.AUTH  # it is not known to be gone
+
+
+def test_more_jobs_than_the_pace_allows_are_looked_at_later(
+    double: SageMakerDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flyte_plugin_sagemaker.backend._LOOK_SECONDS", 0.5)
+    made = backend(double, describes_per_second=2.0)
+    handles = [Handle({"kind": "training", "name": f"job-{number}", "arn": "x"}) for number in range(12)]
+    seen = asyncio.run(made.poll(handles))
+    later = [one for one in seen.values() if isinstance(one, BackendError)]
+    assert set(seen) == set(handles)
+    assert 8 <= len(later) < 12
+    assert all(one.error_class is ErrorClass.THROTTLED and one.retry_after for one in later)
+
+
 @pytest.mark.parametrize(
     ("error", "error_class", "accepted"),
     [

@@ -141,6 +141,12 @@ def test_parameters_that_aws_does_not_know_are_refused_when_it_is_compiled() -> 
         assert next(iter(extra)) in str(caught.value)
 
 
+@pytest.mark.parametrize("extra", [{"TrainingJobName": "mine"}, {"EnableNetworkIsolation": True}])
+def test_what_would_part_a_job_from_its_key_or_its_storage_is_refused(extra: dict[str, Any]) -> None:
+    with pytest.raises(SageMakerTaskError, match=next(iter(extra))):
+        check_request(request(payload=SagemakerTraining(request=extra).to_json()), SETTINGS)
+
+
 def test_storage_of_this_machine_is_refused() -> None:
     worker = type(WORKER)(WORKER.argv, {}, "", None, "/home/me/blobs/attempt", "")
     with pytest.raises(BackendError) as caught:

@@ -140,14 +140,24 @@ class Pace:
         self._next = 0.0
         self._lock = threading.Lock()
 
-    def wait(self) -> None:
-        """Return when it is this call's turn."""
+    def wait(self, until: float | None = None) -> float:
+        """Return when it is this call's turn.
+
+        Args:
+            until: a moment of ``time.monotonic()`` by which the turn must have come.
+
+        Returns:
+            0, or, without having waited, how many seconds too late the turn would come.
+        """
         with self._lock:
             now = time.monotonic()
             turn = max(now, self._next)
+            if until is not None and turn > until:
+                return turn - until
             self._next = turn + self._gap
         if turn > now:
             time.sleep(turn - now)
+        return 0.0
 
 
 def _client(service: str, settings: SageMakerSettings, credentials: Credentials, region: str) -> Json:

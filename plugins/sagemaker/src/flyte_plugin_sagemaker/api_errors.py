@@ -179,6 +179,11 @@ class ApiError(Exception):
         return self.code in ("ValidationException", "ValidationError") and bool(_TAKEN.search(self.message))
 
     @property
+    def is_denied(self) -> bool:
+        """Whether the caller is known, and may not do this."""
+        return self.code in ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized")
+
+    @property
     def error_class(self) -> ErrorClass:
         """Who is to blame."""
         if self.code in _UNAUTHENTICATED:

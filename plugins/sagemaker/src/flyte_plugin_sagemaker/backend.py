@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -47,6 +48,8 @@ T = TypeVar("T")
 
 #: A call of core's may take several requests; each has its own bound.
 _CALL_SECONDS: Final = 55.0
+#: After so long a poll begins no further look: those that were made must be told in time.
+_LOOK_SECONDS: Final = 40.0
 #: So many threads look at the jobs of one poll.
 _LOOKERS: Final = 4
 
@@ -170,11 +173,20 @@ class SageMakerBackend(Backend):
             return dict.fromkeys(handles, error)
 
     def _look(self, api: Api, handles: Sequence[Handle]) -> dict[Handle, Observation | BackendError]:
+        until = time.monotonic() + _LOOK_SECONDS
         answers: dict[Handle, Observation | BackendError] = {}
         for place, handle in enumerate(handles):
             try:
                 kind = self._kind(handle)
-                self._pace.wait()
+                late = self._pace.wait(until)
+                if late:
+                    told = BackendError(
+                        "there are more jobs than `describes_per_second` lets be looked at now",
+                        error_class=ErrorClass.THROTTLED,
+                        retry_after=late,
+                    )
+                    answers.update(dict.fromkeys(handles[place:], told))
+                    break
                 there = api.at(_region(handle))
                 answers[handle] = kind.observe(there, handle, kind.describe(there, str(handle.data["name"])))
             except BackendError as error:
@@ -188,7 +200,7 @@ class SageMakerBackend(Backend):
         return answers
 
     async def list_owned(self, scope: str, cursor: str | None = None) -> OwnedPage:
-        return await self._threaded(owned_page, scope, cursor)
+        return await self._threaded(owned_page, scope, cursor, self._pace.wait)
 
     async def logs(self, handle: Handle, cursor: str | None = None) -> LogChunk:
         from flyte_plugin_sagemaker.job_logs import log_chunk

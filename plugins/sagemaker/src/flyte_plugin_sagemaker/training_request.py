@@ -38,7 +38,16 @@ def training_request(request: PlanRequest, settings: SageMakerSettings) -> dict[
     """
     config: Mapping[str, Json] = request.payload if request.task_type.startswith("sagemaker") else {}
     body = {**_algorithm(request, settings, config), **job_defaults(request, settings, config), **_data(config)}
-    return laid_over(body, config.get("request") or {})
+    own = config.get("request") or {}
+    for name, why in (
+        ("TrainingJobName", "the name is made of the job's key, so that it is found again"),
+        ("EnableNetworkIsolation", "the worker has to reach S3"),
+    ):
+        if own.get(name):
+            raise SageMakerTaskError(
+                f"{name} is not the author's to set: {why}", place=f"{request.task}(request.{name})"
+            )
+    return laid_over(body, own)
 
 
 def job_defaults(
