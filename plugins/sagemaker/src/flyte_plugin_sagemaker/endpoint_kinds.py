@@ -104,7 +104,7 @@ class EndpointKind(RequestKind):
         return is_same(stamp, plan)
 
     def extra(self, spec: Mapping[str, Json] | None, description: Mapping[str, Json]) -> dict[str, Json]:
-        wanted = None if spec is None else spec["request"].get("EndpointConfigName")
+        wanted = (description if spec is None else spec["request"]).get("EndpointConfigName")
         return super().extra(spec, description) | ({"config": wanted} if wanted else {})
 
     def observe(self, api: Api, handle: Handle, description: Mapping[str, Json] | None) -> Observation:

@@ -52,9 +52,15 @@ class RequestKind(Kind):
         return {name: fact for name, fact in facts.items() if fact}
 
     def extra(self, spec: Mapping[str, Json] | None, description: Mapping[str, Json]) -> dict[str, Json]:
-        if spec is None:
-            return {}
-        return {name: spec[name] for name in ("token", "outputs") if name in spec}
+        # A sweep makes the same handle of what is listed: what is usual is not said.
+        outputs = [] if spec is None else spec.get("outputs", [])
+        told = {"outputs": outputs} if outputs not in ([], ["result"]) else {}
+        return told | ({"token": spec["token"]} if spec is not None and "idempotence_token" in outputs else {})
+
+    def create(self, api: Api, spec: Mapping[str, Json]) -> Mapping[str, Json] | None:
+        answer = api.call("sagemaker", self.create_call, **spec["request"])
+        # What was made need not be seen at once.
+        return {**spec["request"], self.arn_field: answer[self.arn_field]}
 
     def result(
         self, api: Api, handle: Handle, description: Mapping[str, Json], blobs: BlobAccess

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flyte_plugin_sagemaker.testing.calls import Call, Refusal, invalid
-from flyte_plugin_sagemaker.testing.services import Services, Thing
+from flyte_plugin_sagemaker.testing.services import Services
+from flyte_plugin_sagemaker.testing.things import Thing
 
 if TYPE_CHECKING:
     from flyte_plugin_sagemaker.testing.server import SageMakerDouble

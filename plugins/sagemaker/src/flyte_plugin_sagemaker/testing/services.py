@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from flyte_plugin_sagemaker.testing.calls import Call, Refusal, invalid
+from flyte_plugin_sagemaker.testing.things import Thing
 
 if TYPE_CHECKING:
     from flyte_plugin_sagemaker.testing.server import SageMakerDouble
@@ -47,40 +47,14 @@ _BUSY: Final = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack
 _NOW: Final = 1_790_000_000.0
 
 
-@dataclass
-class Thing:
-    """A job, model, configuration or endpoint.
-
-    Attributes:
-        word: as in the names of operations.
-        request: that it was made of.
-        state: now.
-        course: the states that follow, one with each look.
-        reason: of a failure.
-        facts: what else describes it.
-    """
-
-    word: str
-    name: str
-    arn: str
-    request: dict[str, Json]
-    state: str = ""
-    course: list[str] = field(default_factory=list)
-    reason: str = ""
-    facts: dict[str, Json] = field(default_factory=dict)
-
-    @property
-    def tags(self) -> list[dict[str, str]]:
-        """Its tags."""
-        return list(self.request.get("Tags") or ())
-
-
 class Services:
     """The room of these things in a double, ``double.services``.
 
     Attributes:
         things: what there is, by word and name.
         made: how often each name was made.
+        history: every request that made something.
+        choose: the states of a thing by its request, and the reason; ``None``: those of :meth:`course`.
     """
 
     def __init__(self, double: SageMakerDouble) -> None:
@@ -96,6 +70,8 @@ class Services:
             self.made: dict[tuple[str, str], int] = {}
             self.courses: dict[str, list[str]] = {}
             self.reasons: dict[str, str] = {}
+            self.history: list[dict[str, Json]] = []
+            self.choose: Callable[[str, dict[str, Json]], tuple[Sequence[str], str] | None] = lambda word, body: None
 
     # --- for tests ---
 
@@ -135,10 +111,10 @@ class Services:
                 request = dict(call.body)
                 arn = forward()[f"{word}Arn"]
                 thing = Thing(word, name, arn, request)
-                thing.course = list(self.courses.get(word) or ["InProgress", "InProgress", "Completed"])
-                thing.state, thing.reason = thing.course.pop(0), self.reasons.get(word, "")
+                self._begin(thing, ["InProgress", "InProgress", "Completed"])
                 self.things[word, name] = thing
                 self.made[word, name] = self.made.get((word, name), 0) + 1
+                self.history.append(thing.request)
             return {f"{word}Arn": arn}
 
         return create
@@ -186,7 +162,10 @@ class Services:
                     "HyperParameterTuningJobStrategy": "Bayesian",
                 }
                 for (kind, _), thing in sorted(self.things.items())
-                if kind == word and state in (None, thing.state) and part in thing.name
+                if kind == word
+                and state in (None, thing.state)
+                and part in thing.name
+                and not self._double.faults.is_hidden(thing.made_at)
             ]
             return {field_name: found}
 
@@ -211,12 +190,12 @@ class Services:
                     self._check_config(call)
                 thing = Thing(word, name, arn, dict(call.body))
                 if word == "Endpoint":
-                    thing.course = list(self.courses.get("Endpoint") or ["Creating", "InService"])
-                    thing.state, thing.reason = thing.course.pop(0), self.reasons.get("Endpoint", "")
+                    self._begin(thing, ["Creating", "InService"])
                     thing.facts["EndpointConfigName"] = call.body["EndpointConfigName"]
                 forward()
                 self.things[word, name] = thing
                 self.made[word, name] = self.made.get((word, name), 0) + 1
+                self.history.append(thing.request)
             return {f"{word}Arn": arn}
 
         return create
@@ -282,6 +261,12 @@ class Services:
 
     # --- how it is done ---
 
+    def _begin(self, thing: Thing, usual: Sequence[str]) -> None:
+        chosen = self.choose(thing.word, thing.request)
+        states, reason = chosen or (self.courses.get(thing.word) or usual, self.reasons.get(thing.word, ""))
+        thing.course, thing.reason = list(states), reason
+        thing.state = thing.course.pop(0)
+
     def known(self, word: str, name: str) -> Thing:
         """A thing.
 
@@ -290,7 +275,7 @@ class Services:
         """
         with self._lock:
             thing = self.things.get((word, name))
-        if thing is None:
+        if thing is None or self._double.faults.is_hidden(thing.made_at):
             if word in _JOBS:
                 raise Refusal("ResourceNotFound", f"Could not find requested job with name: {name}")
             what, title = _MADE[word]
@@ -344,4 +329,4 @@ def _arn(call: Call, what: str, name: str) -> str:
     return f"arn:aws:sagemaker:{call.region}:123456789012:{what}/{name}"
 
 
-__all__ = ["Services", "Thing", "install"]
+__all__ = ["Services", "install"]
