@@ -130,6 +130,7 @@ class TestBackend(BackendConformance):
     backend = "sagemaker"
     name_pattern = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
     patience_seconds = 60.0
+    scattered_errors = 60
 
     @contextmanager
     def vendor(self) -> Iterator[Vendor]:

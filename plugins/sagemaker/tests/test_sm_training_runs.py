@@ -289,6 +289,7 @@ def test_a_cached_result_asks_for_no_machine(platform: Platform) -> None:
     assert len(platform.double.training.made) == 1
 
 
+@pytest.mark.proof
 def test_secrets_stay_out_of_the_request_and_decks_come_back(platform: Platform) -> None:
     platform.double.training.image_environment["_FSEC_DB_PASSWORD"] = "swordfish"
     assert "o0 = 9" in platform.run("telling", "--x", "1")
@@ -356,6 +357,7 @@ def tags(request: dict[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in request["Tags"]}
 
 
+@pytest.mark.proof
 def test_a_job_says_whose_it_is(platform: Platform) -> None:
     platform.run("caching", "--x", "1")
     [made] = platform.double.training.made

@@ -113,11 +113,13 @@ def test_a_request_of_the_authors_runs_and_gives_its_artifact_and_its_metrics(pl
     assert made["TrainingJobName"].startswith("own-")
 
 
+@pytest.mark.proof
 def test_what_the_container_says_of_its_failure_is_told(platform: Platform) -> None:
     told = platform.run("by_hand", "--eta", "0.25", "--fail", "yes", status=1)
     assert "AlgorithmError: no such objective, exit code: 1" in told
 
 
+@pytest.mark.proof
 def test_an_algorithm_of_sagemakers_gets_its_channels_and_its_parameters(platform: Platform) -> None:
     from flyte_plugin_sagemaker.testing.training import Course
 
