@@ -102,6 +102,12 @@ FLOW = f"""
     def deployed() -> dict:
         return deploy()
 
+    misspelt_model = SageMakerModelTask("misspelt", {{"ModelNam": "m", "PrimaryContainer": {{"Image": IMAGE}}}})
+
+    @workflow
+    def misspelt() -> None:
+        misspelt_model()
+
     @workflow
     def kept(key: str, body: str) -> dict:
         result, token = put(key=key, body=body)
@@ -246,7 +252,15 @@ def test_a_request_is_rendered_as_sagemaker_would_get_it(platform: Platform) -> 
     out = platform.called("render", "sm_flow.py", "processed", "--day", "monday")
     assert "ContainerArguments" in out
     assert "monday" in out
+    out = platform.called("render", "sm_flow.py", "delete")
+    assert "EndpointName: <endpoint_name>" in out
     assert platform.double.services.made == {}
+
+
+def test_what_sagemaker_would_refuse_is_refused_when_it_is_compiled(platform: Platform) -> None:
+    out = platform.called("render", "sm_flow.py", "misspelt", status=2)
+    assert "ModelNam is not known" in out
+    assert "ModelName" in out
 
 
 # --- the workflows themselves ---

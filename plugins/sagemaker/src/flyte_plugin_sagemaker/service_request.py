@@ -24,6 +24,8 @@ Json = Any
 _NAME: Final = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 #: Fewer characters of a token are no token.
 _SHORTEST_TOKEN: Final = 8
+#: What `flytepath render` puts where only a run knows a text; no name and no address holds such.
+_STAND_IN: Final = re.compile(r"<[A-Za-z_]\w*>")
 _TOKEN_AT_END: Final = re.compile(r"\{(?:inputs\.(?:\w+\.)*\w*)?idempotence_token\}$")
 
 
@@ -178,8 +180,8 @@ def filled_request(request: PlanRequest, *, is_per_run: bool, name_field: str, n
 
 
 def needs_value(parameter: Json) -> bool:
-    """Whether an input that only a run knows is missing in it."""
-    return any(True for _ in places(parameter))
+    """Whether an input that only a run knows is missing in it, or stands there as what stands for it in a rendering."""
+    return any(True for _ in places(parameter)) or (isinstance(parameter, str) and bool(_STAND_IN.search(parameter)))
 
 
 def _shorten(template: Json, parameters: Json, limit: int, length: int, place: str) -> None:
