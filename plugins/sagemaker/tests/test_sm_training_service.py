@@ -18,7 +18,9 @@ from flyte_plugin_sagemaker import (
     TrainingJobResourceConfig,
 )
 from flyte_plugin_sagemaker.testing import SageMakerDouble
-from flytepath import kwtypes
+from flyte_plugin_sagemaker.training_task import SagemakerTrainingType
+from flytepath import kwtypes, task
+from flytepath.plugin import TaskDeclaration
 from sm_platform import Platform
 
 FLOW = """
@@ -153,6 +155,24 @@ def test_flytekits_names_are_what_they_were() -> None:
     )
     found = SagemakerBuiltinAlgorithmsTask(name="same", task_config=config)
     assert list(found.inputs) == ["static_hyperparameters", "train", "validation"]
+
+
+def test_a_function_is_configured_by_flytekits_name_too() -> None:
+    @task(task_config=SagemakerTrainingJobConfig(TrainingJobResourceConfig("ml.m5.xlarge", volume_size_in_gb=25)))
+    def doubled(x: int) -> int:
+        return 2 * x
+
+    assert doubled(x=2) == 4
+    declaration = TaskDeclaration("flow.doubled", doubled.task_config)
+    payload = SagemakerTrainingType().compile(declaration)
+    assert payload == {"instance_type": "ml.m5.xlarge", "volume_gb": 25}
+
+
+def test_an_algorithm_without_an_image_is_refused() -> None:
+    with pytest.raises(SageMakerTaskError, match="which algorithm"):
+        SagemakerBuiltinAlgorithmsTask(
+            name="none", task_config=SagemakerTrainingJobConfig(TrainingJobResourceConfig("ml.m5.xlarge", 25))
+        )
 
 
 def test_a_request_without_an_algorithm_is_refused() -> None:

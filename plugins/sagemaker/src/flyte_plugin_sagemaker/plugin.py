@@ -24,6 +24,13 @@ def flytepath_task_types() -> list[TaskTypeDeclaration]:
             contract_minor=2,
         ),
         TaskTypeDeclaration(
+            name="sagemaker-custom-training",
+            task_type="flyte_plugin_sagemaker.training_task:SagemakerTrainingType",
+            config="flyte_plugin_sagemaker.training_tasks:SagemakerTrainingJobConfig",
+            default_backend="sagemaker",
+            contract_minor=2,
+        ),
+        TaskTypeDeclaration(
             name="sagemaker-request",
             task_type="flyte_plugin_sagemaker.service_request:SageMakerRequestType",
             config="flyte_plugin_sagemaker.service_request:SageMakerRequest",

@@ -10,6 +10,7 @@ from flytepath.plugin import NO_OUTPUT, TaskContext, TaskDeclaration, TaskType
 from flyte_plugin_sagemaker.errors import SageMakerTaskError
 from flyte_plugin_sagemaker.training_config import SagemakerTraining
 from flyte_plugin_sagemaker.training_hosts import training_host
+from flyte_plugin_sagemaker.training_tasks import SagemakerTrainingJobConfig
 
 
 class SagemakerTrainingType(TaskType):
@@ -21,6 +22,8 @@ class SagemakerTrainingType(TaskType):
     def compile(self, declaration: TaskDeclaration) -> dict[str, Any]:
         """The configuration as plain data."""
         config = declaration.config
+        if isinstance(config, SagemakerTrainingJobConfig):
+            config = config.for_function()
         if not isinstance(config, SagemakerTraining):
             raise SageMakerTaskError(
                 "a training task is configured by SagemakerTraining",

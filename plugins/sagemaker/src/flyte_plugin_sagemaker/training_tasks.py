@@ -11,6 +11,7 @@ from flytepath import FlyteDirectory, FlyteFile
 
 from flyte_plugin_sagemaker.errors import SageMakerTaskError
 from flyte_plugin_sagemaker.service_request import SageMakerTask
+from flyte_plugin_sagemaker.training_config import SagemakerTraining
 from flyte_plugin_sagemaker.training_request import channel
 
 Json = Any
@@ -97,7 +98,7 @@ class AlgorithmSpecification:
 
     Args:
         image: its container, as AWS lists it for a region. flytekit looks it up by ``algorithm_name``, with a table
-            that ages; here it is said.
+            that ages; here it is said. Empty for a function of your own: its image is the task's.
         input_mode: how it gets its data.
         input_content_type: what they are.
         metric_definitions: metrics beside the algorithm's own.
@@ -105,7 +106,7 @@ class AlgorithmSpecification:
     Source: https://docs.aws.amazon.com/sagemaker/latest/dg-ecr-paths/sagemaker-algo-docker-registry-paths.html
     """
 
-    image: str
+    image: str = ""
     input_mode: InputMode = InputMode.FILE
     input_content_type: InputContentType | str = InputContentType.TEXT_CSV
     metric_definitions: list[MetricDefinition] = field(default_factory=list)
@@ -113,10 +114,22 @@ class AlgorithmSpecification:
 
 @dataclass(frozen=True, slots=True)
 class SagemakerTrainingJobConfig:
-    """An algorithm on machines: the configuration of :class:`SagemakerBuiltinAlgorithmsTask`."""
+    """An algorithm on machines: of :class:`SagemakerBuiltinAlgorithmsTask`, and of a function under flytekit's name."""
 
     training_job_resource_config: TrainingJobResourceConfig
-    algorithm_specification: AlgorithmSpecification
+    algorithm_specification: AlgorithmSpecification = field(default_factory=AlgorithmSpecification)
+
+    def for_function(self) -> SagemakerTraining:
+        """The same for a function of your own."""
+        machines, algorithm = self.training_job_resource_config, self.algorithm_specification
+        return SagemakerTraining(
+            instance_type=machines.instance_type,
+            instance_count=machines.instance_count,
+            volume_gb=machines.volume_size_in_gb,
+            image=algorithm.image,
+            input_mode=algorithm.input_mode.value,
+            metric_definitions={metric.name: metric.regex for metric in algorithm.metric_definitions},
+        )
 
 
 class SagemakerBuiltinAlgorithmsTask(SageMakerTrainingJobTask):
@@ -150,6 +163,13 @@ class SagemakerBuiltinAlgorithmsTask(SageMakerTrainingJobTask):
                 actual=repr(task_config)[:200],
             )
         machines, algorithm = task_config.training_job_resource_config, task_config.algorithm_specification
+        if not algorithm.image:
+            raise SageMakerTaskError(
+                "nothing says which algorithm it is",
+                place=f"{name}(algorithm_specification.image)",
+                expected="the image of the algorithm in your region",
+                hint="AWS lists them: docs.aws.amazon.com/sagemaker/latest/dg-ecr-paths",
+            )
         specification: dict[str, Json] = {
             "TrainingImage": algorithm.image,
             "TrainingInputMode": str(algorithm.input_mode),
