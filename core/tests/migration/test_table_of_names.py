@@ -49,7 +49,11 @@ def test_the_rows_are_well_formed() -> None:
         ("flytekit.exceptions.base.FlyteException", "flytepath", "FlyteException"),
         ("flytekitplugins.spark.task.Spark", "flyte_plugin_spark", "Spark"),
         ("flytekitplugins.deck.renderer.MarkdownRenderer", "flytepath", "MarkdownRenderer"),
-        ("flytekitplugins.awssagemaker.HPOJob", "flyte_plugin_sagemaker", "HPOJob"),
+        (
+            "flytekitplugins.awssagemaker.SagemakerTrainingJobConfig",
+            "flyte_plugin_sagemaker",
+            "SagemakerTrainingJobConfig",
+        ),
     ],
 )
 def test_old_names_lead_to_new_ones(old: str, module: str, name: str) -> None:

@@ -119,14 +119,11 @@ _PYTORCH: Final = "PyTorch Elastic Master Worker RunPolicy CleanPodPolicy Restar
 _SAGEMAKER: Final = (
     "BotoConfig BotoTask SageMakerModelTask SageMakerEndpointConfigTask SageMakerEndpointTask "
     "SageMakerDeleteEndpointConfigTask SageMakerDeleteEndpointTask SageMakerDeleteModelTask "
-    "SageMakerInvokeEndpointTask create_sagemaker_deployment delete_sagemaker_deployment triton_image_uri"
+    "SageMakerInvokeEndpointTask create_sagemaker_deployment delete_sagemaker_deployment"
 )
 _SAGEMAKER_TRAINING: Final = (
-    "AlgorithmName AlgorithmSpecification CategoricalParameterRange ContinuousParameterRange DistributedProtocol "
-    "HPOJob HyperparameterScalingType HyperparameterTuningJobConfig HyperparameterTuningObjective "
-    "HyperparameterTuningObjectiveType HyperparameterTuningStrategy InputContentType InputMode IntegerParameterRange "
-    "ParameterRangeOneOf SagemakerBuiltinAlgorithmsTask SagemakerCustomTrainingTask SagemakerHPOTask "
-    "SagemakerTrainingJobConfig TrainingJobEarlyStoppingType TrainingJobResourceConfig"
+    "AlgorithmSpecification InputContentType InputMode MetricDefinition SagemakerBuiltinAlgorithmsTask "
+    "SagemakerTrainingJobConfig TrainingJobResourceConfig"
 )
 
 #: Package of flytekitplugins -> (the package that takes its place, the names it carries over).
