@@ -32,6 +32,7 @@ from gx_attempt import Attempt
 from gx_project import PEOPLE, snapshot, write_project
 
 told: list[tuple[str, bool]] = []
+reporting: list[bool | None] = []
 
 
 class TellingAction(ValidationAction):
@@ -42,6 +43,7 @@ class TellingAction(ValidationAction):
 
     def run(self, checkpoint_result: Any, action_context: Any = None) -> dict[str, Any]:
         told.append((self.name, checkpoint_result.success))
+        reporting.append(self._data_context.config.analytics_enabled)
         if self.fails:
             raise RuntimeError("nobody listens")
         return {}
@@ -251,6 +253,19 @@ def test_actions_see_the_result_and_one_that_fails_takes_nothing_with_it(root: P
     with pytest.raises(ValidationFailedError) as failed:
         GreatExpectationsTask("check", **options)(people=PEOPLE)
     assert any("nobody listens" in note for note in failed.value.__notes__)
+
+
+def test_nothing_is_reported_to_the_makers_of_the_library(root: Path) -> None:
+    reporting.clear()
+    action = TellingAction(name="looks")
+    make(root, expectation_suite_name="people", inputs=kwtypes(people=pd.DataFrame), actions=[action])(people=PEOPLE)
+    make(
+        None,
+        expectations=[expect("table_row_count_to_equal", value=4)],
+        inputs=kwtypes(p=pd.DataFrame),
+        actions=[action],
+    )(p=PEOPLE)
+    assert reporting == [False, False]
 
 
 def test_data_docs_are_an_action_as_in_flytekit(root: Path) -> None:

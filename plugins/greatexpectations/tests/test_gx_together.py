@@ -248,6 +248,13 @@ def test_files_sources_and_tables_are_validated_with_a_suite_that_travels(togeth
     assert outputs(together)[4] == [2, 2, 1, 2]
 
 
+def test_the_context_root_is_in_the_code_that_workers_get(flow: Flow, together: dict[str, Any]) -> None:
+    [bundle] = Path(flow.env["FLYTEPATH_HOME"]).glob("bundles/*/gx")
+    there = set(snapshot(bundle))
+    assert {"great_expectations.yml", "expectations/people.json", "checkpoints/nightly.json"} <= there
+    assert not any(name.startswith("uncommitted") for name in there)
+
+
 def test_an_equal_validation_is_not_done_again(together: dict[str, Any]) -> None:
     hits = [event for event in events(together, "node_succeeded") if event.get("cached")]
     assert len(hits) == 1
