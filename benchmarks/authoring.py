@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import flytepath
-from flytepath.authoring.call import variables_set
 from flytepath.compiler import compile_entity
 from flytepath.model.identity import Tenant
+from flytepath.plugin.variables import variables_set
 from flytepath.testing import MemoryBlobs
 
 from benchmarks.measure import Result

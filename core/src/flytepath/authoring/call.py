@@ -9,9 +9,8 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-import os
-from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from flytepath.errors import BoundaryCheckError, DefinitionError, FlytePathError
 from flytepath.model.literal import sha256
 from flytepath.plugin.boundary import BoundaryChecker, BoundaryContext, BoundaryReport
 from flytepath.plugin.task_type import NO_OUTPUT, TaskType
+from flytepath.plugin.variables import variables_set
 
 if TYPE_CHECKING:
     from flytepath.authoring.task import Task
@@ -360,21 +360,6 @@ def enter_surroundings(task: Task, context: ExecutionContext, stack: ExitStack) 
         from flytepath.authoring.secrets import handed_over
 
         stack.enter_context(handed_over(settings.secrets, context))
-
-
-@contextmanager
-def variables_set(variables: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for as long as the body runs."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _wrappers(task: Task, tenant: Tenant | None) -> list[tuple[str, bool, Any]]:

@@ -176,7 +176,7 @@ def handed_over(requests: Iterable[Secret], context: ExecutionContext) -> Iterat
         SecretNotFoundError: one of them is nowhere; nothing of the task has run.
         SecretProviderError: a provider failed.
     """
-    from flytepath.authoring.call import variables_set
+    from flytepath.plugin.variables import variables_set
 
     requests = tuple(requests)
     variables: dict[str, str] = {}

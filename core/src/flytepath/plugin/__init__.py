@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         ResourceRequest,
         TaskWrapper,
     )
+    from flytepath.plugin.lazy import lazy_names
     from flytepath.plugin.manager import PluginManager
     from flytepath.plugin.plans import JobKey, Owner, Plan, PlanRequest, PoolAsk, WorkerLaunch
     from flytepath.plugin.policy import Policy
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from flytepath.plugin.sql import Identifier, Statement, compile_sql, render_sql
     from flytepath.plugin.task_type import NO_OUTPUT, CallBody, CarriedAttempt, TaskContext, TaskDeclaration, TaskType
     from flytepath.plugin.transformer import BlobSink, BlobSource, Converter, TypeTransformer
+    from flytepath.plugin.variables import variables_set
 
 _ROOMS = {
     "flytepath.bundle": "needs_files",
@@ -126,6 +128,8 @@ _ROOMS = {
     ),
     "flytepath.plugin.plans": "JobKey Owner Plan PlanRequest PoolAsk WorkerLaunch",
     "flytepath.plugin.secrets": "SecretNotFoundError SecretProvider SecretReference",
+    "flytepath.plugin.lazy": "lazy_names",
+    "flytepath.plugin.variables": "variables_set",
     "flytepath.plugin.manager": "PluginManager",
     "flytepath.plugin.policy": "Policy",
 }
@@ -222,8 +226,10 @@ __all__ = [
     "WorkerLaunch",
     "compile_sql",
     "hookimpl",
+    "lazy_names",
     "needs_files",
     "render_sql",
+    "variables_set",
 ]
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flytepath.authoring.call import Vouchers, call_attempt, enter_surroundings, task_type_of, variables_set
+from flytepath.authoring.call import Vouchers, call_attempt, enter_surroundings, task_type_of
 from flytepath.authoring.conducting import conducted
 from flytepath.authoring.context import LOCAL_EXECUTION, ExecutionContext, being_current, entered
 from flytepath.authoring.preemption import AttemptPreempted, saved_step
@@ -34,6 +34,7 @@ from flytepath.model.task import TaskSpec
 from flytepath.model.workflow import WorkflowSpec
 from flytepath.plugin.boundary import BoundaryReport
 from flytepath.plugin.task_type import NO_OUTPUT
+from flytepath.plugin.variables import variables_set
 from flytepath.store.blobs import BlobFolder
 from flytepath.worker.bounds import bound_to
 from flytepath.worker.calls import Calls

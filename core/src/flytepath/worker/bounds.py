@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from flytepath.authoring.call import variables_set
+from flytepath.plugin.variables import variables_set
 
 #: The variables that numeric libraries read, as a rule when they are imported.
 THREAD_VARIABLES: Final = (

@@ -6,8 +6,9 @@ cluster is spoken to, and where a ``Pod`` is checked.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from flytepath.plugin import lazy_names
 
 if TYPE_CHECKING:
     from flyte_plugin_kubernetes.backend import KubernetesBackend
@@ -66,15 +67,4 @@ __all__ = [
     "role_template",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    room = _HOME_OF.get(name)
-    if room is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{room}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF})
+__getattr__, __dir__ = lazy_names(__name__, _HOME_OF)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from flytepath.plugin import variables_set
+
 from flyte_plugin_papermill import exchange
 from flyte_plugin_papermill.errors import (
     EngineMissingError,
@@ -147,7 +149,7 @@ def _call(
     # Other engines start kernels as this process would: in its folder, with its variables.
     foreign = not takes_managers(settings.engine_name)
     cwd = str(run.work) if foreign else None
-    with _own_loop(), _variables(place.env if foreign else {}), suppress(PapermillExecutionError):
+    with _own_loop(), variables_set(place.env if foreign else {}), suppress(PapermillExecutionError):
         # The verdict is read from the notebook, which is written in this case too.
         papermill.execute_notebook(
             str(given),
@@ -185,21 +187,6 @@ def _own_loop() -> Iterator[None]:
             loop.close()
     else:
         yield  # Jupyter has a thread for this case
-
-
-@contextmanager
-def _variables(env: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables of this process, as long as an engine runs that knows no others."""
-    before = {name: os.environ.get(name) for name in env}
-    os.environ.update(env)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

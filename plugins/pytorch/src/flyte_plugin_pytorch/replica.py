@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from flytepath.plugin import NO_OUTPUT, DefinitionError
+from flytepath.plugin import NO_OUTPUT, DefinitionError, variables_set
 
 from flyte_plugin_pytorch.lost_peers import CAUSE_SECONDS, is_lost_peer
 
@@ -55,21 +55,6 @@ def run_as_node(context: TaskContext, inputs: Mapping[str, Any], config: Elastic
     from flyte_plugin_pytorch.agent import run_agent
 
     return run_agent(context, inputs, config)
-
-
-@contextmanager
-def variables_set(variables: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for as long as the body runs."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

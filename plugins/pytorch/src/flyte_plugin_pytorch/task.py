@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar, Final, Literal
 
-from flytepath.plugin import CallBody, DefinitionError, TaskContext, TaskDeclaration, TaskType
+from flytepath.plugin import CallBody, DefinitionError, TaskContext, TaskDeclaration, TaskType, variables_set
 
 from flyte_plugin_pytorch.config import Elastic, PyTorch
 
@@ -92,7 +92,7 @@ def _on_this_machine(
 
 def _alone(layout: Any, inputs: Mapping[str, Any], call_body: CallBody) -> Any:
     """A gang of one needs no process of its own."""
-    from flyte_plugin_pytorch.replica import leaving_process_group, variables_set
+    from flyte_plugin_pytorch.replica import leaving_process_group
     from flyte_plugin_pytorch.supervisor import store
 
     with ExitStack() as stack:

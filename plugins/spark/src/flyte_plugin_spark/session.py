@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from flytepath.plugin import variables_set
+
 from flyte_plugin_spark.configuration import HADOOP, MASTER, PYTHON, REMOTE, SUBMITTED, addresses_of
 from flyte_plugin_spark.errors import (
     SparkSessionConflictError,
@@ -302,7 +304,7 @@ def _launch(wanted: Wanted) -> _Started:
         variables["SPARK_LOCAL_IP"] = os.environ.get("SPARK_LOCAL_IP", "127.0.0.1")
         if wanted.scratch is not None and "spark.local.dir" not in conf:
             variables["SPARK_LOCAL_DIRS"] = os.environ.get("SPARK_LOCAL_DIRS", str(wanted.scratch))
-    with _variables(variables):
+    with variables_set(variables):
         builder = SparkSession.builder
         for name, value in conf.items():
             builder = builder.config(name, value)
@@ -480,24 +482,6 @@ def knock(url: str) -> None:
             actual="; ".join(refused),
             hint="start it, or correct the address; a firewall between it and this machine has the same effect",
         )
-
-
-@contextmanager
-def _variables(values: Mapping[str, str | None]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager
