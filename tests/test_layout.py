@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -81,3 +82,10 @@ def test_no_room_is_called_after_nothing(root: Path) -> None:
     empty_words = {"utils", "util", "helpers", "helper", "common", "misc"}
     sources = [*(root / "core").rglob("*.py"), *(root / "plugins").rglob("*.py")]
     assert not [str(path) for path in sources if path.stem in empty_words]
+
+
+def test_no_two_files_of_tests_share_a_name(root: Path) -> None:
+    """pytest imports them by name alone, and one round may hold those of several packages."""
+    files = [*root.glob("tests/**/test_*.py"), *root.glob("core/tests/**/*.py"), *root.glob("plugins/*/tests/**/*.py")]
+    names = Counter(path.name for path in files if path.name.startswith("test_"))
+    assert not [name for name, times in names.items() if times > 1]
