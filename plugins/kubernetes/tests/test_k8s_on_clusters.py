@@ -6,13 +6,15 @@ The pods are gated, so that no scheduler takes them and what a test writes into 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import k8s_backends as backends
 import pytest
 from flyte_plugin_kubernetes.backend import KubernetesBackend
+from flyte_plugin_kubernetes.client import KubernetesClient
+from flyte_plugin_kubernetes.resource_kind import JOB, ResourceKind
 from flyte_plugin_kubernetes.settings import KubernetesSettings
 from flyte_plugin_kubernetes.testing import Cluster
 from flytepath.plugin import (
@@ -95,6 +97,7 @@ def test_two_engines_that_submit_one_plan_at_once_get_one_pod(cluster: Cluster) 
 def test_a_job_is_made_found_listed_and_ended(
     pods: KubernetesBackend, cluster: Cluster, items: tuple[int, ...]
 ) -> None:
+    cluster.needs((1, 29) if items else (1, 27), "Jobs of items" if items else "gates before scheduling")
     plan = pods.plan(backends.request(items=items))
     assert isinstance(run_unblocked(pods.find(plan)), NotFound)
     handle = run_unblocked(pods.submit(plan))
@@ -118,6 +121,7 @@ def test_a_job_is_made_found_listed_and_ended(
 
 
 def test_an_object_of_our_name_that_is_being_deleted_is_waited_for(pods: KubernetesBackend, cluster: Cluster) -> None:
+    cluster.needs((1, 27), "gates before scheduling")
     plan = pods.plan(backends.request())
     held = {**plan.spec, "metadata": {**plan.spec["metadata"], "finalizers": ["example.org/hold"]}}
     collection = f"/api/v1/namespaces/{cluster.namespace}/pods"
@@ -170,15 +174,44 @@ def test_what_the_server_refuses_is_invalid_in_its_own_words(pods: KubernetesBac
     plan.spec["spec"]["containers"][0]["name"] = "No Name"
     error = refused(pods.submit(plan))
     assert (error.error_class, error.accepted) == (ErrorClass.INVALID, False)
+    nowhere = KubernetesBackend(settings(cluster, namespace=f"{cluster.namespace}-nowhere"))
+    error = refused(nowhere.submit(nowhere.plan(backends.request())))
+    assert (error.error_class, error.accepted) == (ErrorClass.INVALID, False)
+    assert f"{cluster.namespace}-nowhere" in (error.hint or "")
+
+
+def test_a_field_that_the_server_does_not_know_is_refused(pods: KubernetesBackend, cluster: Cluster) -> None:
+    cluster.needs((1, 25), "strict validation of fields")
     plan = pods.plan(backends.request())
     plan.spec["spec"]["nodeSelectors"] = {"zone": "a"}
     error = refused(pods.submit(plan))
     assert (error.error_class, error.accepted) == (ErrorClass.INVALID, False)
     assert "nodeSelectors" in error.message
-    nowhere = KubernetesBackend(settings(cluster, namespace=f"{cluster.namespace}-nowhere"))
-    error = refused(nowhere.submit(nowhere.plan(backends.request())))
+
+
+class OldClient(KubernetesClient):
+    """As a server that does not know some fields of Jobs takes them: without, and saying nothing of it."""
+
+    forgets = ("completionMode", "backoffLimitPerIndex", "maxFailedIndexes", "podReplacementPolicy", "podFailurePolicy")
+
+    def create(self, kind: ResourceKind, namespace: str, thing: Mapping[str, Any]) -> Any:
+        spec = {name: value for name, value in thing["spec"].items() if name not in self.forgets}
+        return super().create(kind, namespace, {**thing, "spec": {**spec, "parallelism": 0}})
+
+
+def test_a_cluster_that_is_too_old_for_items_is_told_and_nothing_is_left(cluster: Cluster) -> None:
+    backend = KubernetesBackend(settings(cluster))
+    backend.client = OldClient(backend.settings)
+    plan = backend.plan(backends.request(items=(1, 4, 5)))
+    jobs = f"/apis/batch/v1/namespaces/{cluster.namespace}/jobs"
+    error = refused(backend.submit(plan))
     assert (error.error_class, error.accepted) == (ErrorClass.INVALID, False)
-    assert f"{cluster.namespace}-nowhere" in (error.hint or "")
+    assert "backoffLimitPerIndex (since Kubernetes 1.29)" in error.message
+    cluster.wait(lambda: not cluster.rest.get(jobs)["items"], "the Job to be gone")
+    # The process that made it died before it took it back.
+    backend.client.create(JOB, cluster.namespace, plan.spec)
+    assert isinstance(run_unblocked(backend.find(plan)), NotFound)
+    cluster.wait(lambda: not cluster.rest.get(jobs)["items"], "the Job to be gone")
 
 
 def test_an_operator_that_is_not_installed_is_named(cluster: Cluster) -> None:

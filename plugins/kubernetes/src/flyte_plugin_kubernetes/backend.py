@@ -9,7 +9,7 @@ from flytepath.plugin import Observation, Phase, PlanRequest
 
 from flyte_plugin_kubernetes.classification import Bounds, state_of
 from flyte_plugin_kubernetes.custom_resource import CustomResourceBackend
-from flyte_plugin_kubernetes.indexed_jobs import INDEX, job_manifest, job_observation
+from flyte_plugin_kubernetes.indexed_jobs import INDEX, job_left_out, job_manifest, job_observation
 from flyte_plugin_kubernetes.looking import JobRef
 from flyte_plugin_kubernetes.pod_spec import pod_template_of
 from flyte_plugin_kubernetes.resource_kind import JOB, POD, ResourceKind
@@ -41,6 +41,9 @@ class KubernetesBackend(CustomResourceBackend):
             return False
         conditions = (thing.get("status") or {}).get("conditions") or ()
         return not any(known.get("type") == "Complete" and known.get("status") == "True" for known in conditions)
+
+    def left_out(self, thing: Mapping[str, Json]) -> str:
+        return job_left_out(thing) if thing.get("kind") == JOB.kind else ""
 
     def observation(
         self, job: JobRef, thing: Mapping[str, Json], pods: Sequence[Mapping[str, Json]], bounds: Bounds

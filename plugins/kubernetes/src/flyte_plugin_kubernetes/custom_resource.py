@@ -10,7 +10,7 @@ import asyncio
 import copy
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, ParamSpec, TypeVar
 
@@ -43,15 +43,16 @@ from flyte_plugin_kubernetes.ending import cancelled, cleaned
 from flyte_plugin_kubernetes.looking import JobRef, look, observation_of, ref_of
 from flyte_plugin_kubernetes.owned import owned_page
 from flyte_plugin_kubernetes.places import Places
+from flyte_plugin_kubernetes.pod_templates import template_metadata
 from flyte_plugin_kubernetes.resource_kind import ResourceKind
 from flyte_plugin_kubernetes.stamps import (
     DIGEST,
     annotations_of,
+    conflict,
     digest_of,
     handle_of,
     is_job_of,
     labels_of,
-    stamp_of,
 )
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class CustomResourceBackend(Backend):
         Override it where an operator has the labels of its pods elsewhere: anything with ``labels`` and
         ``annotations`` will do.
         """
-        return _templates(manifest.get("spec"))
+        return template_metadata(manifest.get("spec"))
 
     def pods_selector(self, name: str) -> str:
         """A label selector for the pods of the object of a name; empty where they bear our stamp, as is best."""
@@ -134,6 +135,14 @@ class CustomResourceBackend(Backend):
         from flytepath.plugin import Phase
 
         return self.conditions.read(thing).phase not in (Phase.RUNNING, Phase.SUCCEEDED)
+
+    def left_out(self, thing: Mapping[str, Json]) -> str:
+        """What a cluster that is too old left out of an object, without which it would do another thing; else nothing.
+
+        The answer is for people. A server that does not know a field, or has it switched off, may take the object
+        without it and say so only in a header.
+        """
+        return ""
 
     def observation(
         self, job: JobRef, thing: Mapping[str, Json], pods: Sequence[Mapping[str, Json]], bounds: Bounds
@@ -189,7 +198,7 @@ class CustomResourceBackend(Backend):
         kind, namespace, name = self._place(plan)
         what = f"{kind.kind} {namespace}/{name}"
         try:
-            return handle_of(kind, self.client.create(kind, namespace, plan.spec))
+            return self._whole(kind, self.client.create(kind, namespace, plan.spec))
         except ApiAnswerError as error:
             if error.reason != "AlreadyExists":
                 raise backend_error(
@@ -204,8 +213,22 @@ class CustomResourceBackend(Backend):
                 accepted=False,
             )
         if not is_job_of(known, plan):
-            raise _conflict(what, known)
-        return handle_of(kind, known)
+            raise conflict(what, known)
+        return self._whole(kind, known)
+
+    def _whole(self, kind: ResourceKind, thing: Mapping[str, Json]) -> Handle:
+        """The handle of an object that the server took as it was given; another is taken back, and refused."""
+        lacking = self.left_out(thing)
+        if not lacking:
+            return handle_of(kind, thing)
+        metadata = thing["metadata"]
+        self.client.delete(kind, metadata["namespace"], metadata["name"], metadata["uid"])
+        raise BackendError(
+            f"{kind.kind} {metadata['namespace']}/{metadata['name']} was taken without what makes it one: {lacking}",
+            error_class=ErrorClass.INVALID,
+            accepted=False,
+            hint="the cluster is too old for it, or has switched it off",
+        )
 
     async def find(self, plan: Plan) -> Found | NotFound | Unknown:
         return await self._threaded(self._find, plan)
@@ -221,7 +244,10 @@ class CustomResourceBackend(Backend):
         if known is None:
             return NotFound()
         if not is_job_of(known, plan):
-            raise _conflict(f"{kind.kind} {namespace}/{name}", known)
+            raise conflict(f"{kind.kind} {namespace}/{name}", known)
+        if self.left_out(known):  # who made it died before it was taken back, and submitting again tells why
+            self.client.delete(kind, namespace, name, known["metadata"]["uid"])
+            return NotFound()
         # One that is being deleted is still there: it is looked at until it is gone, and then it was lost.
         return Found(handle_of(kind, known))
 
@@ -316,30 +342,6 @@ class CustomResourceBackend(Backend):
 
 
 _HEAD: Final = frozenset({"apiVersion", "kind", "metadata", "status"})
-
-
-def _templates(thing: Json) -> Iterator[dict[str, Json]]:
-    """The metadata of every pod template below a manifest's spec, made where it is not there."""
-    if isinstance(thing, list):
-        for below in thing:
-            yield from _templates(below)
-    elif isinstance(thing, dict):
-        for name, below in thing.items():
-            if name == "template" and isinstance(below, dict) and "containers" in (below.get("spec") or {}):
-                yield below.setdefault("metadata", {})
-            else:
-                yield from _templates(below)
-
-
-def _conflict(what: str, known: Mapping[str, Json]) -> BackendError:
-    stamp = stamp_of(known)
-    whose = "bears no stamp of ours" if stamp is None else f"is job {stamp.key.value} of {stamp.owner.execution}"
-    return BackendError(
-        f"{what} is there, and {whose}",
-        error_class=ErrorClass.CONFLICT,
-        accepted=False,
-        hint="it was left as it is: look at its labels and annotations",
-    )
 
 
 __all__ = ["CustomResourceBackend"]

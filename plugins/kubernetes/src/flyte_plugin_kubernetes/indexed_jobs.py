@@ -20,6 +20,8 @@ Json = Any
 
 #: The variable in which a pod of an Indexed Job finds its position.
 INDEX: Final = "$(JOB_COMPLETION_INDEX)"
+#: Without these its pods have no positions, or are tried again by the Job; since which version a cluster has them.
+_NEEDED: Final[Mapping[str, str]] = {"completionMode": "1.24", "backoffLimitPerIndex": "1.29"}
 _INDEX_ANNOTATION: Final = "batch.kubernetes.io/job-completion-index"
 
 
@@ -49,6 +51,13 @@ def job_manifest(template: Mapping[str, Json], size: int, keep_seconds: float) -
     if keep_seconds:
         spec["ttlSecondsAfterFinished"] = max(1, round(keep_seconds))
     return {"apiVersion": "batch/v1", "kind": "Job", "spec": spec}
+
+
+def job_left_out(thing: Mapping[str, Json]) -> str:
+    """What a cluster left out of a Job of items, without which it is none; nothing where all is there."""
+    spec = thing.get("spec") or {}
+    lacking = [f"{name} (since Kubernetes {since})" for name, since in _NEEDED.items() if spec.get(name) is None]
+    return ", ".join(lacking)
 
 
 def job_observation(
@@ -179,4 +188,4 @@ def _summary(reason: str, items: ItemPhases) -> str:
     )
 
 
-__all__ = ["INDEX", "job_manifest", "job_observation"]
+__all__ = ["INDEX", "job_left_out", "job_manifest", "job_observation"]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flytepath.plugin import FlytePathError, Handle, JobKey, Owner, Plan, PlanRequest, Tenant
+from flytepath.plugin import BackendError, ErrorClass, FlytePathError, Handle, JobKey, Owner, Plan, PlanRequest, Tenant
 
 from flyte_plugin_kubernetes.names import label_value
 from flyte_plugin_kubernetes.resource_kind import ResourceKind
@@ -140,6 +140,18 @@ def selector_of(installation: str, keys: Iterable[str] = ()) -> str:
     return f"{chosen},{KEY} in ({','.join(wanted)})" if wanted else chosen
 
 
+def conflict(what: str, known: Mapping[str, Json]) -> BackendError:
+    """What to say where an object of a job's name is another's."""
+    stamp = stamp_of(known)
+    whose = "bears no stamp of ours" if stamp is None else f"is job {stamp.key.value} of {stamp.owner.execution}"
+    return BackendError(
+        f"{what} is there, and {whose}",
+        error_class=ErrorClass.CONFLICT,
+        accepted=False,
+        hint="it was left as it is: look at its labels and annotations",
+    )
+
+
 __all__ = [
     "DIGEST",
     "INSTALLATION",
@@ -149,6 +161,7 @@ __all__ = [
     "PREFIX",
     "Stamp",
     "annotations_of",
+    "conflict",
     "digest_of",
     "handle_of",
     "is_job_of",

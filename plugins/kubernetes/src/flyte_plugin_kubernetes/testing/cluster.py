@@ -19,7 +19,13 @@ from flyte_plugin_kubernetes.testing.definitions import definition_files, defini
 from flyte_plugin_kubernetes.testing.garbage_collector import GarbageCollector
 from flyte_plugin_kubernetes.testing.job_controller import JobController
 from flyte_plugin_kubernetes.testing.kubelet import Kubelet
-from flyte_plugin_kubernetes.testing.our_nodes import has_own_nodes
+from flyte_plugin_kubernetes.testing.our_nodes import (
+    DEFINITIONS,
+    has_own_nodes,
+    our_labels,
+    remove_namespace,
+    remove_what_was_left,
+)
 from flyte_plugin_kubernetes.testing.rest import Rest, RestRefusal
 from flyte_plugin_kubernetes.testing.scheduler import Scheduler
 
@@ -34,8 +40,6 @@ NO_CLUSTER = f"{KUBECONFIG_VARIABLE} names no cluster"
 
 #: Who plays the nodes of a cluster, by its kubeconfig: one set of doubles serves all homes of a process.
 _players: dict[Path, ClusterHome] = {}
-
-_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 class ClusterHome:
@@ -60,6 +64,9 @@ class ClusterHome:
         try:
             #: Whether nodes of the cluster's own run the containers; doubles are none, whoever plays them.
             self.has_nodes = has_own_nodes(self.rest)
+        except OSError as error:
+            self.close()
+            raise ConnectionError(f"the API server that {kubeconfig} names gives no answer: {error}") from error
         except BaseException:
             self.close()
             raise
@@ -69,6 +76,8 @@ class ClusterHome:
             self.jobs, self.collector = player.jobs, player.collector
         elif not self.has_nodes:
             _players[kubeconfig.resolve()] = self
+            if self.server is None:
+                remove_what_was_left(self.rest)
             self.kubelet = Kubelet(self.rest).start()
             self.scheduler = Scheduler(self.rest).start()
             self.jobs = JobController(self.rest).start()
@@ -121,6 +130,18 @@ class Cluster:
     def real(self) -> bool:
         """Whether the API server is no double."""
         return self._home.server is None
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Of Kubernetes: the numbers of a server's minor version, such as ``(1, 33)``."""
+        told = self.rest.get("/version")
+        return int(told["major"]), int(told["minor"].rstrip("+"))
+
+    def needs(self, version: tuple[int, int], what: str) -> None:
+        """Skips the test where the server is older than the version that first has something by default."""
+        if self.version < version:
+            has, wanted = (".".join(map(str, one)) for one in (self.version, version))
+            pytest.skip(f"{what}: since Kubernetes {wanted}, and this server is {has}")
 
     @property
     def has_kubelet(self) -> bool:
@@ -176,7 +197,7 @@ class Cluster:
     def create_namespace(self, name: str | None = None) -> str:
         """A namespace that is gone after the test, with the service account ``default``."""
         made = name or f"test-{uuid.uuid4().hex[:10]}"
-        self.rest.post("/api/v1/namespaces", {"metadata": {"name": made}})
+        self.rest.post("/api/v1/namespaces", {"metadata": {"name": made, "labels": our_labels()}})
         self._namespaces.append(made)
         accounts = f"/api/v1/namespaces/{made}/serviceaccounts"
         if not self._home.has_nodes:
@@ -205,8 +226,8 @@ class Cluster:
             for definition in read_definitions(file):
                 name = definition["metadata"]["name"]
                 names.append(name)
-                if self.find(f"{_CRDS}/{name}") is None:
-                    self.rest.post(_CRDS, definition)
+                if self.find(f"{DEFINITIONS}/{name}") is None:
+                    self.rest.post(DEFINITIONS, definition)
         self._collect_from(files)
         for name in names:
             self.wait(functools.partial(self._established, name), f"{name} to be served")
@@ -222,7 +243,7 @@ class Cluster:
             self._home.collector.follow(f"/apis/{spec['group']}/{served}", spec["names"]["plural"])
 
     def _established(self, name: str) -> bool:
-        found = self.find(f"{_CRDS}/{name}") or {}
+        found = self.find(f"{DEFINITIONS}/{name}") or {}
         conditions = (found.get("status") or {}).get("conditions") or ()
         return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
@@ -275,36 +296,8 @@ class Cluster:
             self._home.reset()
             return
         for namespace in self._namespaces:
-            self._remove_namespace(namespace)
+            remove_namespace(self.rest, namespace, has_nodes=self._home.has_nodes)
+        if self.jobs is not None:
+            self.jobs.errors.clear()
         if self.kubelet is not None:
             self.kubelet.reset()
-
-    def _remove_namespace(self, namespace: str) -> None:
-        # Where no controller of the cluster's own empties a namespace, the test does.
-        for collection in self._collections(namespace):
-            for item in (self.find(collection) or {"items": []})["items"]:
-                path = f"{collection}/{item['metadata']['name']}"
-                try:
-                    if item["metadata"].get("finalizers"):
-                        self.rest.patch(path, {"metadata": {"finalizers": None}}, "application/merge-patch+json")
-                    self.rest.delete(path, gracePeriodSeconds=0, propagationPolicy="Background")
-                except RestRefusal as refusal:
-                    if refusal.code not in (404, 409):
-                        raise
-        try:
-            self.rest.delete(f"/api/v1/namespaces/{namespace}")
-            if not self._home.has_nodes:
-                body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-                self.rest.put(f"/api/v1/namespaces/{namespace}/finalize", body | {"spec": {"finalizers": []}})
-        except RestRefusal as refusal:
-            if refusal.code not in (404, 409):
-                raise
-
-    def _collections(self, namespace: str) -> list[str]:
-        found = [f"/apis/batch/v1/namespaces/{namespace}/jobs", f"/api/v1/namespaces/{namespace}/pods"]
-        for definition in self.rest.get(_CRDS)["items"]:
-            spec = definition["spec"]
-            if spec["scope"] == "Namespaced":
-                version = next(one["name"] for one in spec["versions"] if one["served"])
-                found.insert(0, f"/apis/{spec['group']}/{version}/namespaces/{namespace}/{spec['names']['plural']}")
-        return found

@@ -1,4 +1,4 @@
-"""Which nodes of an API server are doubles, whose they are, and what a run that was killed has left of them."""
+"""Which nodes and namespaces of an API server are of tests, whose they are, and what a run that was killed has left."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ Json = dict[str, Any]
 HOST_LABEL = "flytepath.org/double-host"
 PROCESS_LABEL = "flytepath.org/double-process"
 
+#: Where the definitions of resources are.
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _NODES = "/api/v1/nodes"
+_NAMESPACES = "/api/v1/namespaces"
 
 
 def our_labels() -> dict[str, str]:
-    """The labels of the nodes that this process plays."""
+    """The labels of the nodes that this process plays, and of the namespaces of its tests."""
     return {HOST_LABEL: label_value(socket.gethostname()), PROCESS_LABEL: str(os.getpid())}
 
 
@@ -42,6 +45,52 @@ def has_own_nodes(rest: Rest) -> bool:
                 "wait for its tests to end, or delete the node if they have ended"
             )
     return False
+
+
+def remove_what_was_left(rest: Rest) -> None:
+    """Removes the namespaces of tests that were killed: their Jobs would be run again, beside those of this run."""
+    for namespace in rest.get(_NAMESPACES, labelSelector=f"{HOST_LABEL},{PROCESS_LABEL}")["items"]:
+        if _is_left_over(namespace):
+            remove_namespace(rest, namespace["metadata"]["name"], has_nodes=False)
+
+
+def remove_namespace(rest: Rest, namespace: str, *, has_nodes: bool) -> None:
+    """Removes a namespace and all in it that runs; where no controller of the cluster's own empties it, this does."""
+    for collection in _collections(rest, namespace):
+        try:
+            found = rest.get(collection)["items"]
+        except RestRefusal as refusal:
+            if refusal.code != 404:
+                raise
+            continue
+        for item in found:
+            path = f"{collection}/{item['metadata']['name']}"
+            try:
+                if item["metadata"].get("finalizers"):
+                    rest.patch(path, {"metadata": {"finalizers": None}}, "application/merge-patch+json")
+                rest.delete(path, gracePeriodSeconds=0, propagationPolicy="Background")
+            except RestRefusal as refusal:
+                if refusal.code not in (404, 409):
+                    raise
+    try:
+        rest.delete(f"{_NAMESPACES}/{namespace}")
+        if not has_nodes:
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+            rest.put(f"{_NAMESPACES}/{namespace}/finalize", body | {"spec": {"finalizers": []}})
+    except RestRefusal as refusal:
+        if refusal.code not in (404, 409):
+            raise
+
+
+def _collections(rest: Rest, namespace: str) -> list[str]:
+    """What runs in a namespace: custom resources, then Jobs, then pods, so that none makes another anew."""
+    found = [f"/apis/batch/v1/namespaces/{namespace}/jobs", f"/api/v1/namespaces/{namespace}/pods"]
+    for definition in rest.get(DEFINITIONS)["items"]:
+        spec = definition["spec"]
+        if spec["scope"] == "Namespaced":
+            version = next(one["name"] for one in spec["versions"] if one["served"])
+            found.insert(0, f"/apis/{spec['group']}/{version}/namespaces/{namespace}/{spec['names']['plural']}")
+    return found
 
 
 def _labels(node: Json) -> Json:
