@@ -102,6 +102,8 @@ def test_defaults_are_filled_in_and_unknown_fields_pruned(cluster: Cluster, thin
     ],
 )
 def test_what_the_schema_forbids_is_invalid(cluster: Cluster, things: str, spec: Json, words: str) -> None:
+    if "items" in spec:
+        cluster.needs((1, 24), "these words for faults in lists")
     with pytest.raises(RestRefusal) as error:
         cluster.rest.post(things, thing(**spec))
     assert (error.value.code, error.value.reason) == (422, "Invalid")
@@ -116,6 +118,7 @@ def test_a_missing_field_is_required(cluster: Cluster, things: str) -> None:
 
 
 def test_strictness_refuses_unknown_fields(cluster: Cluster, things: str) -> None:
+    cluster.needs((1, 25), "fieldValidation")
     with pytest.raises(RestRefusal) as error:
         cluster.rest.ask("POST", things, thing(unknown=1), {"fieldValidation": "Strict"})
     assert error.value.code == 400
@@ -140,11 +143,30 @@ def test_the_generation_counts_changes_of_the_spec(cluster: Cluster, things: str
     assert (found["spec"]["replicas"], found["status"], found["metadata"]["generation"]) == (2, {"phase": "Running"}, 2)
 
 
-def test_another_kind_or_version_in_the_body_is_a_bad_request(cluster: Cluster, things: str) -> None:
-    for wrong in ({"kind": "Other"}, {"apiVersion": "flytepath-test.dev/v2"}, {"kind": None}):
-        with pytest.raises(RestRefusal) as error:
-            cluster.rest.post(things, {k: v for k, v in (thing() | wrong).items() if v is not None})
-        assert error.value.code == 400
+@pytest.mark.parametrize(
+    ("wrong", "code", "words"),
+    [
+        (
+            {"kind": "Other"},
+            422,
+            'Other.flytepath-test.dev "a" is invalid: kind: Invalid value: "Other": must be Thing',
+        ),
+        ({"apiVersion": "flytepath-test.dev/v2"}, 400, "does not match the expected API version"),
+        ({"kind": None}, 400, "Object 'Kind' is missing"),
+    ],
+)
+def test_another_kind_or_version_in_the_body_is_refused(
+    cluster: Cluster, things: str, wrong: Json, code: int, words: str
+) -> None:
+    with pytest.raises(RestRefusal) as error:
+        cluster.rest.post(things, {k: v for k, v in (thing() | wrong).items() if v is not None})
+    assert (error.value.code, words in str(error.value)) == (code, True), str(error.value)
+
+
+def test_another_kind_in_the_body_of_one_of_its_own_is_a_bad_request(cluster: Cluster) -> None:
+    with pytest.raises(RestRefusal, match='Other in version "v1" cannot be handled as a ConfigMap: no kind') as error:
+        cluster.rest.post(f"/api/v1/namespaces/{cluster.namespace}/configmaps", {"kind": "Other", "metadata": {}})
+    assert error.value.code == 400
 
 
 def test_a_definition_taken_away_takes_its_objects_along(cluster: Cluster, things: str) -> None:

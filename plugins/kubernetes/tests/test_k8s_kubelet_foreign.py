@@ -110,3 +110,41 @@ def test_a_node_that_another_process_plays_is_named(server: ApiServer, tmp_path:
         rest.post("/api/v1/nodes", left_node(os.getppid()))
     with pytest.raises(RuntimeError, match=rf"process {os.getppid()} of .* plays the node 'node-1'"):
         ClusterHome(kubeconfig)
+
+
+def test_what_a_killed_run_has_left_is_not_run_again(server: ApiServer, tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    kubeconfig = server.kubeconfig(tmp_path / "kubeconfig")
+    labels = {**our_labels(), PROCESS_LABEL: str(gone.pid)}
+    with Rest.of_kubeconfig(kubeconfig) as rest:
+        for name, owned in (("test-left", labels), ("theirs", {})):
+            rest.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": owned}})
+            rest.post(f"/apis/batch/v1/namespaces/{name}/jobs", job(2, "sleep 60"))
+        home = ClusterHome(kubeconfig)
+        made = Cluster(home)
+        made.wait(lambda: made.find("/api/v1/namespaces/test-left") is None, "the namespace to be gone")
+        assert [one["metadata"]["namespace"] for one in rest.get("/apis/batch/v1/jobs")["items"]] == ["theirs"]
+        made.clean()
+        home.close()
+
+
+def test_a_job_that_a_double_cannot_run_fails_one_test_only(foreign: Cluster) -> None:
+    assert foreign.jobs is not None
+    foreign.jobs.errors.append(KeyError("of an earlier test"))
+    foreign.clean()
+    assert not foreign.jobs.errors
+
+
+def test_an_older_server_skips_what_it_does_not_have(foreign: Cluster) -> None:
+    foreign.needs(foreign.version, "what it has")
+    major, minor = foreign.version
+    with pytest.raises(pytest.skip.Exception, match=f"gangs: since Kubernetes {major}.{minor + 1}, and this server is"):
+        foreign.needs((major, minor + 1), "gangs")
+
+
+def test_a_server_that_is_away_is_named(server: ApiServer, tmp_path: Path) -> None:
+    kubeconfig = server.kubeconfig(tmp_path / "kubeconfig")
+    server.close()
+    with pytest.raises(ConnectionError, match=rf"the API server that {kubeconfig} names gives no answer"):
+        ClusterHome(kubeconfig)

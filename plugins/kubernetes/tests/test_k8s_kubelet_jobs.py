@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from flyte_plugin_kubernetes.testing import Cluster
 
 Json = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def with_ends_of_indexes(cluster: Cluster) -> None:
+    cluster.needs((1, 29), "a limit of failures for each index of a Job")
 
 
 def job(script: str, *, completions: int = 3, name: str = "j", **spec: Any) -> Json:

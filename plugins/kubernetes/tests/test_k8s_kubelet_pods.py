@@ -152,6 +152,7 @@ def test_init_containers_run_in_order_and_one_that_fails_ends_the_pod(cluster: C
 
 
 def test_a_native_sidecar_ends_with_what_it_serves(cluster: Cluster) -> None:
+    cluster.needs((1, 29), "init containers that run on beside the others")
     side = shell("trap 'exit 0' TERM; while :; do sleep 0.05; done", name="side", restartPolicy="Always")
     pod = end(cluster, start(cluster, shell("true"), initContainers=[side]))
     assert pod["status"]["phase"] == "Succeeded"

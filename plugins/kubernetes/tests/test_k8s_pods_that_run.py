@@ -273,5 +273,6 @@ def test_a_container_that_takes_too_long_is_ended_and_leaves_no_pod(platform: Pl
     cluster.wait(lambda: not cluster.pods(), "the pods to be gone")
 
 
-def test_containers_are_mapped_over_files(platform: Platform) -> None:
+def test_containers_are_mapped_over_files(platform: Platform, cluster: Cluster) -> None:
+    cluster.needs((1, 29), "a limit of failures for each index of a Job")
     assert platform.run("mapped", xs=[1, 2, 3]).outputs == {"o0": [2, 4, 6]}

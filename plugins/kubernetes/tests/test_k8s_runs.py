@@ -16,6 +16,8 @@ import pytest
 from flyte_plugin_kubernetes.testing import Cluster
 
 DEADLINE = 120.0
+#: The version of a cluster that maps need, and for what.
+INDEXED_JOBS = ((1, 29), "a limit of failures for each index of a Job")
 
 FLOW = """
     from __future__ import annotations
@@ -233,6 +235,7 @@ def test_attempts_that_fail_are_made_again(platform: Platform) -> None:
 
 
 def test_a_map_is_one_indexed_job(platform: Platform) -> None:
+    platform.cluster.needs(*INDEXED_JOBS)
     made: set[str] = set()
     process = platform.start("run", "cluster_flow.py", "mapped", "--xs", "[1, 2, 3, 4]")
     jobs = f"/apis/batch/v1/namespaces/{platform.cluster.namespace}/jobs"
@@ -251,6 +254,7 @@ def test_a_map_is_one_indexed_job(platform: Platform) -> None:
 
 @pytest.mark.proof
 def test_an_item_that_fails_is_made_again_alone(platform: Platform) -> None:
+    platform.cluster.needs(*INDEXED_JOBS)
     assert "o0 = [1, 2, 3]" in platform.run("mapped_retried", "--xs", "[1, 2, 3]")
 
 
@@ -298,6 +302,8 @@ def test_a_pod_that_somebody_deletes_is_made_again(platform: Platform) -> None:
 
 @pytest.mark.parametrize("workflow", ["waiting --x 5", "waiting_items --xs [5,6]"])
 def test_an_engine_that_is_killed_is_gone_on_with(platform: Platform, workflow: str) -> None:
+    if "items" in workflow:
+        platform.cluster.needs(*INDEXED_JOBS)
     process = platform.start("run", "cluster_flow.py", *workflow.split())
     before = platform.until(platform.running, "a running pod")
     process.send_signal(signal.SIGKILL)

@@ -181,7 +181,7 @@ class JobController:
             return []
         room = spec["parallelism"] - len(active) - len(waiting)
         wanted: list[int | None]
-        if spec["completionMode"] == "Indexed":
+        if spec.get("completionMode") == "Indexed":
             busy = {index_of(pod) for pod in (*active, *waiting)} | tally.completed | tally.failed_indexes
             wanted = [index for index in range(spec["completions"]) if index not in busy]
         elif spec.get("completions") is None:
@@ -289,7 +289,7 @@ class JobController:
             status["startTime"] = kept["startTime"]
         elif not spec.get("suspend"):
             status["startTime"] = now
-        if spec["completionMode"] == "Indexed":
+        if spec.get("completionMode") == "Indexed":
             status["completedIndexes"] = index_text(tally.completed)
             if spec.get("backoffLimitPerIndex") is not None:
                 status["failedIndexes"] = index_text(tally.failed_indexes)

@@ -149,7 +149,7 @@ class Tally:
             return
         completions = spec.get("completions")
         reached = ("Complete", "CompletionsReached", "Reached expected number of succeeded pods")
-        if spec["completionMode"] == "Indexed":
+        if spec.get("completionMode") == "Indexed":
             if len(self.completed) == completions:
                 self.ending = reached
             elif len(self.completed | self.failed_indexes) == completions:

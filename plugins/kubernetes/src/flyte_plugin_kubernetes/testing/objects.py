@@ -36,6 +36,7 @@ from flyte_plugin_kubernetes.testing.refusals import (
     invalid,
     invalid_object,
     not_found,
+    wrong_kind,
 )
 
 Json = dict[str, Any]
@@ -134,7 +135,7 @@ class Objects:
             text = f"the API version in the data ({found[0]}) does not match the expected API version"
             raise bad_request(f"{text} ({kind.api_version})")
         if found[1] != kind.kind:
-            raise bad_request(f"the kind in the data ({found[1]}) does not match the expected kind ({kind.kind})")
+            raise wrong_kind(kind, found[1], str((body.get("metadata") or {}).get("name") or ""))
         body = copy.deepcopy(body) | {"apiVersion": kind.api_version, "kind": kind.kind}
         if kind.custom:
             metadata, unknown = model_fields.decode("V1ObjectMeta", kind.kind, body.get("metadata") or {})

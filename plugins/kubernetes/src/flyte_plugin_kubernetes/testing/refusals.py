@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flyte_plugin_kubernetes.testing.kinds import Kind
 
 Json = dict[str, Any]
 
@@ -136,6 +139,14 @@ def forbidden(resource: str, group: str, name: str, text: str) -> Refusal:
     subject = f'{qualified} "{name}"' if name else qualified
     details = {"name": name, "kind": resource} | ({"group": group} if group else {})
     return Refusal(403, "Forbidden", f"{subject} is forbidden: {text}", details)
+
+
+def wrong_kind(kind: Kind, found: str, name: str) -> Refusal:
+    """A body of another kind than its path: one of a custom resource is invalid, others cannot be decoded."""
+    if kind.custom:
+        return invalid_object(found, kind.group, name, [invalid("kind", found, f"must be {kind.kind}")])
+    why = f'no kind "{found}" is registered for version "{kind.version}"'
+    return bad_request(f'{found} in version "{kind.version}" cannot be handled as a {kind.kind}: {why}')
 
 
 def invalid_object(kind: str, group: str, name: str, faults: list[FieldFault]) -> Refusal:
