@@ -148,3 +148,16 @@ def test_a_server_that_is_away_is_named(server: ApiServer, tmp_path: Path) -> No
     server.close()
     with pytest.raises(ConnectionError, match=rf"the API server that {kubeconfig} names gives no answer"):
         ClusterHome(kubeconfig)
+
+
+def test_nothing_lies_on_a_real_server_that_nobody_tidies(real_home: ClusterHome) -> None:
+    made = Cluster(real_home)
+    if made.needs_worker_image:
+        pytest.skip("this cluster empties its namespaces itself")
+    for plural in ("secrets", "configmaps"):
+        made.rest.post(f"/api/v1/namespaces/{made.namespace}/{plural}", {"metadata": {"name": "left"}})
+    made.clean()
+    assert made.find(f"/api/v1/namespaces/{made.namespace}") is None
+    for plural in ("secrets", "configmaps", "serviceaccounts"):
+        left = made.rest.get(f"/api/v1/{plural}", fieldSelector=f"metadata.namespace={made.namespace}")["items"]
+        assert not left

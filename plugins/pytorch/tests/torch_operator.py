@@ -125,7 +125,7 @@ class Operator:
                 "type": condition,
                 "status": "True",
                 "reason": f"PyTorchJob{condition}",
-                "message": message,
+                "message": message or f"PyTorchJob {job['metadata']['name']} is {condition.lower()}.",
                 "lastUpdateTime": now,
                 "lastTransitionTime": now,
             }

@@ -18,6 +18,8 @@ PROCESS_LABEL = "flytepath.org/double-process"
 #: Where the definitions of resources are.
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _NODES = "/api/v1/nodes"
+#: What lies in a namespace, runs nothing, and would stay for ever where no controller empties it.
+_LYING = ("events", "secrets", "configmaps", "serviceaccounts")
 _NAMESPACES = "/api/v1/namespaces"
 
 
@@ -75,6 +77,8 @@ def remove_namespace(rest: Rest, namespace: str, *, has_nodes: bool) -> None:
     try:
         rest.delete(f"{_NAMESPACES}/{namespace}")
         if not has_nodes:
+            for plural in _LYING:
+                rest.delete(f"{_NAMESPACES}/{namespace}/{plural}")
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
             rest.put(f"{_NAMESPACES}/{namespace}/finalize", body | {"spec": {"finalizers": []}})
     except RestRefusal as refusal:
