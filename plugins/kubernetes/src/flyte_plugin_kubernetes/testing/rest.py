@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import select
@@ -65,19 +66,24 @@ class Rest:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @functools.cached_property
+    def _trust(self) -> ssl.SSLContext:
+        """Made once: reading the certificates of the machine takes longer than a request."""
+        about = self._configuration
+        context = ssl.create_default_context(cafile=about.ssl_ca_cert)
+        if not about.verify_ssl:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if about.cert_file:
+            context.load_cert_chain(about.cert_file, about.key_file)
+        return context
+
     def _connect(self, timeout: float | None) -> http.client.HTTPConnection:
         made: http.client.HTTPConnection
         if not self._secure:
             made = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
         else:
-            about = self._configuration
-            context = ssl.create_default_context(cafile=about.ssl_ca_cert)
-            if not about.verify_ssl:
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
-            if about.cert_file:
-                context.load_cert_chain(about.cert_file, about.key_file)
-            made = http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=context)
+            made = http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._trust)
         with self._lock:
             self._open.add(made)
         return made
