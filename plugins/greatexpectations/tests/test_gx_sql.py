@@ -213,3 +213,16 @@ def test_rows_that_a_query_finds_are_unexpected(url: Secret) -> None:
     assert validation(above=0).success
     [failure] = validation(above=-10).failures
     assert failure.observed == "1"
+
+
+def test_a_password_does_not_stand_in_the_query_of_a_url() -> None:
+    with pytest.raises(DefinitionError, match="password"):
+        SQLSource("postgresql://host/db?user=me&Password=tiger", table="people")
+    assert SQLSource("postgresql://host/db?user=me&password=${PASSWORD}", table="people").table == "people"
+
+
+@pytest.mark.parametrize("dialect", ["nosuchdialect", "postgresql+nosuchdriver"])
+def test_a_driver_that_is_not_there_is_told_with_the_remedy(dialect: str) -> None:
+    with pytest.raises(DataSourceError) as caught:
+        check(SQLSource(f"{dialect}://host/db", table="people"), NAMED)()
+    assert "driver" in (caught.value.hint or "")

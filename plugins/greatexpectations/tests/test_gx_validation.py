@@ -323,3 +323,10 @@ def validated() -> str:
 
 def test_a_validation_is_a_node_of_a_workflow() -> None:
     assert validated() == "4 rows, all 1 expectations met"
+
+
+def test_a_column_of_which_there_are_several_is_not_looked_at() -> None:
+    twice = pd.DataFrame([[1, 2]], columns=["age", "age"])
+    with pytest.raises(ExpectationError, match="names the column 'age', of which the frame has 2"):
+        check(expect("column_values_to_not_be_null", column="age"))(frame=twice)
+    assert check(expect("table_row_count_to_equal", value=1))(frame=twice).success

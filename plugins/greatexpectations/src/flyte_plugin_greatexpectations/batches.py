@@ -15,7 +15,7 @@ from flytepath.plugin import DefinitionError, Statement
 
 from flyte_plugin_greatexpectations.configuration import GreatExpectationsConfig
 from flyte_plugin_greatexpectations.datasets import Kind
-from flyte_plugin_greatexpectations.errors import DataSourceError
+from flyte_plugin_greatexpectations.errors import DataSourceError, ExpectationError
 from flyte_plugin_greatexpectations.library import FAILURES
 from flyte_plugin_greatexpectations.outcomes import plain_message
 
@@ -105,8 +105,22 @@ def value_part(context: Any, request: Request) -> Part:
         return _file_part(context, request)
     if kind == "spark":
         return _frame_part(context.data_sources.add_spark("flytepath", persist=False), value, _spark_words(value))
+    _check_unambiguous(value, request)
     rows, columns = value.shape
     return _frame_part(context.data_sources.add_pandas("flytepath"), value, f"{rows} rows, {columns} columns")
+
+
+def _check_unambiguous(frame: Any, request: Request) -> None:
+    """Refuse an expectation on a column of which there are several: the library would look at their names."""
+    there = list(frame.columns)
+    for expectation, column in request.config.columns:
+        if there.count(column) > 1:
+            raise ExpectationError(
+                f"{expectation} names the column {column!r}, of which the frame has {there.count(column)}",
+                place=request.name,
+                expected="columns of different names",
+                actual=", ".join(map(str, there))[:200],
+            )
 
 
 def _frame_part(source: Any, frame: Any, told: str) -> Part:

@@ -28,6 +28,7 @@ _MARKED: Final = re.compile(f"{_BEGIN}(\\w+){_END}")
 _CONNECTION: Final = "FLYTEPATH_GX_CONNECTION"
 #: What the library has a data source of its own for.
 _SOURCES: Final = {"sqlite": "add_sqlite", "postgresql": "add_postgres"}
+_DRIVER: Final = "install SQLAlchemy's driver of this database where the task runs, or correct the name before ://"
 _SELECT: Final = re.compile(r"\s*select\s", re.IGNORECASE)
 
 
@@ -150,6 +151,7 @@ def _telling(connection: str) -> Iterator[None]:
         message = str(getattr(error, "message", error))
         for part in hidden:
             message = message.replace(part, "***")
-        if isinstance(error, DataSourceError) and message == error.message:
+        hint = _DRIVER if "ModuleNotFoundError" in message or "NoSuchModuleError" in message else None
+        if isinstance(error, DataSourceError) and message == error.message and hint is None:
             raise
-        raise DataSourceError(message, place="the database") from None
+        raise DataSourceError(message, place="the database", hint=hint) from None

@@ -13,6 +13,7 @@ from flytepath.plugin import DefinitionError, LiteralType, Statement, compile_sq
 Json = Any
 
 _PASSWORD: Final = re.compile(r"^[a-zA-Z][\w+.-]*://[^/@]*:(?P<password>[^@]*)@")
+_PASSWORD_QUERY: Final = re.compile(r"[?&](?:password|passwd|pwd|sslpassword)=(?P<password>[^&]*)", re.IGNORECASE)
 _VARIABLE: Final = re.compile(r"\$\{\w+\}|\$\w+")
 _TABLE: Final = re.compile(r"[^\W\d][\w$]*(\.[^\W\d][\w$]*)*")
 
@@ -41,8 +42,8 @@ class SQLSource:
     def __post_init__(self) -> None:
         given = self.connection_string
         if isinstance(given, str):
-            found = _PASSWORD.match(given)
-            if found and found["password"] and not _VARIABLE.fullmatch(found["password"]):
+            found = [item["password"] for item in (_PASSWORD.match(given), _PASSWORD_QUERY.search(given)) if item]
+            if any(password and not _VARIABLE.fullmatch(password) for password in found):
                 raise DefinitionError(
                     "a password stands in the code",
                     place="SQLSource(connection_string)",
