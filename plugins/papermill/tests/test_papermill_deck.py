@@ -128,3 +128,18 @@ NotebookTask("n", "n.ipynb")()
     assert "so far so good" in done.stdout
     assert "still running" in done.stdout
     assert MARK not in done.stdout
+
+
+def test_a_page_stays_short_however_much_a_cell_shows(task: Make) -> None:
+    found = page(
+        task(
+            "x = 1",
+            "print('begin' + 'x' * 2_000_000 + 'end')",
+            "from IPython.display import HTML, display\ndisplay(HTML('<p>a</p>' * 200_000))",
+            stream_logs=False,
+            output_notebooks=True,
+        )
+    )
+    assert len(found) < 500_000
+    for part in ("begin", "end", "characters are left out here", "characters of text/html are left out here"):
+        assert part in found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -218,3 +219,62 @@ def test_defining_a_task_loads_no_library(program: Callable[[str], str], tmp_pat
 
 def test_dates_are_known_inputs(task: Make) -> None:
     assert task("day = ''", inputs=kwtypes(day=dt.date)).inputs == {"day": dt.date}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"nbformat": 4, "cells": [], "metadata": {"x": NaN}}', "none of JSON: NaN"),
+        (b'{"nbformat": 4, "cells": [], "metadata": {"x": ' + b"9" * 5000 + b"}}", "none of JSON"),
+        (b'{"nbformat": 4, "nbformat_minor": -1, "cells": []}', "no notebook"),
+        (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": "x = \'\\ud800\'"}]}', "half a character"),
+    ],
+)
+def test_json_that_no_notebook_is_written_in_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "bad.ipynb"
+    path.write_bytes(content)
+    error = refused(path)
+    assert said in error.message
+    assert error.place == "bad(notebook_path)"
+
+
+def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.ipynb")
+    for path in (tmp_path / "pipe.ipynb", Path("a\0b"), Path("a" * 5000)):
+        assert "cannot be read" in refused(path).message
+
+
+@pytest.mark.parametrize("kind", ["code", "markdown"])
+def test_a_second_cell_that_would_take_the_inputs_back_is_refused(tmp_path: Path, kind: str) -> None:
+    first = {"cell_type": kind, "metadata": {"tags": ["parameters"]}, "source": "x = 1"}
+    path = written(tmp_path / "n.ipynb", first, code("x = 2", "parameters"))
+    error = refused(path, inputs=kwtypes(x=int))
+    assert "several cells have the tag 'parameters'" in error.message
+    assert error.actual == f"cell 1 ({kind}), cell 2 (code)"
+
+
+@pytest.mark.parametrize("name", ["a b", "class", "1"])
+def test_an_input_that_can_be_no_variable_is_refused(tmp_path: Path, name: str) -> None:
+    error = refused(written(tmp_path / "n.ipynb", "x = 1"), inputs={name: int})
+    assert (error.place, error.actual) == ("bad(inputs)", name)
+
+
+def test_outputs_of_a_notebook_without_code_are_refused(tmp_path: Path) -> None:
+    text = {"cell_type": "markdown", "metadata": {}, "source": "# Nothing"}
+    assert "no code that could record" in refused(written(tmp_path / "n.ipynb", text), outputs=kwtypes(y=int)).message
+
+
+def test_a_cell_in_another_language_records_nothing(task: Make) -> None:
+    assert task("x = 1", "%%bash\nrecord_outputs(total=3)", outputs=kwtypes(mean=int)).source
+    with pytest.raises(DefinitionError, match="records an output"):
+        task("x = 1", "%%time\nrecord_outputs(total=3)", outputs=kwtypes(mean=int))
+
+
+def test_what_is_said_twice_or_cannot_be_meant_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "n.ipynb", "x = 1")
+    error = refused(path, task_config=NotebookConfig(), kernel_name="other")
+    assert (error.message, error.place) == ("kernel_name is said twice", "bad(kernel_name)")
+    assert "render_deck" in refused(path, render_deck="no").message
+    assert "types by name" in refused(path, inputs=[int]).message
+    assert "types by name" in refused(path, outputs=[int]).message

@@ -203,3 +203,32 @@ def test_a_missing_library_is_told_with_the_remedy(program: Callable[[str], str]
     )
     assert "papermill is not installed" in shown
     assert "pip install flyte-plugin-papermill" in shown
+
+
+def test_a_group_of_exceptions_is_the_users_error_too(task: Make) -> None:
+    error = failed(task("x = 1", "raise ExceptionGroup('both', [ValueError(1), KeyError('k')])"), NotebookCellError)
+    assert (error.ename, error.cell) == ("ExceptionGroup", 2)
+    assert "both (2 sub-exceptions)" in error.evalue
+    assert "KeyError" in error.traceback
+
+
+def test_an_error_is_told_in_a_length_that_can_be_read(task: Make) -> None:
+    error = failed(task("x = 1", "raise ValueError('a' * 3_000_000 + 'z')"), NotebookCellError)
+    assert len(str(error)) < 100_000
+    assert error.evalue.endswith("az")
+    assert Path(error.notebook).stat().st_size > 3_000_000
+
+
+def test_no_output_is_lost_however_fast_a_cell_prints(task: Make) -> None:
+    made = task(
+        "x = 1",
+        "for number in range(4000):\n    print(number, flush=True)",
+        USE + "record_outputs(y=number)",
+        outputs=kwtypes(y=int),
+        output_notebooks=True,
+        stream_logs=False,
+    )
+    y, executed, _ = made()
+    (output,) = json.loads(Path(executed).read_text())["cells"][1]["outputs"]
+    assert y == 3999
+    assert "".join(output["text"]).split() == [str(number) for number in range(4000)]

@@ -231,3 +231,16 @@ def test_a_notebook_runs_by_hand_too(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no reference"):
         load_value(tmp_path / "rows.csv")
     record_outputs(x=1, frame=frame, odd=object())
+
+
+def test_what_was_recorded_counts_even_if_its_cell_shows_it_no_more(task: Make) -> None:
+    made = task(
+        "x = 1",
+        USE + "record_outputs(a=1, b=1)",
+        USE + "from IPython.display import clear_output\nrecord_outputs(a=2)\nclear_output()",
+        "%%capture\nrecord_outputs(c=3)",
+        "import subprocess, sys\nsource = 'import flyte_plugin_papermill as f; f.record_outputs(d=4)'\n"
+        "subprocess.run([sys.executable, '-c', source], check=True)",
+        outputs=kwtypes(a=int, b=int, c=int, d=int),
+    )
+    assert made() == (2, 1, 3, 4)

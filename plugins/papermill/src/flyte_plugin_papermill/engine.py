@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from nbclient.exceptions import CellExecutionError
+from nbformat.v4 import new_output
 from papermill.engines import NBClientEngine, papermill_engines
 
 from flyte_plugin_papermill.notebook import INJECTED
@@ -18,6 +20,8 @@ from flyte_plugin_papermill.notebook import INJECTED
 #: The name that papermill knows it by.
 ENGINE: Final = "flytepath"
 _SHOWN: Final = 60
+#: How long the output of a cell that has ended may take to arrive. A cell that prints much is soon minutes ahead.
+_DRAIN_SECONDS: Final = 900
 
 
 @dataclass(slots=True)
@@ -42,7 +46,7 @@ class Watch:
         own = [place for place, cell in enumerate(cells) if INJECTED not in cell.metadata.get("tags", ())]
         # Numbers count all cells of the author's notebook, as errors do; those with code are told.
         places = {place: number for number, place in enumerate(own, 1) if cells[place].cell_type == "code"}
-        start, complete = run.cell_start, run.cell_complete
+        start, complete, raised = run.cell_start, run.cell_complete, run.cell_exception
         began = 0.0
 
         def cell_start(cell: Any, cell_index: int | None = None, **more: Any) -> Any:
@@ -57,6 +61,7 @@ class Watch:
             return start(cell, cell_index, **more)
 
         def cell_complete(cell: Any, cell_index: int | None = None, **more: Any) -> Any:
+            _join_streams(cell)
             done = complete(cell, cell_index, **more)
             if cell_index in places:
                 failed = cell.metadata.get("papermill", {}).get("exception")
@@ -64,7 +69,31 @@ class Watch:
                 self.tell(f"cell {places[cell_index]} of {len(own)} {how} in {time.monotonic() - began:.1f} s")
             return done
 
-        run.cell_start, run.cell_complete = cell_start, cell_complete
+        def cell_exception(cell: Any, cell_index: int | None = None, **more: Any) -> Any:
+            error = more.get("exception")
+            if isinstance(error, CellExecutionError) and not any(o.output_type == "error" for o in cell.outputs):
+                # IPython shows a group of exceptions as text only; the reply says what was raised.
+                told = {"ename": error.ename, "evalue": error.evalue, "traceback": [error.traceback]}
+                cell.outputs.append(new_output("error", **told))
+            return raised(cell, cell_index, **more)
+
+        run.cell_start, run.cell_complete, run.cell_exception = cell_start, cell_complete, cell_exception
+
+
+def _join_streams(cell: Any) -> None:
+    """Make one output of what was printed in pieces: thousands of them take minutes to check, write and draw."""
+    joined: list[tuple[Any, list[str]]] = []
+    for output in cell.get("outputs", ()):
+        before = joined[-1][0] if joined else None
+        if before is not None and output.output_type == "stream" == before.output_type and output.name == before.name:
+            joined[-1][1].append(output.text)
+        else:
+            joined.append((output, [output.text] if output.output_type == "stream" else []))
+    for output, pieces in joined:
+        if len(pieces) > 1:
+            output.text = "".join(pieces)
+    if "outputs" in cell:
+        cell.outputs = [output for output, _ in joined]
 
 
 class WatchedEngine(NBClientEngine):  # type: ignore[misc]
@@ -84,6 +113,7 @@ class WatchedEngine(NBClientEngine):  # type: ignore[misc]
         watch.follow(nb_man)
         if takes_managers(watch.engine):
             kwargs["kernel_manager_class"] = watch.kernel_manager
+            kwargs.setdefault("iopub_timeout", _DRAIN_SECONDS)
         return engine.execute_managed_notebook(nb_man, kernel_name, **kwargs)
 
 

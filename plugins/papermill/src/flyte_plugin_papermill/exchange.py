@@ -1,7 +1,8 @@
 """The folder by which a task and the kernel of its notebook exchange values that are no plain JSON.
 
-It holds ``outputs.json``, which names the declared outputs, values as literals in JSON, and the blobs of those. Nothing
-here needs the platform until such a value comes up: a notebook that is run by hand has no such folder.
+It holds ``outputs.json``, which names the declared outputs, ``recorded.jsonl``, which notes what was recorded, values
+as literals in JSON, and the blobs of those. Nothing here needs the platform until such a value comes up: a notebook
+that is run by hand has no such folder.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ VARIABLE: Final = "FLYTEPATH_NOTEBOOK_EXCHANGE"
 #: How the name of a file ends that holds a value.
 SUFFIX: Final = ".value.json"
 _OUTPUTS: Final = "outputs.json"
+_RECORDED: Final = "recorded.jsonl"
 _PIECE: Final = 1 << 20
 
 
@@ -41,6 +43,22 @@ def write_declared(folder: Path, kinds: Mapping[str, str]) -> None:
 def read_declared(folder: Path) -> dict[str, str]:
     """What :func:`write_declared` told."""
     found: dict[str, str] = json.loads((folder / _OUTPUTS).read_text(encoding="utf-8"))
+    return found
+
+
+def note_recorded(folder: Path, noted: Mapping[str, Any]) -> None:
+    """Keep what was recorded beside the notebook: what shows it there may be cleared, or captured, by its cell."""
+    line = json.dumps(dict(noted), allow_nan=False) + "\n"
+    with (folder / _RECORDED).open("a", encoding="utf-8") as file:
+        file.write(line)
+
+
+def read_recorded(folder: Path) -> dict[str, Any]:
+    """What :func:`note_recorded` kept: the last value by name."""
+    found: dict[str, Any] = {}
+    if (folder / _RECORDED).is_file():
+        for line in (folder / _RECORDED).read_text(encoding="utf-8").splitlines():
+            found |= json.loads(line)
     return found
 
 

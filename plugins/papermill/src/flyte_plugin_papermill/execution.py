@@ -201,6 +201,10 @@ def _told(task: str, settings: Settings, watch: Watch, place: KernelPlace) -> It
     except NoSuchKernel as error:
         raise _missing_kernel(task, error.name) from error
     except CellTimeoutError as error:
+        if settings.execution_timeout is None:
+            raise NotebookTimeoutError(
+                "what a cell of the notebook printed did not arrive", place=task, actual=str(error).strip()
+            ) from error
         raise NotebookTimeoutError(
             "a cell of the notebook took too long",
             place=f"{task}(execution_timeout)",

@@ -7,12 +7,14 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from jupyter_client.manager import AsyncKernelManager
 
 from flyte_plugin_papermill import guard
+from flyte_plugin_papermill.launching import lossless
 from flyte_plugin_papermill.spark import ATTACH, is_told
 
 #: The longest path of a socket that every system takes, less what kernels add to it.
@@ -57,8 +59,15 @@ class GuardedKernelManager(AsyncKernelManager):  # type: ignore[misc]
         command, kw = await super()._async_pre_start_kernel(**kw)
         if is_told(place.env) and self.ipykernel:
             command = [*command, f"--IPKernelApp.exec_lines={ATTACH}"]
+        command = lossless(command)
         guarded = [sys.executable, "-I", "-S", guard.__file__, str(place.status_file), *command]
         return guarded, kw
+
+    def client(self, **kwargs: Any) -> Any:
+        """A client that loses no output: by default what comes faster than it is read is thrown away."""
+        made = super().client(**kwargs)
+        made.context.setsockopt(import_module("zmq").RCVHWM, 0)
+        return made
 
     async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import keyword
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -22,6 +23,9 @@ _NOTES_OF_RUNS: Final = frozenset(
     {"execution", "ExecuteTime", "papermill", "widgets", "scrolled", "collapsed", "jupyter"}
 )
 _CELL_TYPES: Final = frozenset({"code", "markdown", "raw"})
+_CELL_MAGIC: Final = re.compile(r"\s*%%(\w+)")
+#: Magics of a whole cell that still is Python for this kernel.
+_PYTHON_MAGICS: Final = frozenset({"capture", "prun", "time", "timeit"})
 _ID: Final = re.compile(r"[a-zA-Z0-9-_]{1,64}")
 
 
@@ -36,13 +40,16 @@ def read_notebook(path: Path, place: str) -> str:
         DefinitionError: the file cannot be read, or is no notebook of format 4.
     """
     try:
+        if not path.is_file() and not path.is_dir():
+            path.stat()  # says why, where nothing is there
+            raise OSError("it is no regular file")
         content = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise DefinitionError(
-            f"the notebook cannot be read: {error.strerror or error}",
+            f"the notebook cannot be read: {getattr(error, 'strerror', None) or error}",
             place=place,
             expected="the path of an .ipynb file",
-            actual=str(path),
+            actual=str(path)[:200],
         ) from error
     return canonical_notebook(content, str(path), place)
 
@@ -55,12 +62,16 @@ def canonical_notebook(content: bytes, file: str, place: str) -> str:
         '{"cells":[],"metadata":{},"nbformat":4,"nbformat_minor":5}'
     """
     try:
-        given = json.loads(content.decode("utf-8-sig"))
+        given = json.loads(content.decode("utf-8-sig"), parse_constant=_no_number)
     except UnicodeDecodeError as error:
         raise _no_notebook("is not UTF-8 text", file, place) from error
     except json.JSONDecodeError as error:
         why = "is empty" if not content.strip() else f"is not valid JSON: {error.msg}"
         raise _no_notebook(why, f"{file}, line {error.lineno}, column {error.colno}", place) from error
+    except RecursionError as error:
+        raise _no_notebook("is nested too deeply", file, place) from error
+    except ValueError as error:
+        raise _no_notebook(f"holds a number that is none of JSON: {error}", file, place) from error
     if not isinstance(given, dict) or "nbformat" not in given:
         raise _no_notebook("is JSON, and no notebook", file, place)
     if given["nbformat"] != 4:
@@ -72,7 +83,7 @@ def canonical_notebook(content: bytes, file: str, place: str) -> str:
             hint="convert it: jupyter nbconvert --to notebook --nbformat 4 FILE",
         )
     cells, metadata, minor = given.get("cells"), given.get("metadata", {}), given.get("nbformat_minor", 0)
-    if not isinstance(cells, list) or not isinstance(metadata, dict) or type(minor) is not int:
+    if not isinstance(cells, list) or not isinstance(metadata, dict) or type(minor) is not int or minor < 0:
         raise _no_notebook("is no notebook: it has no list of cells", file, place)
     checked = [_cell(cell, number, minor, file, place) for number, cell in enumerate(cells, 1)]
     made = {"cells": checked, "metadata": _metadata(metadata), "nbformat": 4, "nbformat_minor": minor}
@@ -81,7 +92,16 @@ def canonical_notebook(content: bytes, file: str, place: str) -> str:
         if minor >= 5 and cell["id"] in seen:
             cell["id"] = f"cell-{number}-again"
         seen.add(cell.get("id", ""))
-    return json.dumps(made, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(made, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _no_notebook(f"holds half a character, {error.object[error.start]!r}", file, place) from error
+    return text
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(name)
 
 
 def _cell(given: Any, number: int, minor: int, file: str, place: str) -> dict[str, Any]:
@@ -137,8 +157,8 @@ def check_notebook(
         kernel: the kernel the task asks for, in place of the notebook's own.
 
     Raises:
-        DefinitionError: there is no cell for the parameters, no kernel is named, its language cannot take parameters,
-            or a cell records an output that is not declared.
+        DefinitionError: there is no cell for the parameters or more than one, no kernel is named, its language cannot
+            take parameters, a name cannot be a variable, or a cell records an output that is not declared.
     """
     notebook = json.loads(source)
     if not kernel and not kernel_name(notebook):
@@ -151,6 +171,7 @@ def check_notebook(
     if inputs:
         _check_parameters(notebook, place, kernel)
     if language_name(notebook) == "python":
+        _check_names(place, inputs)
         _check_recorded(notebook, place, outputs)
 
 
@@ -172,7 +193,12 @@ def language_name(notebook: Mapping[str, Any]) -> str:
 
 
 def _check_parameters(notebook: Mapping[str, Any], place: str, kernel: str | None) -> None:
-    tagged = [cell for cell in notebook["cells"] if PARAMETERS in cell["metadata"].get("tags", ())]
+    numbered = [
+        (number, cell)
+        for number, cell in enumerate(notebook["cells"], 1)
+        if PARAMETERS in cell["metadata"].get("tags", ())
+    ]
+    tagged = [cell for _, cell in numbered]
     if not any(cell["cell_type"] == "code" for cell in tagged):
         raise DefinitionError(
             "the notebook has no cell that takes the inputs",
@@ -182,6 +208,14 @@ def _check_parameters(notebook: Mapping[str, Any], place: str, kernel: str | Non
             if tagged
             else f"no cell with the tag {PARAMETERS!r}",
             hint="in JupyterLab: the cell that gives the inputs their defaults > Property Inspector > Add Tag",
+        )
+    if len(tagged) > 1:
+        # Papermill puts the inputs after the first; the others would take them back.
+        raise DefinitionError(
+            f"several cells have the tag {PARAMETERS!r}",
+            place=f"{place}(notebook_path)",
+            expected="one, after which the inputs are set",
+            actual=", ".join(f"cell {number} ({cell['cell_type']})" for number, cell in numbered),
         )
     language = language_name(notebook)
     if kernel is None and language not in LANGUAGES:
@@ -194,7 +228,25 @@ def _check_parameters(notebook: Mapping[str, Any], place: str, kernel: str | Non
         )
 
 
+def _check_names(place: str, inputs: Collection[str]) -> None:
+    for name in inputs:
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise DefinitionError(
+                f"the input {name!r} can be no variable of the notebook",
+                place=f"{place}(inputs)",
+                expected="a name of Python",
+                actual=name,
+            )
+
+
 def _check_recorded(notebook: Mapping[str, Any], place: str, outputs: Collection[str]) -> None:
+    if outputs and not any(cell["cell_type"] == "code" for cell in notebook["cells"]):
+        raise DefinitionError(
+            "the notebook has no code that could record the outputs",
+            place=f"{place}(outputs)",
+            expected="a cell that calls record_outputs(" + ", ".join(f"{name}=..." for name in outputs) + ")",
+            actual="no code cell",
+        )
     for number, cell in enumerate(notebook["cells"], 1):
         if cell["cell_type"] != "code":
             continue
@@ -216,6 +268,9 @@ def recorded_names(source: str) -> list[str]:
         >>> recorded_names("%matplotlib inline\\nrecord_outputs(mean=m, **more)")
         ['mean']
     """
+    foreign = _CELL_MAGIC.match(source)
+    if foreign and foreign[1] not in _PYTHON_MAGICS:
+        return []
     # Magics and shell commands are IPython's own; the rest of the cell still is Python.
     lines = [re.sub(r"^(\s*)[%!?].*", r"\1pass", line) for line in source.splitlines()]
     try:
@@ -227,5 +282,5 @@ def recorded_names(source: str) -> list[str]:
         if isinstance(node, ast.Call):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if called == "record_outputs":
-                found += [keyword.arg for keyword in node.keywords if keyword.arg]
+                found += [given.arg for given in node.keywords if given.arg]
     return found

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from flyte_plugin_papermill.exchange import current_exchange, read_declared, write_value
+from flyte_plugin_papermill.exchange import current_exchange, note_recorded, read_declared, write_value
 
 #: The MIME type of the cell output that holds what was recorded.
 MIME: Final = "application/vnd.flytepath.outputs+json"
@@ -52,6 +52,8 @@ def record_outputs(**outputs: Any) -> None:
             )
         kind = declared[name] if declared is not None else ""
         noted[name] = _noted(name, value, kind, exchange)
+    if exchange is not None:
+        note_recorded(exchange, noted)
     _show(noted, ", ".join(f"{name} = {_short(value)}" for name, value in outputs.items()))
 
 

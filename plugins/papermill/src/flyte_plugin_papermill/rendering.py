@@ -8,6 +8,7 @@ from typing import Any, Final
 from flyte_plugin_papermill.errors import KernelDiedError, NotebookError, NotebookTimeoutError
 from flyte_plugin_papermill.execution import libraries
 from flyte_plugin_papermill.sanitizing import sanitized
+from flyte_plugin_papermill.shortening import shorten_outputs
 from flyte_plugin_papermill.verdict import ERROR_MARK, numbered
 
 #: The name of the deck, which is flytekit's.
@@ -60,10 +61,11 @@ def document_of(page: str, title: str) -> str:
 
 
 def _marked(notebook: Any, error: NotebookError | None) -> Any:
-    """A copy without papermill's marks, and with ours before the cell that failed."""
+    """A copy with outputs a page can hold, without papermill's marks, and with ours before the cell that failed."""
     import nbformat
 
     copy = nbformat.from_dict(notebook)
+    shorten_outputs(copy)
     copy.cells = [cell for cell in copy.cells if ERROR_MARK not in cell.metadata.get("tags", ())]
     wanted = None if error is None else failed_cell(copy, ended=isinstance(error, _ENDED))
     if wanted is not None:

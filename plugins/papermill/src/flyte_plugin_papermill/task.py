@@ -83,7 +83,35 @@ class NotebookTask(PythonInstanceTask):
         execution_timeout: int | None = None,
         **kwargs: Any,
     ) -> None:
+        for place, types in (("inputs", inputs), ("outputs", outputs)):
+            if types is not None and not isinstance(types, Mapping):
+                raise DefinitionError(
+                    f"{place} are types by name",
+                    place=f"{name}({place})",
+                    expected=f"{place}=kwtypes(x=int)",
+                    actual=repr(types)[:200],
+                )
+        if type(render_deck) is not bool:
+            raise DefinitionError(
+                f"render_deck cannot be {render_deck!r}", place=f"{name}(render_deck)", expected="True or False"
+            )
         if isinstance(task_config, NotebookConfig):
+            given = {
+                "kernel_name": kernel_name,
+                "engine_name": engine_name,
+                "start_timeout": start_timeout,
+                "execution_timeout": execution_timeout,
+                "stream_logs": stream_logs,
+            }
+            usual = NotebookConfig()
+            for setting, value in given.items():
+                if value not in (getattr(usual, setting), getattr(task_config, setting)):
+                    raise DefinitionError(
+                        f"{setting} is said twice",
+                        place=f"{name}({setting})",
+                        expected=f"one of {setting}=... and task_config=NotebookConfig({setting}=...)",
+                        actual=f"{value!r} and {getattr(task_config, setting)!r}",
+                    )
             self._config = task_config
         else:
             self._config = NotebookConfig(
@@ -91,10 +119,10 @@ class NotebookTask(PythonInstanceTask):
                 engine_name,
                 start_timeout,
                 execution_timeout,
-                bool(stream_logs),
+                stream_logs,
                 kwargs.get("container_image") is None,
             )
-        self._render_deck = bool(render_deck)
+        self._render_deck = render_deck
         self._folder = ""
         declared = dict(outputs or {})
         for implicit, its_type in ((EXECUTED, PythonNotebook), (RENDERED, HTMLPage)) if output_notebooks else ():
@@ -129,8 +157,8 @@ class NotebookTask(PythonInstanceTask):
             raise DefinitionError("the notebook is a file", place=place, expected="a path", actual=repr(given)[:200])
         path = Path(os.fspath(given)).expanduser()
         beside = _calling_folder() / path
-        path = path if path.is_file() or not beside.is_file() else beside
-        if not path.exists() and _is_worker():
+        path = path if _is_there(path) or not _is_there(beside) else beside
+        if not _is_there(path) and _is_worker():
             return ""
         self._folder = str(path.absolute().parent)
         return read_notebook(path, place)
@@ -185,6 +213,7 @@ class NotebookTask(PythonInstanceTask):
         """What the notebook recorded, checked; or what went wrong."""
         from flyte_plugin_papermill import verdict
         from flyte_plugin_papermill.errors import NotebookIncompleteError
+        from flyte_plugin_papermill.exchange import read_recorded
 
         notebook = run.notebook()
         if notebook is None:
@@ -192,20 +221,21 @@ class NotebookTask(PythonInstanceTask):
         failure = verdict.failure_of(self.name, notebook)
         if failure is not None:
             raise failure
-        noted = verdict.recorded(notebook)
+        noted = verdict.recorded(notebook, read_recorded(run.exchange))
         verdict.check_names(self.name, noted, dict.fromkeys(self._recorded))
         return {name: self._checked(name, *noted[name]) for name in self._recorded}
 
     def _checked(self, name: str, noted: Any, cell: int) -> Any:
         from flyte_plugin_papermill.errors import NotebookOutputError
-        from flyte_plugin_papermill.verdict import value_of
+        from flyte_plugin_papermill.verdict import cell_named, value_of
 
         try:
             value = value_of(noted, self.outputs[name])
             self.checked_output(name, value)
         except TypeTransformerFailedError as error:
             raise NotebookOutputError(
-                f"cell {cell} of the notebook recorded for {name!r} what is not of the declared type: {error.message}",
+                f"{cell_named(cell)} of the notebook recorded for {name!r} what is not of the declared type: "
+                f"{error.message}",
                 place=f"{self.name}() -> {name}",
                 expected=error.expected or str(self.output_codecs[name].literal_type),
                 actual=error.actual,
@@ -266,6 +296,13 @@ def _calling_folder() -> Path:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(__package__ or ""):
         frame = frame.f_back
     return Path(frame.f_code.co_filename).parent
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _is_worker() -> bool:

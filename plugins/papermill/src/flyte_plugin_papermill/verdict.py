@@ -9,11 +9,15 @@ from typing import Any, Final
 from flyte_plugin_papermill.errors import NotebookCellError, NotebookError, NotebookIncompleteError, NotebookOutputError
 from flyte_plugin_papermill.notebook import INJECTED
 from flyte_plugin_papermill.recording import MIME, OutputRecordingError, from_json
+from flyte_plugin_papermill.shortening import shortened
 
 #: The tag of the cells that papermill puts where a notebook failed.
 ERROR_MARK: Final = "papermill-error-cell-tag"
 #: Jupyter's own tag for a cell whose error is meant to happen.
 EXPECTED: Final = "raises-exception"
+#: Characters of an exception's text and of its traceback that an error has; the executed notebook has the rest.
+_TOLD: Final = 4_000
+_TRACEBACK: Final = 40_000
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -67,22 +71,38 @@ def failure_of(task: str, notebook: Any) -> NotebookError | None:
 
 
 def _raised(task: str, number: int, output: Any) -> NotebookError:
-    evalue = _COLOURS.sub("", output.evalue)
+    evalue = shortened(_COLOURS.sub("", output.evalue), _TOLD)
     if output.ename == OutputRecordingError.__name__:
         return NotebookOutputError(evalue, place=f"{task}(cell {number})", hint="see record_outputs")
-    text = _COLOURS.sub("", "\n".join(output.get("traceback", ())))
+    text = shortened(_COLOURS.sub("", "\n".join(output.get("traceback", ()))), _TRACEBACK)
     return NotebookCellError.of(task, number, output.ename, evalue, text)
 
 
-def recorded(notebook: Any) -> dict[str, tuple[Any, int]]:
-    """What the notebook recorded: the noted value, and the number of the cell, by the name of the output."""
+def recorded(notebook: Any, kept: Mapping[str, Any] | None = None) -> dict[str, tuple[Any, int]]:
+    """What the notebook recorded: the noted value, and the number of the cell, by the name of the output.
+
+    Args:
+        notebook: what was executed.
+        kept: what was noted beside it; the number is 0 where the notebook does not show it any more.
+    """
     found: dict[str, tuple[Any, int]] = {}
     for number, cell in numbered(notebook.cells):
         for output in cell.get("outputs", ()):
             noted = output.get("data", {}).get(MIME)
             if isinstance(noted, Mapping):
                 found.update({str(name): (value, number) for name, value in noted.items()})
-    return found
+    # A cell may have cleared or captured what it showed, of which an earlier value would be left.
+    return found | {name: (value, found.get(name, (None, 0))[1]) for name, value in (kept or {}).items()}
+
+
+def cell_named(number: int) -> str:
+    """How an error names the cell of a recorded value.
+
+    Example:
+        >>> cell_named(3), cell_named(0)
+        ('cell 3', 'a cell')
+    """
+    return f"cell {number}" if number else "a cell"
 
 
 def check_names(task: str, found: Mapping[str, tuple[Any, int]], declared: Mapping[str, Any]) -> None:
@@ -94,8 +114,8 @@ def check_names(task: str, found: Mapping[str, tuple[Any, int]], declared: Mappi
     for name, (_, cell) in found.items():
         if name not in declared:
             raise NotebookOutputError(
-                f"cell {cell} of the notebook recorded an output that the task does not declare",
-                place=f"{task}(cell {cell})",
+                f"{cell_named(cell)} of the notebook recorded an output that the task does not declare",
+                place=f"{task}({cell_named(cell)})",
                 expected=", ".join(declared) or "no outputs",
                 actual=name,
                 hint=f"declare it: outputs=kwtypes({name}=...)",
