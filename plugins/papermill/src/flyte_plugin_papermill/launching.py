@@ -6,6 +6,7 @@ thousand messages ahead. A notebook that logs much would lose lines, and the mes
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 #: How the command of an IPython kernel names its module, and this one.
 THEIRS: Final = ["-m", "ipykernel_launcher"]
+_ISOLATED: Final = re.compile("-[a-zA-WYZ]*[EI][a-zA-Z]*")
 OURS: Final = ["-m", "flyte_plugin_papermill.launching"]
 
 
@@ -22,9 +24,15 @@ def lossless(command: list[str]) -> list[str]:
     Example:
         >>> lossless(["python", "-m", "ipykernel_launcher", "-f", "k.json"])
         ['python', '-m', 'flyte_plugin_papermill.launching', '-f', 'k.json']
+        >>> lossless(["python", "-sE", "-m", "ipykernel_launcher"])
+        ['python', '-sE', '-m', 'ipykernel_launcher']
+        >>> lossless(["python", "-Xfrozen_modules=off", "-m", "ipykernel_launcher"])[-1]
+        'flyte_plugin_papermill.launching'
     """
     for place in range(len(command) - 1):
-        if command[place : place + 2] == THEIRS:
+        # Such a Python would not find this module, which comes by PYTHONPATH.
+        isolated = any(_ISOLATED.fullmatch(option) for option in command[1:place])
+        if command[place : place + 2] == THEIRS and not isolated:
             return [*command[:place], *OURS, *command[place + 2 :]]
     return command
 
