@@ -34,6 +34,7 @@ def test_the_notebook_reports_the_best_model(wine: Any) -> None:
     assert {path.name: path.read_bytes() for path in EXAMPLES.glob("*.ipynb")} == before
 
 
+@pytest.mark.proof
 def test_the_notebook_is_mapped(wine: Any) -> None:
     found = wine.choose_for_each(folds=[3, 5])
     assert [line.partition(":")[0] for line in found] == ["logistic regression"] * 2

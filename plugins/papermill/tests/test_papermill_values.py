@@ -18,6 +18,7 @@ import pytest
 from flyte_plugin_papermill import NotebookOutputError, NotebookTask, load_dataframe, load_value, record_outputs
 from flyte_plugin_papermill.recording import as_json, from_json
 from flytepath import FlyteDirectory, FlyteFile, StructuredDataset, kwtypes
+from flytepath.plugin import TypeTransformerFailedError
 from hypothesis import given
 from hypothesis import strategies as st
 from papermill_notebooks import USE
@@ -244,3 +245,8 @@ def test_what_was_recorded_counts_even_if_its_cell_shows_it_no_more(task: Make) 
         outputs=kwtypes(a=int, b=int, c=int, d=int),
     )
     assert made() == (2, 1, 3, 4)
+
+
+def test_text_that_no_notebook_can_hold_is_refused(task: Make) -> None:
+    with pytest.raises(TypeTransformerFailedError, match="half a character"):
+        task("x = ''", inputs=kwtypes(x=list[str]))(x=["a", "b\ud800"])

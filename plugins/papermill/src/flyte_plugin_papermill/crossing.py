@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import json
 import os
 from collections.abc import Mapping
 from decimal import Decimal
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from flytepath.plugin import DefinitionError
+from flytepath.plugin import DefinitionError, TypeTransformerFailedError
 
 if TYPE_CHECKING:
     from flytepath.plugin import LiteralType
@@ -55,7 +56,17 @@ def parameters_of(
 
 def _parameter(name: str, value: Any, declared: LiteralType, python_type: Any, exchange: Path) -> Any:
     if _is_direct(declared):
-        return _direct(value)
+        direct = _direct(value)
+        try:
+            json.dumps(direct, ensure_ascii=False, default=repr).encode()
+        except UnicodeEncodeError as error:
+            raise TypeTransformerFailedError(
+                f"the input {name!r} holds half a character, which no notebook can",
+                place=name,
+                expected="text that UTF-8 can hold",
+                actual=repr(error.object[error.start]),
+            ) from error
+        return direct
     if value is None:
         return None
     from flyte_plugin_papermill.exchange import write_value
