@@ -107,8 +107,13 @@ def test_a_host_that_is_not_there_is_told_and_nothing_was_sent(double: SageMaker
 
 
 def test_a_secret_that_is_not_there_is_named(double: SageMakerDouble) -> None:
-    made = backend(double, secret_access_key=SecretReference("aws", "secret"))
-    made.bind(lambda reference, tenant: (_ for _ in ()).throw(LookupError(reference.label)))
+    keys = {name: SecretReference("aws", name.split("_")[0]) for name in ("access_key_id", "secret_access_key")}
+    made = backend(double, **keys)
+    made.bind(
+        lambda reference, tenant: (
+            b"AKIA" if reference.key == "access" else (_ for _ in ()).throw(LookupError(reference.label))
+        )
+    )
     with pytest.raises(LookupError, match=r"aws\.secret"):
         asyncio.run(made.submit(made.plan(request())))
 
@@ -249,6 +254,8 @@ def test_codes_that_nobody_knows_go_by_their_status(
         {"max_runtime_seconds": 29 * 86_400},
         {"describes_per_second": 0},
         {"secret_access_key": "AKIAnotAreference"},
+        {"endpoint_url": "sagemaker.internal"},
+        {"endpoint_urls": {"s3": "minio"}},
     ],
 )
 def test_settings_that_mean_nothing_name_their_place_and_not_their_value(values: dict[str, Any]) -> None:
@@ -256,6 +263,15 @@ def test_settings_that_mean_nothing_name_their_place_and_not_their_value(values:
         read_settings(values)
     assert str(caught.value.place).startswith(f"backends.sagemaker.{next(iter(values))}")
     assert "AKIAnotAreference" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"access_key_id": {"group": "aws", "key": "id"}}, {"subnets": ["subnet-1"]}, {"security_group_ids": ["sg-1"]}],
+)
+def test_of_what_goes_together_neither_is_given_alone(values: dict[str, Any]) -> None:
+    with pytest.raises(DefinitionError, match="are given together"):
+        read_settings(values)
 
 
 # --- what is imported ---

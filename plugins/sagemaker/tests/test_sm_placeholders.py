@@ -173,3 +173,12 @@ def test_what_is_no_data_is_refused() -> None:
     assert refused.value.place == "task(x)['a']"
     with pytest.raises(ParameterValueError, match="no data"):
         literal_value(Literal.make(LiteralType("opaque", name="x.Y"), None, format="y"), "x")
+
+
+def test_keys_that_would_be_one_name_are_refused() -> None:
+    value = {1: "a", "1": "b"}
+    literal = TypeEngine.to_literal(value, dict[int | str, str])
+    for told in (lambda: plain_value(value, "task(x)"), lambda: literal_value(literal, "task(x)")):
+        with pytest.raises(ParameterValueError, match="both '1'") as refused:
+            told()
+        assert refused.value.place == "task(x)"

@@ -74,6 +74,13 @@ def test_a_job_is_over_only_when_its_primary_state_says_so() -> None:
         ("InternalServerError: We encountered an internal error.  Please try again.", ErrorClass.LOST, None),
         ("ClientError: Data download failed: no S3 objects found under s3://b/p", ErrorClass.INVALID, None),
         ("ResourceLimitExceeded: account-level limit", ErrorClass.QUOTA_EXCEEDED, None),
+        ("AlgorithmError: no such room, exit code: 1", ErrorClass.USER, 1),
+        ("AlgorithmError: ResourceLimitExceeded, says my own call, exit code: 1", ErrorClass.USER, 1),
+        ("AlgorithmError: insufficient shelf capacity, exit code: 1", ErrorClass.USER, 1),
+        ("AlgorithmError: OOMKilled, exit code: 1", ErrorClass.OUT_OF_MEMORY, 1),
+        ("AlgorithmError: torch.OutOfMemoryError, exit code: 1", ErrorClass.OUT_OF_MEMORY, 1),
+        ("Unable to provision requested ML compute capacity due to an error", ErrorClass.PREEMPTED, None),
+        ("InsufficientInstanceCapacity: none are left", ErrorClass.PREEMPTED, None),
     ],
 )
 def test_the_reason_says_who_is_to_blame(reason: str, error_class: ErrorClass, code: int | None) -> None:

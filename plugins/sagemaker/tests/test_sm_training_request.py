@@ -147,6 +147,33 @@ def test_what_would_part_a_job_from_its_key_or_its_storage_is_refused(extra: dic
         check_request(request(payload=SagemakerTraining(request=extra).to_json()), SETTINGS)
 
 
+@pytest.mark.parametrize("name", ["flytepath:key", "aws:cost"])
+def test_tags_that_are_not_the_authors_are_refused_when_it_is_compiled(name: str) -> None:
+    for changes in (
+        {"labels": {name: "x"}},
+        {"payload": SagemakerTraining(request={"Tags": [{"Key": name, "Value": "x"}]}).to_json()},
+    ):
+        with pytest.raises(SageMakerTaskError, match=name):
+            check_request(request(**changes), SETTINGS)
+
+
+def test_more_tags_than_a_job_may_have_are_refused_when_it_is_compiled() -> None:
+    labels = {f"label{number}": "x" for number in range(43)}
+    check_request(request(labels=labels), SETTINGS)
+    with pytest.raises(SageMakerTaskError, match="50 tags"):
+        check_request(request(labels={**labels, "one-more": "x"}), SETTINGS)
+    with pytest.raises(SageMakerTaskError, match="50 tags"):
+        check_request(request(labels=labels), {**SETTINGS, "tags": {"team": "vision"}})
+
+
+def test_tags_of_a_request_are_added_to_labels() -> None:
+    config = SagemakerTraining(request={"Tags": [{"Key": "team", "Value": "a"}, {"Key": "cost", "Value": "2"}]})
+    tags = made(config, labels={"team": "b", "ticket": "7"})["Tags"]
+    found = {tag["Key"]: tag["Value"] for tag in tags}
+    assert (found["team"], found["cost"], found["ticket"]) == ("a", "2", "7")
+    assert len(found) == len(tags)
+
+
 def test_storage_of_this_machine_is_refused() -> None:
     worker = type(WORKER)(WORKER.argv, {}, "", None, "/home/me/blobs/attempt", "")
     with pytest.raises(BackendError) as caught:
@@ -169,6 +196,14 @@ def test_storage_of_this_machine_is_refused() -> None:
         {"checkpoint_s3_uri": "/tmp/x"},
         {"input_mode": "Tape"},
         {"hyperparameters": [1]},
+        {"hyperparameters": {"rate": object()}},
+        {"hyperparameters": {"rate": float("nan")}},
+        {"hyperparameters": {1: 2}},
+        {"channels": {"train": 5}},
+        {"channels": {"train": "/data"}},
+        {"metric_definitions": {"loss": 5}},
+        {"subnets": "subnet-1", "security_group_ids": "sg-1"},
+        {"request": {"ProfilerConfig": object()}},
     ],
 )
 def test_a_configuration_that_can_mean_nothing_is_refused(arguments: dict[str, Any]) -> None:

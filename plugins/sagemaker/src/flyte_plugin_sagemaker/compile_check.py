@@ -12,8 +12,12 @@ from flytepath.plugin import PlanRequest
 from flyte_plugin_sagemaker.errors import MissingAwsLibraryError, SageMakerRequestError, SageMakerTaskError
 from flyte_plugin_sagemaker.kinds import kind_of
 from flyte_plugin_sagemaker.request_rules import violations
-from flyte_plugin_sagemaker.settings import read_settings
+from flyte_plugin_sagemaker.settings import SageMakerSettings, read_settings
+from flyte_plugin_sagemaker.tags import PREFIX, Stamp, tags_of
 
+_MOST_TAGS: Final = 50
+#: As long as any.
+_SOME_DIGEST: Final = "0" * 64
 #: One step of a place: a name, ``[3]``, or ``['key']``.
 _STEP: Final = re.compile(r"(?:^|\.)([^.\[\]()]+)|\[(\d+)\]|[\[(]'(.*?)'[\])]")
 
@@ -40,8 +44,32 @@ def check_request(request: PlanRequest, settings: Mapping[str, Any]) -> None:
                 f"SageMaker has no {name}", place=f"{request.task}({name})", actual=str(value)[:200], hint=instead
             )
     kind = kind_of(kind_name(request))
-    body = kind.request(request, read_settings(settings))
+    account = read_settings(settings)
+    body = kind.request(request, account)
     _check_parameters(kind.create_call, kind.name_field, body, request.task)
+    _check_tags(request, account, body)
+
+
+def _check_tags(request: PlanRequest, settings: SageMakerSettings, body: Mapping[str, Any]) -> None:
+    """Those that are told apart from ours by their names, and not too many with ours."""
+    names = {str(tag["Key"]) for tag in body.get("Tags") or ()}
+    for name in sorted(names):
+        if name.lower().startswith(("aws:", PREFIX)):
+            raise SageMakerTaskError(
+                f"{name!r} is no tag for a task: AWS and FlytePath mark things by those that begin so",
+                place=f"{request.task}(labels)",
+                expected=f"names that begin neither with aws: nor with {PREFIX}",
+                actual=name,
+            )
+    ours = len(tags_of(Stamp(request.key, request.owner, _SOME_DIGEST)))
+    given = len(names | set(settings.tags))
+    if given + ours > _MOST_TAGS:
+        raise SageMakerTaskError(
+            f"SageMaker takes {_MOST_TAGS} tags, and {ours} of them are FlytePath's own",
+            place=f"{request.task}(labels)",
+            expected=f"at most {_MOST_TAGS - ours}, those of [backends.sagemaker] among them",
+            actual=str(given),
+        )
 
 
 def _check_parameters(call: str, name_field: str, body: Mapping[str, Any], task: str) -> None:

@@ -33,9 +33,13 @@ if TYPE_CHECKING:
 
 Json = Any
 
+#: How SageMaker begins what it tells of the algorithm's own words; whatever these are like, the author is to blame.
+_ALGORITHM: Final = re.compile(r"^\s*AlgorithmError", re.IGNORECASE)
 #: How SageMaker begins the reason of a failure that is not the algorithm's.
 _PLATFORM: Final = re.compile(r"^\s*(InternalServerError|Internal ?Failure|ServiceUnavailable)", re.IGNORECASE)
-_CAPACITY: Final = re.compile(r"^\s*(CapacityError|InsufficientCapacity)|insufficient .*capacity", re.IGNORECASE)
+_CAPACITY: Final = re.compile(
+    r"^\s*CapacityError|insufficient\w*capacity|insufficient .*capacity|unable to provision .*capacity", re.IGNORECASE
+)
 _LIMIT: Final = re.compile(r"ResourceLimitExceeded|exceed.*(?:account|service)[- ]level.*limit", re.IGNORECASE)
 
 
@@ -136,6 +140,8 @@ class Kind(ABC):
 
     def blame(self, state: str, reason: str) -> ErrorClass:
         """Who is to blame for a failure, by the reason that SageMaker gives."""
+        if _ALGORITHM.search(reason):
+            return ErrorClass.USER
         if _CAPACITY.search(reason):
             return ErrorClass.PREEMPTED
         if _LIMIT.search(reason):

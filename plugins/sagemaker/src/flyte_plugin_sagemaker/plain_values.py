@@ -60,7 +60,10 @@ def plain_value(value: Any, place: str) -> Json:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):
-        return {str(plain_value(key, place)): plain_value(item, f"{place}[{key!r}]") for key, item in value.items()}
+        names = [str(plain_value(key, place)) for key in value]
+        _check_names(names, place)
+        items = [plain_value(item, f"{place}[{key!r}]") for key, item in value.items()]
+        return dict(zip(names, items, strict=True))
     if isinstance(value, list | tuple):
         return [plain_value(item, f"{place}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, set | frozenset):
@@ -133,11 +136,11 @@ def _plain(literal: Literal, t: LiteralType, data: Any, place: str, named: Mappi
         return {name: _plain(literal, types[name], each, f"{place}.{name}", inside) for name, each in data.items()}
     if kind == "dict":
         of_key, of_value = t.items
-        pairs = data.items() if isinstance(data, Mapping) else data
-        return {
-            str(_plain(literal, of_key, key, place, named)): _plain(literal, of_value, each, f"{place}[{key!r}]", named)
-            for key, each in pairs
-        }
+        pairs = list(data.items() if isinstance(data, Mapping) else data)
+        names = [str(_plain(literal, of_key, key, place, named)) for key, _ in pairs]
+        _check_names(names, place)
+        items = [_plain(literal, of_value, each, f"{place}[{key!r}]", named) for key, each in pairs]
+        return dict(zip(names, items, strict=True))
     if kind in _LISTS | _SETS:
         of_items = t.items if kind == "tuple" else t.items * len(data)
         found = [
@@ -150,6 +153,14 @@ def _plain(literal: Literal, t: LiteralType, data: Any, place: str, named: Mappi
         uri = own.get("uri") if isinstance(own, Mapping) else None
         return _where(uri or (None if index is None else literal.refs[index].uri), place)
     raise ParameterValueError(f"a value of type {t} is no data for a call", place=place, actual=str(t))
+
+
+def _check_names(names: list[str], place: str) -> None:
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ParameterValueError(
+            f"two keys of a dict are both {twice!r} in a request, where names are text", place=place, actual=twice
+        )
 
 
 def _where(uri: Any, place: str) -> str:

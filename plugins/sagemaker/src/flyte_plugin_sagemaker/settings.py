@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from flytepath.plugin import SecretReference
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from flyte_plugin_sagemaker.errors import SageMakerSettingsError
 
 _ROLE: Final = re.compile(r"arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
+_URL: Final = re.compile(r"https?://[^\s/?#]+(/\S*)?")
 _S3: Final = re.compile(r"s3://[^/]+(/.*)?")
 #: What AWS lets stand in a tag.
 _TAG: Final = re.compile(r"[\w\s.:/=+\-@]*")
@@ -31,7 +32,7 @@ class SageMakerSettings(BaseModel):
         role_arn: the execution role that SageMaker assumes for jobs that name none.
         image: the container image of Python tasks that name none.
         output_path: ``s3://bucket/prefix`` for what SageMaker writes itself: model artifacts and checkpoints.
-        instance_type, instance_count, volume_gb: of training jobs that say nothing else.
+        instance_type, volume_gb: of training jobs that say nothing else.
         max_runtime_seconds: of jobs without a timeout of their own; at most 28 days.
         spot_wait_seconds: how long a spot job may wait for machines, over its run time.
         tags: put on everything made, beside our own.
@@ -60,7 +61,6 @@ class SageMakerSettings(BaseModel):
     image: str = ""
     output_path: str = ""
     instance_type: Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")] = "ml.m5.large"
-    instance_count: Annotated[int, Field(ge=1)] = 1
     volume_gb: Annotated[int, Field(ge=1)] = 30
     max_runtime_seconds: Annotated[int, Field(ge=1, le=28 * 86_400)] = 86_400
     spot_wait_seconds: Annotated[int, Field(ge=0)] = 86_400
@@ -88,6 +88,28 @@ class SageMakerSettings(BaseModel):
         if value and not _S3.fullmatch(value):
             raise ValueError("expected s3://bucket/prefix")
         return value.rstrip("/")
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if value and not _URL.fullmatch(value):
+            raise ValueError("expected https://host")
+        return value
+
+    @field_validator("endpoint_urls")
+    @classmethod
+    def _are_urls(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        for service, url in value.items():
+            if not _URL.fullmatch(url):
+                raise ValueError(f"{service}: expected https://host")
+        return value
+
+    @model_validator(mode="after")
+    def _are_pairs(self) -> Self:
+        for one, other in (("access_key_id", "secret_access_key"), ("subnets", "security_group_ids")):
+            if bool(getattr(self, one)) != bool(getattr(self, other)):
+                raise ValueError(f"{one} and {other} are given together, or neither is")
+        return self
 
     @field_validator("tags")
     @classmethod

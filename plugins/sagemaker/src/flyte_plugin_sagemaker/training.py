@@ -46,7 +46,9 @@ SECONDARY: Final[Mapping[str, Phase]] = {
     "MaxWaitTimeExceeded": Phase.RUNNING,
 }
 _EXIT: Final = re.compile(r"exit ?code:? ?(-?\d+)", re.IGNORECASE)
-_MEMORY: Final = re.compile(r"out ?of ?memory|OOM|MemoryError|Cannot allocate memory", re.IGNORECASE)
+_MEMORY: Final = re.compile(
+    r"out[ -]?of[ -]?memory|\bOOM(?:Killed)?\b|MemoryError|Cannot allocate memory", re.IGNORECASE
+)
 #: How the worker ends that could not reach its storage.
 _UNTOLD: Final = 75
 _KILLED: Final = 137

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
@@ -109,8 +110,26 @@ class SagemakerTraining:
             "subnets and security_group_ids, or neither",
             self.subnets,
         )
+        self._check_data(place)
         for name, uri in (("checkpoint_s3_uri", self.checkpoint_s3_uri), ("output_path", self.output_path)):
             _check(not uri or uri.startswith("s3://"), f"{place}({name})", "s3://bucket/prefix", uri)
+
+    def _check_data(self, place: str) -> None:
+        """What stands in dicts and lists is refused here, where the author has written it."""
+        for name in ("channels", "metric_definitions"):
+            for key, value in getattr(self, name).items():
+                good = isinstance(key, str) and isinstance(value, str)
+                _check(good, f"{place}({name}[{key!r}])", "text by text", value)
+        for channel, uri in self.channels.items():
+            _check(uri.startswith("s3://"), f"{place}(channels[{channel!r}])", "s3://bucket/prefix", uri)
+        for name in ("hyperparameters", "request"):
+            for key, value in getattr(self, name).items():
+                good = isinstance(key, str) and _is_data(value)
+                _check(good, f"{place}({name}[{key!r}])", "what JSON holds, by text", value)
+        for name in ("subnets", "security_group_ids"):
+            value = getattr(self, name)
+            good = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+            _check(good, f"{place}({name})", "a tuple of names", value)
 
     def to_json(self) -> dict[str, Json]:
         """The fields that differ from their defaults, as plain data."""
@@ -121,6 +140,14 @@ class SagemakerTraining:
             if value != getattr(blank, one.name):
                 found[one.name] = list(value) if isinstance(value, tuple) else value
         return found
+
+
+def _is_data(value: Json) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _check(good: bool, place: str, expected: str, actual: Json) -> None:

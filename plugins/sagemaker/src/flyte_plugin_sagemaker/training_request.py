@@ -47,7 +47,12 @@ def training_request(request: PlanRequest, settings: SageMakerSettings) -> dict[
             raise SageMakerTaskError(
                 f"{name} is not the author's to set: {why}", place=f"{request.task}(request.{name})"
             )
-    return laid_over(body, own)
+    found = laid_over(body, own)
+    if isinstance(own.get("Tags"), list) and body.get("Tags"):
+        # Lists are not merged, and the task's labels are not to be lost.
+        named = {one.get("Key") for one in own["Tags"] if isinstance(one, Mapping)}
+        found["Tags"] = [*(one for one in body["Tags"] if one["Key"] not in named), *own["Tags"]]
+    return found
 
 
 def job_defaults(
