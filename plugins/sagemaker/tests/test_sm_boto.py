@@ -149,7 +149,11 @@ def test_a_region_and_a_key_of_secrets(aws: SageMakerDouble, monkeypatch: pytest
     ("service", "method", "config", "kind", "words"),
     [
         ("s3", "put_objekt", {}, BotoParameterError, "no method"),
-        ("s4", "x", {}, BotoParameterError, "UnknownService"),
+        ("s3", "get_objekt", {}, BotoParameterError, "is it get_object"),
+        ("s3", "meta", {}, BotoParameterError, "no method"),
+        ("s3", "put_object", {}, BotoParameterError, "Missing required parameter"),
+        ("s3", "generate_presigned_url", {"Methode": "x"}, BotoParameterError, "Methode|ClientMethod"),
+        ("sagemakr", "x", {}, BotoParameterError, "boto3 knows no service 'sagemakr'(.|\n)*is it sagemaker"),
         ("s3", "get_object", {"Bucket": "b"}, BotoParameterError, "Missing required parameter"),
         ("s3", "get_object", {"Bucket": "b", "Key": 1}, BotoParameterError, "Invalid type"),
     ],
@@ -159,6 +163,20 @@ def test_parameters_that_fit_no_operation(
 ) -> None:
     with pytest.raises(kind, match=words):
         BotoTask(name="odd", task_config=BotoConfig(service, method, config))()
+
+
+def test_a_method_of_boto3s_own_tells_the_services_words(aws: SageMakerDouble) -> None:
+    asked = {"Filename": __file__, "Bucket": "none-of-that-name", "Key": "k"}
+    with pytest.raises(BotoCallError, match="NoSuchBucket"):
+        BotoTask(name="odd", task_config=BotoConfig("s3", "upload_file", asked))()
+    BotoTask(name="even", task_config=BotoConfig("s3", "upload_file", {**asked, "Bucket": "artifacts"}))()
+
+
+def test_a_refusal_is_no_story_of_boto3s_insides(aws: SageMakerDouble) -> None:
+    with pytest.raises(BotoCallError) as refused:
+        get(key="nothing-there")
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__
 
 
 def test_boto3_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

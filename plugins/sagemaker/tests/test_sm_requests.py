@@ -258,6 +258,8 @@ def test_the_same_name_for_something_else_is_a_conflict(account: Account) -> Non
     with pytest.raises(BackendError) as refused:
         account.submit(model(data="s3://artifacts/other.tar.gz"), "run-2")
     assert refused.value.error_class is ErrorClass.CONFLICT
+    assert "is of another request" in refused.value.message
+    assert "{idempotence_token}" in str(refused.value.hint)
     with pytest.raises(BackendError, match="run-1"):
         account.submit(model(), "run-3", Tenant("other", "development"))
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from flyte_plugin_sagemaker.api_errors import ApiError, api_error
 from flyte_plugin_sagemaker.errors import MissingAwsLibraryError
+from flyte_plugin_sagemaker.service_models import session_of_models
 from flyte_plugin_sagemaker.settings import SageMakerSettings
 
 Json = Any
@@ -175,6 +176,7 @@ def _client(service: str, settings: SageMakerSettings, credentials: Credentials,
         logger.setLevel(max(logger.level, logging.INFO))
     try:
         session = boto3.session.Session(
+            botocore_session=session_of_models(),
             aws_access_key_id=credentials.access_key_id or None,
             aws_secret_access_key=credentials.secret_access_key or None,
             aws_session_token=credentials.session_token or None,

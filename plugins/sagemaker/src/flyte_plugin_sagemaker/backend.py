@@ -133,12 +133,16 @@ class SageMakerBackend(Backend):
         stamp = kind.stamp(api, description)
         if kind.adopts(stamp, plan):
             return
-        whose = "bears no tags of ours" if stamp is None else f"is job {stamp.key.value} of {stamp.owner.execution}"
+        if stamp is None:
+            whose = "bears no tags of ours"
+        else:
+            other = stamp.owner.tenant == plan.owner.tenant and stamp.digest != plan.digest
+            whose = f"{'is of another request: ' if other else 'is '}job {stamp.key.value} of {stamp.owner.execution}"
         raise BackendError(
             f"the {kind.title} {plan.external_name} is there, and {whose}",
             error_class=ErrorClass.CONFLICT,
             accepted=False,
-            hint="it was left as it is: look at its tags",
+            hint="it was left as it is: look at its tags. What ends in {idempotence_token} has a name of its own",
         )
 
     async def find(self, plan: Plan) -> Found | NotFound | Unknown:

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import difflib
 import hashlib
+import inspect
 import logging
 import math
 import random
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 from flyte_plugin_sagemaker.boto_failures import Failure, failure_of
@@ -31,6 +32,7 @@ from flyte_plugin_sagemaker.parameter_errors import (
     BotoUnavailableError,
     MissingBotoError,
 )
+from flyte_plugin_sagemaker.service_models import session_of_models
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +132,8 @@ def make_call(
             if failure is None:
                 raise
             if left == 0 or not (failure.is_passing and (failure.was_not_done or is_repeatable)):
-                raise _raised(failure, call, place, is_repeatable) from error
+                # The service's own words are all told: how boto3 came to them is no news.
+                raise _raised(failure, call, place, is_repeatable) from (error if failure.is_passing else None)
             wait = max(failure.retry_after, min(pause, _LONGEST_PAUSE) * random.uniform(0.5, 1.0))
             log.info("%s: %s; tried again in %.1f s", call, failure.text, wait)
             sleep(wait)
@@ -167,19 +170,10 @@ def _raised(failure: Failure, call: Call, place: str, is_repeatable: bool) -> Ex
 # --- the client ------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1)
-def _loader() -> Any:
-    """The models of services, which are large, read once in a process."""
-    from botocore.loaders import create_loader
-
-    return create_loader()
-
-
 def _client(call: Call, credentials: Credentials | None, place: str) -> Any:
     try:
         import boto3
         from botocore.config import Config
-        from botocore.session import Session
     except ImportError as error:
         raise MissingBotoError(
             f"{call} is made by boto3, which is not installed here",
@@ -187,9 +181,7 @@ def _client(call: Call, credentials: Credentials | None, place: str) -> Any:
             hint="pip install flyte-plugin-sagemaker, in the task's own environment too",
         ) from error
     try:
-        core = Session()
-        core.register_component("data_loader", _loader())
-        session = boto3.Session(botocore_session=core, region_name=call.region or None)
+        session = boto3.Session(botocore_session=session_of_models(), region_name=call.region or None)
         keys = _keys(session, call, credentials)
         return session.client(
             call.service,
@@ -202,7 +194,7 @@ def _client(call: Call, credentials: Credentials | None, place: str) -> Any:
         failure = failure_of(error)
         if failure is None:
             raise
-        raise _raised(failure, call, place, True) from error
+        raise _raised(failure, call, place, True) from (error if failure.is_passing else None)
 
 
 def _keys(session: Any, call: Call, credentials: Credentials | None) -> dict[str, str | None]:
@@ -257,10 +249,26 @@ def _is_repeatable(client: Any, method: str) -> bool:
 def _answer(client: Any, call: Call, parameters: Mapping[str, Json]) -> Any:
     if call.paginate and client.can_paginate(call.method):
         return client.get_paginator(call.method).paginate(**parameters).build_full_result()
-    if call.paginate or not hasattr(client, call.method) or call.method.startswith("_"):
-        what = "pages" if hasattr(client, call.method) else f"method {call.method!r}"
-        raise BotoParameterError(f"{call.service} has no {what} for {call}", hint="see boto3's page of the service")
-    return getattr(client, call.method)(**parameters)
+    method = getattr(client, call.method, None)
+    if call.paginate or not callable(method):
+        what = f"pages for {call}" if callable(method) else f"method {call.method!r}"
+        raise BotoParameterError(f"{call.service} has no {what}", hint=_offer(call.method, dir(client)))
+    if call.method not in client.meta.method_to_api_mapping:
+        # boto3's own, as upload_file: what Python says of wrong parameters is no news of its insides.
+        _check_arguments(method, call, parameters)
+    return method(**parameters)
+
+
+def _check_arguments(method: Callable[..., Any], call: Call, parameters: Mapping[str, Json]) -> None:
+    try:
+        inspect.signature(method).bind(**parameters)
+    except TypeError as error:
+        raise BotoParameterError(f"{call}: {error}", hint="see boto3's page of the service") from None
+
+
+def _offer(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, [one for one in known if not one.startswith("_")], 3)
+    return f"is it {' or '.join(near)}?" if near else "see boto3's page of the service"
 
 
 def answer_as_json(answer: Any) -> dict[str, Json]:

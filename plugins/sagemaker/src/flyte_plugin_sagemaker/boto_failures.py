@@ -6,6 +6,8 @@ errors of AWS APIs list for credentials and permissions.
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import email.utils
 import time
 from collections.abc import Mapping
@@ -102,9 +104,11 @@ def failure_of(error: BaseException) -> Failure | None:
     if isinstance(error, boto.ClientError):
         return _answered(error)
     if not isinstance(error, boto.BotoCoreError):
-        return None
+        return _of_boto3(error)
+    if isinstance(error, boto.UnknownServiceError):
+        return _unknown_service(error)
     text = f"{type(error).__name__}: {error}"
-    if isinstance(error, boto.ParamValidationError | boto.UnknownServiceError | boto.OperationNotPageableError):
+    if isinstance(error, boto.ParamValidationError | boto.OperationNotPageableError):
         return Failure("parameters", text)
     if isinstance(error, boto.NoRegionError):
         return Failure("parameters", text, hint="name the region in the configuration, or set AWS_DEFAULT_REGION")
@@ -117,6 +121,28 @@ def failure_of(error: BaseException) -> Failure | None:
     if isinstance(error, boto.HTTPClientError | boto.ResponseStreamingError | boto.IncompleteReadError):
         return Failure("refused", text, is_passing=True, was_not_done=False)
     return Failure("parameters" if isinstance(error, boto.ValidationError) else "refused", text)
+
+
+def _of_boto3(error: BaseException) -> Failure | None:
+    """What boto3 itself raises, for methods of its own as ``upload_file``: the failure of the call inside it."""
+    from boto3.exceptions import Boto3Error
+
+    if not isinstance(error, Boto3Error):
+        return None
+    inside = error.__cause__ or error.__context__
+    told = None if inside is None or isinstance(inside, Boto3Error) else failure_of(inside)
+    text = f"{type(error).__name__}: {error}"
+    return Failure("refused", text) if told is None else dataclasses.replace(told, text=text)
+
+
+def _unknown_service(error: Any) -> Failure:
+    name = str(error.kwargs.get("service_name"))
+    near = difflib.get_close_matches(name, str(error.kwargs.get("known_service_names")).split(", "), 3)
+    return Failure(
+        "parameters",
+        f"boto3 knows no service {name!r}",
+        hint=f"is it {' or '.join(near)}?" if near else "boto3's documentation lists its services",
+    )
 
 
 def _credentials_errors(boto: Any) -> tuple[type[BaseException], ...]:

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, Final
 
 from flyte_plugin_sagemaker.errors import MissingAwsLibraryError
+from flyte_plugin_sagemaker.service_models import service_models
 
 Json = Any
 
@@ -51,15 +52,16 @@ def violations(service: str, operation: str, parameters: Mapping[str, Json]) -> 
 @cache
 def _service(name: str) -> Json:
     try:
-        from botocore.loaders import Loader
         from botocore.model import ServiceModel
+
+        models = service_models()
     except ImportError as error:
         raise MissingAwsLibraryError(
             "requests are checked with botocore, which is not installed",
             actual=str(error),
             hint="pip install boto3",
         ) from error
-    return ServiceModel(Loader().load_service_model(name, "service-2"), name)
+    return ServiceModel(models.load_service_model(name, "service-2"), name)
 
 
 def _of(shape: Json, value: Json, place: str) -> Iterator[tuple[str, str]]:
