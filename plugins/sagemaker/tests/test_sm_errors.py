@@ -265,6 +265,12 @@ def test_settings_that_mean_nothing_name_their_place_and_not_their_value(values:
     assert "AKIAnotAreference" not in str(caught.value)
 
 
+def test_a_setting_that_is_misspelt_is_offered_as_it_is_spelt() -> None:
+    with pytest.raises(DefinitionError, match="there is no such setting") as caught:
+        read_settings({"regoin": "eu-west-1"})
+    assert caught.value.hint == "is it region?"
+
+
 @pytest.mark.parametrize(
     "values",
     [{"access_key_id": {"group": "aws", "key": "id"}}, {"subnets": ["subnet-1"]}, {"security_group_ids": ["sg-1"]}],

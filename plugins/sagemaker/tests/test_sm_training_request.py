@@ -16,6 +16,7 @@ from flyte_plugin_sagemaker.request_rules import violations
 from flyte_plugin_sagemaker.tags import Stamp, may_be_ours, stamp_of, tags_of, tail_of
 from flytepath.plugin import BackendError, ErrorClass, JobKey, Owner, Resources, Tenant
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sm_requests import OWNER, WORKER, request
 
@@ -180,6 +181,7 @@ def test_storage_of_this_machine_is_refused() -> None:
         SageMakerBackend(SageMakerSettings(**SETTINGS)).plan(request(worker=worker))
     assert caught.value.error_class is ErrorClass.INVALID
     assert caught.value.place == "store.blobs"
+    assert "is /home/me/blobs, expected is s3://bucket/prefix" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -215,6 +217,8 @@ def test_a_configuration_that_can_mean_nothing_is_refused(arguments: dict[str, A
 # --- the container's command ---
 
 
+# Each example is a process.
+@hypothesis_settings(max_examples=25)
 @given(
     st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=700), min_size=1, max_size=4),
     st.dictionaries(

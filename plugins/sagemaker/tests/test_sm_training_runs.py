@@ -214,6 +214,7 @@ def test_functions_run_as_training_jobs_and_their_values_travel_through_s3(platf
     assert "training for 4 epochs in mm" in told
 
 
+@pytest.mark.proof
 def test_an_error_of_the_user_comes_back_whole(platform: Platform) -> None:
     told = platform.run("failing", "--x", "4", status=1)
     assert "ValueError" in told
@@ -242,6 +243,7 @@ def test_what_takes_too_long_is_stopped(platform: Platform) -> None:
     assert job.status in ("Stopping", "Stopped")
 
 
+@pytest.mark.proof
 def test_all_machines_run_the_function_and_the_first_gives_the_result(platform: Platform) -> None:
     assert "algo-1 of 3: 5" in platform.run("together", "--x", "5")
     told = platform.called("executions", "logs", platform.latest())

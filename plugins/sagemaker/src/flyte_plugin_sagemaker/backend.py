@@ -72,8 +72,13 @@ class SageMakerBackend(Backend):
             body = copy.deepcopy(kind.request(request, self.settings))
         except DefinitionError as error:
             # Said when it was compiled, as far as it could be known then.
+            facts = [f"{what} {fact}" for what, fact in (("is", error.actual), ("expected is", error.expected)) if fact]
             raise BackendError(
-                str(error.message), error_class=ErrorClass.INVALID, accepted=False, place=error.place, hint=error.hint
+                f"{error.message} ({', '.join(facts)})" if facts else str(error.message),
+                error_class=ErrorClass.INVALID,
+                accepted=False,
+                place=error.place,
+                hint=error.hint,
             ) from error
         name = kind.job_name(request, body)
         asked = {kind.name_field: name, **body}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Self
@@ -147,9 +148,14 @@ def read_settings(values: Mapping[str, Any]) -> SageMakerSettings:
         findings = getattr(error, "errors", None)
         first = findings(include_url=False, include_input=False)[0] if callable(findings) else None
         where = ".".join(str(part) for part in first["loc"]) if first else ""
+        what, hint = first["msg"] if first else "they cannot be read", None
+        if first and first["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(where, SageMakerSettings.model_fields, 1)
+            what, hint = "there is no such setting", f"is it {near[0]}?" if near else None
         raise SageMakerSettingsError(
-            f"the settings of backend sagemaker are wrong: {first['msg'] if first else 'they cannot be read'}",
+            f"the settings of backend sagemaker are wrong: {what}",
             place=f"backends.sagemaker.{where}" if where else "backends.sagemaker",
+            hint=hint,
         ) from None
 
 
