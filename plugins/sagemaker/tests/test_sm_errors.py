@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import textwrap
@@ -289,15 +290,38 @@ def test_a_missing_boto3_is_told_with_the_command_that_installs_it() -> None:
         sys.modules["boto3"] = sys.modules["botocore"] = None
         import asyncio
         from flyte_plugin_sagemaker.backend import SageMakerBackend
-        from flyte_plugin_sagemaker.errors import MissingAwsLibraryError
-        from flytepath.plugin import Handle
-        try:
-            asyncio.run(SageMakerBackend().logs(Handle({"kind": "training", "name": "x", "arn": "y"})))
-        except MissingAwsLibraryError as error:
-            print(error.hint)
+        from flyte_plugin_sagemaker.settings import SageMakerSettings
+        from flytepath.plugin import BackendError, Handle
+        from sm_requests import request
+
+        backend = SageMakerBackend(SageMakerSettings(
+            role_arn="arn:aws:iam::123456789012:role/r", image="an/image:1", output_path="s3://b/p"
+        ))
+        handle = Handle({"kind": "training", "name": "x", "arn": "y"})
+
+        async def told(call):
+            try:
+                await call
+            except BackendError as error:
+                print(error.error_class, error.accepted, error.hint)
+
+        async def main():
+            await told(backend.submit(backend.plan(request())))
+            await told(backend.logs(handle))
+            [seen] = (await backend.poll([handle])).values()
+            print(seen.error_class, seen.accepted, seen.hint)
+
+        asyncio.run(main())
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
-    assert "pip install boto3" in done.stdout
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    # Nothing waits for what no waiting brings, and no job that is there is given up.
+    assert done.stdout.splitlines() == [
+        "invalid False pip install boto3",
+        "unavailable False pip install boto3",
+        "unavailable False pip install boto3",
+    ]
 
 
 def test_defining_and_planning_import_no_boto3() -> None:

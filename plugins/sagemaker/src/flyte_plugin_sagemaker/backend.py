@@ -37,6 +37,7 @@ from flytepath.plugin import (
 
 from flyte_plugin_sagemaker.api import Api, Clients, Credentials, Pace
 from flyte_plugin_sagemaker.api_errors import ApiError, backend_error
+from flyte_plugin_sagemaker.errors import MissingAwsLibraryError
 from flyte_plugin_sagemaker.kind import Kind
 from flyte_plugin_sagemaker.kinds import kind_of
 from flyte_plugin_sagemaker.owned import jobs_of_key, owned_page
@@ -110,6 +111,9 @@ class SageMakerBackend(Backend):
             if not error.is_taken:
                 raise _refused(error, what) from None
             made = None
+        except MissingAwsLibraryError as error:
+            # Nothing was sent, and no waiting brings it.
+            raise _without_library(error, ErrorClass.INVALID) from error
         if made is not None:
             return _handle(kind, made, plan.spec)
         # Whoever has the name: a call of ours, perhaps one that was cut off, or a stranger.
@@ -178,6 +182,8 @@ class SageMakerBackend(Backend):
     async def _looked(self, api: Api, handles: Sequence[Handle]) -> Mapping[Handle, Observation | BackendError]:
         try:
             return await self.in_thread(self._look, api, handles, seconds=_CALL_SECONDS)
+        except MissingAwsLibraryError as error:
+            return dict.fromkeys(handles, _without_library(error))
         except BackendError as error:
             return dict.fromkeys(handles, error)
 
@@ -293,6 +299,8 @@ class SageMakerBackend(Backend):
             return await self.in_thread(partial(call, api, *arguments), seconds=_CALL_SECONDS)
         except ApiError as error:
             raise backend_error(error) from None
+        except MissingAwsLibraryError as error:
+            raise _without_library(error) from error
 
     def _kind(self, handle: Handle) -> Kind:
         name = handle.data.get("kind")
@@ -318,6 +326,11 @@ def _handle(kind: Kind, description: Mapping[str, Json], spec: Mapping[str, Json
 def _region(handle: Handle) -> str:
     """The region that the task names; empty for that of the settings."""
     return str(handle.data.get("region") or "")
+
+
+def _without_library(error: MissingAwsLibraryError, error_class: ErrorClass = ErrorClass.UNAVAILABLE) -> BackendError:
+    """boto3 is not here: a job that is there goes on without this engine, and what was to be made is not made."""
+    return BackendError(str(error.message), error_class=error_class, accepted=False, hint=error.hint)
 
 
 def _refused(error: ApiError, what: str) -> BackendError:
