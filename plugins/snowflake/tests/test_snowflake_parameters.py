@@ -53,6 +53,7 @@ def test_integers_of_up_to_38_digits_are_exact(number: int) -> None:
 def test_decimals_are_exact_and_written_out(number: Decimal) -> None:
     kept = parameter(native(of("decimal", str(number)), "x"))
     assert "E" not in kept[1] and Decimal(kept[1]) == number
+    assert bound(kept) in (number, ("FIXED", kept[1])), "the connector itself would write 1E-7"
 
 
 @given(st.floats())
@@ -141,6 +142,12 @@ def test_a_question_mark_of_the_query_itself_is_refused_when_it_is_defined() -> 
         SnowflakeTask(name="t", query_template="select a ? b, {{ .inputs.x }}", inputs=kwtypes(x=int))
 
 
+@pytest.mark.parametrize("text", [";", " ; ;", "-- select 1", "/* select 1 */ ;"])
+def test_a_query_without_a_statement_is_refused_when_it_is_defined(text: str) -> None:
+    with pytest.raises(SnowflakeTaskError, match="no statement"):
+        SnowflakeTask(name="t", query_template=text)
+
+
 def test_flytekits_way_to_name_an_input_is_the_same() -> None:
     theirs = SnowflakeTask(name="t", query_template="select %(x)s, '50%'", inputs=kwtypes(x=int))
     assert theirs.get_query(x=1) == "select :x, '50%'"
@@ -159,6 +166,7 @@ VALUES: dict[str, tuple[Literal, Any]] = {
     "text": (of("string", 'it\'s \\ "{{ .inputs.x }}" ☃'), 'it\'s \\ "{{ .inputs.x }}" ☃'),
     "an integer beyond 64 bits": (of("integer", 2**80), Decimal(2**80)),
     "a decimal": (of("decimal", "12345678901234567890.1234567890"), Decimal("12345678901234567890.1234567890")),
+    "a small decimal": (of("decimal", "1E-9"), Decimal("1E-9")),
     "a float": (of("float", 0.1), 0.1),
     "truth": (of("boolean", True), True),
     "bytes": (of("bytes", "AAEC"), b"\0\1\2"),

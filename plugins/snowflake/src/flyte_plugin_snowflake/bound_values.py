@@ -161,7 +161,7 @@ def bound(kept: list[Json]) -> Any:
 
     Example:
         >>> bound(["FIXED", "1.50"]), bound(["DATE", "2030-01-02"])
-        (Decimal('1.50'), datetime.date(2030, 1, 2))
+        (('FIXED', '1.50'), datetime.date(2030, 1, 2))
     """
     kind, text = kept
     if text is None:
@@ -170,7 +170,8 @@ def bound(kept: list[Json]) -> Any:
         case "BOOLEAN":
             return text == "true"
         case "FIXED":
-            return int(text) if text.lstrip("-").isdigit() else Decimal(text)
+            # A Decimal the connector would write as Python does, small ones with an exponent: 1E-7.
+            return int(text) if text.lstrip("-").isdigit() else (kind, text)
         case "REAL":
             return float(text)
         case "BINARY":

@@ -37,6 +37,8 @@ class SnowflakeTaskType(TaskType):
                     expected=_REFUSED[inside.kind],
                     actual=str(kind),
                 )
+        if not statement.count:
+            raise SnowflakeTaskError("the query holds no statement", place=place, expected="SQL beside the comments")
         _check_marks(statement, place)
         outputs = {name: kind.to_json() for name, kind in declaration.outputs.items()}
         if len(outputs) > 1 or any(kind.kind != "dataframe" for kind in declaration.outputs.values()):

@@ -70,6 +70,7 @@ _CLASSES: Final[Mapping[int, ErrorClass]] = {
     251010: ErrorClass.AUTH,
 }
 _HINTS: Final[Mapping[int, str]] = {
+    8: "statements are counted by ';': write a block of Snowflake Scripting as execute immediate $$ ... $$",
     3001: "grant the role what it lacks, or name another role in SnowflakeConfig or [backends.snowflake]",
     606: "name a warehouse that exists and that the role may use, in SnowflakeConfig or [backends.snowflake]",
     2003: "look at the name, at database and schema in SnowflakeConfig or [backends.snowflake], and at the grants",

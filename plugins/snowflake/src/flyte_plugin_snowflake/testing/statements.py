@@ -42,6 +42,8 @@ def split(text: str, bindings: Mapping[str, Json] | None) -> list[tuple[str, dic
 
 def check_count(pieces: int, parameters: Mapping[str, Json]) -> None:
     """Refuse another number of statements than was said."""
+    if not pieces:
+        raise Refusal("000900", "SQL compilation error:\nEmpty SQL statement.", "42601")
     said = int(parameters.get("MULTI_STATEMENT_COUNT", 1))
     if said not in (0, pieces):
         raise Refusal(
