@@ -76,7 +76,7 @@ def inputs(**values: Literal) -> dict[str, Literal]:
     return values
 
 
-def ended(backend: SnowflakeBackend, handle: Handle, seconds: float = 20.0) -> Observation:
+def ended(backend: SnowflakeBackend, handle: Handle, seconds: float = 60.0) -> Observation:
     """What a job has come to."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

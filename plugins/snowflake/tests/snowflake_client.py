@@ -54,7 +54,7 @@ def request(name: str, *pieces: Any, statements: int = 1, **inputs: Literal) -> 
 
 
 async def ended(made: SnowflakeBackend, handle: Any) -> Any:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         [seen] = (await made.poll([handle])).values()
         if isinstance(seen, BackendError):
@@ -91,6 +91,7 @@ async def main(port: int, password: str) -> dict[str, Any]:
         "text": Literal.make(LiteralType("string"), 'it\'s \\ "{{ .inputs.x }}" ☃'),
         "integer": integer(2**62),
         "decimal": Literal.make(LiteralType("decimal"), "1234567890123456.25"),
+        "small": Literal.make(LiteralType("decimal"), "1E-9"),
         "bytes": Literal.make(LiteralType("bytes"), "AAEC"),
         "date": Literal.make(LiteralType("date"), "2030-02-28"),
         "truth": Literal.make(LiteralType("boolean"), True),

@@ -18,7 +18,7 @@ def asking(service: SnowflakeService) -> Iterator[Ask]:
 
     with snowflake.connector.connect(
         user="ETL", password=service.account.password, account="acme-eu", host="127.0.0.1", port=service.port,
-        protocol="http", database="SALES", schema="PUBLIC", warehouse="SMALL", login_timeout=10,
+        protocol="http", database="SALES", schema="PUBLIC", warehouse="SMALL", login_timeout=20,
     ) as connection:  # fmt: skip
 
         def ask(text: str) -> list[tuple[Any, ...]]:

@@ -24,7 +24,7 @@ def settings(port: int, **more: Any) -> SnowflakeSettings:
     given = {
         "account": "acme-eu", "user": "ETL", "database": "SALES", "schema": "PUBLIC",
         "password": SecretReference("snowflake", "password"), "host": "127.0.0.1", "port": port, "protocol": "http",
-        "login_seconds": 5, "answer_seconds": 10, "history_page": 100, "missing_seconds": 0.3,
+        "login_seconds": 20, "answer_seconds": 10, "history_page": 100, "missing_seconds": 0.3,
     }  # fmt: skip
     return SnowflakeSettings(**{**given, **more})
 
@@ -39,7 +39,7 @@ def settings_text(port: int, **more: str) -> str:
         "host": '"127.0.0.1"',
         "port": str(port),
         "protocol": '"http"',
-        "login_seconds": "5",
+        "login_seconds": "20",
         "answer_seconds": "10",
         "password": '{group = "snowflake", key = "password"}',
         **more,

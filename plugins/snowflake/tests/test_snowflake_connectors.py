@@ -19,7 +19,8 @@ OTHER = os.environ.get("FLYTEPATH_SNOWFLAKE_5_PYTHON", "")
 @pytest.mark.parametrize(
     "python",
     [
-        pytest.param(sys.executable, id="4"),
+        # All other tests run with version 4, in their own process.
+        pytest.param(sys.executable, id="4", marks=pytest.mark.proof),
         pytest.param(
             OTHER,
             id="5",
@@ -53,13 +54,14 @@ def test_a_life_of_queries(python: str, account: Account, snowflake_service: Sno
         "text": 'it\'s \\ "{{ .inputs.x }}" ☃',
         "integer": str(2**62),
         "decimal": "1234567890123456.25",
+        "small": "1E-9",
         "bytes": "b'\\x00\\x01\\x02'",
         "date": "2030-02-28",
         "truth": "True",
         "waited": "succeeded",
         "found": True,
         "cancelled": "cancelled",
-        "owned": 10,
+        "owned": 11,
         "refused": ["auth", False],
         "unreachable": ["transient", False],
     }

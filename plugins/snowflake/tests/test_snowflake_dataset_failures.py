@@ -94,7 +94,8 @@ def test_a_service_that_cannot_be_reached_is_nobodys_fault(snowflake_home: Path,
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
     file = snowflake_home / "flytepath.toml"
-    file.write_text(file.read_text().replace(f"port = {snowflake_service.port}", f"port = {port}"))
+    text = file.read_text().replace("login_seconds = 20", "login_seconds = 1")
+    file.write_text(text.replace(f"port = {snowflake_service.port}", f"port = {port}"))
     with pytest.raises(SnowflakeAwayError) as caught:
         rows(data=StructuredDataset(uri=TABLE))
     assert caught.value.blame == "system"
@@ -267,7 +268,7 @@ def test_readers_see_all_of_the_old_or_all_of_the_new(asked: Ask) -> None:
     assert {frozenset(state) for state in seen} <= {frozenset({"1old"}), frozenset({"400"}), frozenset({"401"})}
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("moment", [pytest.param("before", marks=pytest.mark.proof), "after"])
 def test_a_writer_that_is_killed_leaves_the_old_rows_or_the_new(asked: Ask, snowflake_home: Path, moment: str) -> None:
     killed = """
 import os, signal

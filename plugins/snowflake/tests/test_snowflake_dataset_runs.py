@@ -184,6 +184,7 @@ def test_what_was_written_is_not_written_again_when_a_run_is_recovered(run: Prog
     assert asked("select * from LAST") == [(4,)]
 
 
+@pytest.mark.proof
 def test_a_task_that_is_ended_before_it_writes_leaves_the_table(run: Program, asked: Ask) -> None:
     asked("create table PART_3 (N integer)")
     asked("insert into PART_3 values (7)")

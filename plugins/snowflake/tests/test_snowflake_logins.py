@@ -146,6 +146,7 @@ def test_a_host_that_nobody_answers_at_is_unreachable_and_not_wrong(door: Accoun
             run(backend.submit(backend.plan(request("select 1"))))
     assert caught.value.error_class in (ErrorClass.TRANSIENT, ErrorClass.UNAVAILABLE)
     assert caught.value.accepted is False and "host" in (caught.value.hint or "")
+    assert "127.0.0.1" in caught.value.message, "a slip in the address can be seen"
 
 
 def test_a_missing_connector_is_told_with_the_command_that_brings_it(

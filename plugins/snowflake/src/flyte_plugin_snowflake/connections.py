@@ -64,11 +64,13 @@ def login(
     given.update(_ways(address))
     try:
         return vendor.connect(**{**given, **(options or {})})
-    except vendor.errors.Error as error:
-        raise error_of(error, sent=False, login=True) from None
-    except (OSError, ValueError, TypeError) as error:
+    except (vendor.errors.Error, OSError, ValueError, TypeError) as error:
         # The connector checks some of what it is given by itself, and lets errors of its HTTP client pass.
-        raise error_of(error, sent=False, login=True) from None
+        refused = error_of(error, sent=False, login=True)
+        host = str(address.get("host") or access["account"])
+        if refused.error_class in (ErrorClass.TRANSIENT, ErrorClass.UNAVAILABLE) and host not in refused.message:
+            refused.message = f"{host}: {refused.message}"  # a slip in the account looks like a service that is away
+        raise refused from None
 
 
 def _ways(address: Mapping[str, Json]) -> dict[str, Any]:
