@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from flyte_plugin_snowflake import SnowflakeConfig
 from flyte_plugin_snowflake.authentication import login_options
+from flyte_plugin_snowflake.backend import SnowflakeBackend
 from flyte_plugin_snowflake.errors import SnowflakeConfigError
 from flyte_plugin_snowflake.testing.service import Account, SnowflakeService
 from flytepath import Secret
@@ -173,6 +174,7 @@ def test_a_missing_connector_is_told_with_the_command_that_brings_it(
         ({"private_key_passphrase": reference("p")}, "without its private key"),
         ({"password": "hunter2"}, "never the secret itself"),
         ({"warehouse": 7}, "warehouse is text"),
+        ({"account": "evil.example/?"}, "an identifier and no address"),
         ({"result": "rows"}, "as a frame or stays"),
     ],
 )
@@ -195,6 +197,17 @@ def test_a_secret_of_flytekits_kind_is_a_reference_too() -> None:
 def test_an_identity_provider_is_given_the_password() -> None:
     options = login_options("https://acme.okta.com", {"password": b"p"})
     assert options == {"password": "p", "authenticator": "https://acme.okta.com"}
+
+
+@pytest.mark.parametrize("fields", [{"account": "acme-us"}, {"user": "SOMEBODY"}])
+def test_the_settings_secrets_are_for_their_own_account_and_user(fields: dict[str, str]) -> None:
+    made = SnowflakeBackend(settings(1))
+    with pytest.raises(BackendError, match="the settings are for ETL@acme-eu") as caught:
+        made.plan(request("select 1", SnowflakeConfig(**fields)))
+    assert caught.value.error_class is ErrorClass.AUTH and "SnowflakeConfig" in (caught.value.hint or "")
+    own = made.plan(request("select 1", SnowflakeConfig(token=reference("t"), **fields)))
+    assert own.secrets == (reference("t"),)
+    assert made.plan(request("select 1", SnowflakeConfig(account="ACME-EU"))).secrets == (reference("password"),)
 
 
 # --- sessions ---

@@ -217,7 +217,7 @@ def test_session_parameters_go_with_the_query(backend: SnowflakeBackend, account
 
 def test_limits_are_of_the_account_and_rates_of_the_settings() -> None:
     made = SnowflakeBackend(settings(1, calls_per_second=2.5, burst=3))
-    plan = made.plan(request("select 1", SnowflakeConfig(account="acme-us", role="LOADER")))
+    plan = made.plan(request("select 1", SnowflakeConfig(account="acme-us", role="LOADER", token=reference("t"))))
     assert plan.pools == (PoolAsk("snowflake/acme-us"),) and plan.scope == "acme-us/ETL/LOADER"
     assert made.rate_limits == (RateLimit(per_second=2.5, burst=3),)
 

@@ -75,7 +75,7 @@ class SnowflakeBackend(Backend):
             return _handle(plan, row.query_id)
         if plan.spec["own_session"]:
             secrets = await self._secrets_of(access)
-            call = partial(self._connections.use_own, access, self._address(), secrets, partial(_submitted, plan))
+            call = partial(self._connections.use_own, access, self._address(access), secrets, partial(_submitted, plan))
             return _handle(plan, await self.in_thread(call, seconds=_SECONDS))
         return _handle(plan, await self._on(access, partial(_submitted, plan)))
 
@@ -182,7 +182,7 @@ class SnowflakeBackend(Backend):
 
     async def _on(self, access: Mapping[str, Json], call: Callable[[Any], T], seconds: float = _SECONDS) -> T:
         """What ``call`` returns for a connection; secrets are fetched only for a login, and kept nowhere."""
-        use = partial(self.in_thread, self._connections.use, access, self._address(), seconds=seconds)
+        use = partial(self.in_thread, self._connections.use, access, self._address(access), seconds=seconds)
         done: list[T] = []
 
         def kept(connection: Any) -> bool:
@@ -195,8 +195,11 @@ class SnowflakeBackend(Backend):
             raise BackendError("the session ended again at once", error_class=ErrorClass.TRANSIENT)
         return done[0]
 
-    def _address(self) -> dict[str, Json]:
-        names = ("host", "port", "protocol", "login_seconds", "answer_seconds")
+    def _address(self, access: Mapping[str, Json]) -> dict[str, Json]:
+        names: tuple[str, ...] = ("login_seconds", "answer_seconds")
+        account = self.settings.account.casefold()
+        if not account or access["account"].casefold() == account:
+            names += ("host", "port", "protocol")  # of another account they are its own
         return {name: getattr(self.settings, name) for name in names}
 
     async def _secrets_of(self, access: Mapping[str, Json]) -> dict[str, bytes]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from flytepath.plugin import SecretReference
 
@@ -13,6 +14,8 @@ from flyte_plugin_snowflake.errors import SnowflakeConfigError
 Json = Any
 #: The fields that are names at the service. One that is empty is taken from ``[backends.snowflake]``.
 PLACES = ("account", "user", "database", "schema", "warehouse", "role")
+#: An account identifier. The connector makes the host's name of it: anything else could lead elsewhere.
+ACCOUNT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 #: Parameters that FlytePath sets itself.
 _OWN = ("QUERY_TAG", "MULTI_STATEMENT_COUNT", "REQUESTID")
 
@@ -61,6 +64,13 @@ class SnowflakeConfig:
                 raise SnowflakeConfigError(
                     f"{field} is text", place=f"SnowflakeConfig({field})", expected="str", actual=type(value).__name__
                 )
+        if self.account and not ACCOUNT.fullmatch(self.account):
+            raise SnowflakeConfigError(
+                "the account is an identifier and no address",
+                place="SnowflakeConfig(account)",
+                expected="letters, digits, '-', '_' and '.', as in acme-eu",
+                actual=repr(self.account[:80]),
+            )
         for field in SECRETS:
             self._take_reference(field)
         wrong = refused(self.authenticator, [name for name in SECRETS if getattr(self, name) is not None])

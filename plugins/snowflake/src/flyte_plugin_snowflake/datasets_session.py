@@ -15,6 +15,7 @@ from flyte_plugin_snowflake.authentication import SECRETS
 from flyte_plugin_snowflake.connections import login
 from flyte_plugin_snowflake.datasets_errors import SnowflakeAddressError, SnowflakeTableError, told
 from flyte_plugin_snowflake.datasets_uri import Address, address_of, identifier, quoted
+from flyte_plugin_snowflake.plans import is_other
 from flyte_plugin_snowflake.settings import SnowflakeSettings
 
 Json = Any
@@ -68,9 +69,9 @@ def target_of(uri: str) -> Target:
     address = address_of(uri)
     settings: SnowflakeSettings = current_context().backend_settings("snowflake")
     access = dict(address.access)
-    is_other = _is_other(address, settings)
+    elsewhere = is_other(address.access, settings)
     for name in ("account", "user", "warehouse", "role", "authenticator"):
-        own = "" if is_other else getattr(settings, name)
+        own = "" if elsewhere else getattr(settings, name)
         if own and name not in access and not (name == "authenticator" and address.secrets):
             access[name] = own
     place = address.uri.partition("?")[0]
@@ -82,7 +83,7 @@ def target_of(uri: str) -> Target:
                 hint=f"name it in the URI, or set {name} in [backends.snowflake]",
             )
     secrets = address.secrets or {name: found for name in SECRETS if (found := getattr(settings, name)) is not None}
-    if not secrets or (is_other and not address.secrets):
+    if not secrets or (elsewhere and not address.secrets):
         raise SnowflakeTableError(
             "nothing says how to log in to Snowflake",
             place=place,
@@ -92,15 +93,9 @@ def target_of(uri: str) -> Target:
             "that table_uri is given",
         )
     service: dict[str, Json] = {name: getattr(settings, name) for name in ("login_seconds", "answer_seconds")}
-    if not is_other:
+    if not elsewhere:
         service.update({name: getattr(settings, name) for name in ("host", "port", "protocol")})
     return Target(address, access, _whole_name(address, settings, place), service, secrets)
-
-
-def _is_other(address: Address, settings: SnowflakeSettings) -> bool:
-    """Whether a URI means another account or user than the settings, whose secrets it is not given then."""
-    pairs = ((address.access.get(name, ""), getattr(settings, name)) for name in ("account", "user"))
-    return any(said and own and said.casefold() != own.casefold() for said, own in pairs)
 
 
 def _whole_name(address: Address, settings: SnowflakeSettings, place: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from flytepath.plugin import SecretReference
 
-from flyte_plugin_snowflake.configuration import SnowflakeConfig
+from flyte_plugin_snowflake.configuration import ACCOUNT, SnowflakeConfig
 from flyte_plugin_snowflake.datasets_errors import SnowflakeAddressError
 
 FORM: Final = "snowflake://USER@account/DATABASE/SCHEMA/TABLE?warehouse=...&role=..."
@@ -24,7 +24,6 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "integers": ("int64", "decimal"),
 }
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
-_ACCOUNT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 _QUERY_ID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 #: The longest name of an object.
 _LONGEST: Final = 255
@@ -89,7 +88,7 @@ def address_of(uri: str) -> Address:
         access, path = _as_flytekit_has_it(parts.netloc, path) or (access, path)
     if parts.fragment or not (options.get("query_id") or ("" not in path and 1 <= len(path) <= 3)):
         raise _wrong(uri, "names no table")
-    if access["account"] and not _ACCOUNT.fullmatch(access["account"]):
+    if access["account"] and not ACCOUNT.fullmatch(access["account"]):
         raise _wrong(uri, "names no account")
     last = path[2] if len(path) == 3 and access.get("warehouse") else ""
     query_id = options.pop("query_id", "") or (last if _QUERY_ID.fullmatch(last) else "")

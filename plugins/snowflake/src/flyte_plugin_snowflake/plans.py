@@ -115,6 +115,13 @@ def access_of(config: Mapping[str, Json], request: PlanRequest, settings: Snowfl
         tenant = request.owner.tenant
         access.update(secrets=own, tenant=[tenant.project, tenant.domain])
     missing = _missing(access, bool(own) or bool(own_secrets(settings)))
+    if missing is None and not own and is_other(access, settings):
+        # Whoever writes a task decides where it goes, and is not to send the platform's secret there.
+        missing = (
+            f"nothing says how to log in to Snowflake as {access['user']}@{access['account']}: the secrets of the "
+            f"settings are for {settings.user or access['user']}@{settings.account or access['account']}",
+            "name a secret of its own as password, private_key or token in SnowflakeConfig",
+        )
     if missing is not None:
         raise BackendError(
             missing[0],
@@ -139,6 +146,12 @@ def _missing(access: Mapping[str, Json], has_secret: bool) -> tuple[str, str] | 
             "name a secret as password, private_key or token in [backends.snowflake] or SnowflakeConfig",
         )
     return None
+
+
+def is_other(access: Mapping[str, Json], settings: SnowflakeSettings) -> bool:
+    """Whether another account or user is meant than the settings', whose secrets and address it is not given then."""
+    pairs = ((str(access.get(name, "")), getattr(settings, name)) for name in ("account", "user"))
+    return any(said and kept and said.casefold() != kept.casefold() for said, kept in pairs)
 
 
 def own_secrets(settings: SnowflakeSettings) -> tuple[SecretReference, ...]:

@@ -64,8 +64,6 @@ def _described(table: Any, schema: Any, query_id: str) -> Any:
             error.message,
             error_class=ErrorClass.USER,
             place=error.place,
-            expected=error.expected,
-            actual=error.actual,
             hint="cast the column in the query: integers beyond 64 bits to VARCHAR, years before 1678 or after 2261 to "
             "TIMESTAMP_NTZ(6)",
         ) from error

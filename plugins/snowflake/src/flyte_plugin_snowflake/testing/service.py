@@ -225,7 +225,7 @@ class SnowflakeService(Sessions):
                 )
         except Refusal as refusal:
             return made.end("FAILED_WITH_ERROR", int(refusal.code), refusal.message, refusal.state)
-        except Exception as crash:  # fakesnow's own: a query that never ended would be waited for
+        except Exception as crash:  # noqa: BLE001 - fakesnow's own: a query that never ends would be waited for
             return made.end("FAILED_WITH_INCIDENT", 603, f"SQL execution internal error:\n{crash}", "XX000")
         made.inner, made.answer = answer["data"]["queryId"], answer
         made.until = made.started + seconds_of(made.text)
