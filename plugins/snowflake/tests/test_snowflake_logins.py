@@ -232,6 +232,26 @@ def test_statements_that_change_their_session_have_one_of_their_own(
     assert len(door.logins) == 3
 
 
+def test_the_address_of_the_settings_is_that_of_their_account(
+    monkeypatch: pytest.MonkeyPatch, door: Account, snowflake_service: SnowflakeService
+) -> None:
+    import snowflake.connector as vendor
+
+    asked: list[dict[str, Any]] = []
+
+    def connect(**options: Any) -> Any:
+        asked.append(options)
+        raise vendor.errors.OperationalError("nobody answers")
+
+    monkeypatch.setattr(vendor, "connect", connect)
+    with bound_backend(door, snowflake_service.port, secrets={"t": b"token"}) as backend:
+        for account in ("acme-eu", "acme-us"):
+            config = SnowflakeConfig(account=account, token=reference("t"))
+            with pytest.raises(BackendError, match="nobody answers"):
+                run(backend.submit(backend.plan(request("select 1", config))))
+    assert [options.get("host") for options in asked] == ["127.0.0.1", None]
+
+
 @pytest.mark.parametrize("renewable", [True, False])
 def test_a_session_that_expired_is_no_trouble(
     renewable: bool, door: Account, snowflake_service: SnowflakeService

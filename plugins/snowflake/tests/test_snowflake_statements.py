@@ -236,3 +236,11 @@ def test_what_nobody_says_is_named(name: str) -> None:
     with pytest.raises(BackendError) as caught:
         lacking.plan(request("select 1"))
     assert "[backends.snowflake]" in (caught.value.hint or "") and "SnowflakeConfig" in (caught.value.hint or "")
+
+
+def test_a_moment_that_no_frame_holds_is_told_with_a_way_out(backend: SnowflakeBackend, memory_blobs: Any) -> None:
+    handle = run(backend.submit(backend.plan(request("select '0001-01-01'::timestamp_ntz as x"))))
+    assert ended(backend, handle).phase is Phase.SUCCEEDED
+    with pytest.raises(BackendError, match="does not fit") as caught:
+        run(backend.collect(handle, memory_blobs))
+    assert caught.value.error_class is ErrorClass.USER and "TIMESTAMP_NTZ(6)" in (caught.value.hint or "")
