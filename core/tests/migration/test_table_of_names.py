@@ -27,6 +27,11 @@ def test_every_name_of_a_plugin_exists_where_the_plugin_is_installed() -> None:
             assert [name for name in TARGETS[package] if not hasattr(module, name)] == [], package
 
 
+def test_a_name_that_is_another_in_the_plugin_is_carried_over_as_that() -> None:
+    carried = TABLE.resolve("flytekitplugins.papermill.load_flytefile".split("."))
+    assert carried == Carried("flyte_plugin_papermill", "load_file", 3)
+
+
 def test_the_rows_are_well_formed() -> None:
     for module, listed in data.CORE.items():
         assert len(set(listed.split())) == len(listed.split()), module

@@ -126,7 +126,8 @@ _SAGEMAKER_TRAINING: Final = (
     "SagemakerTrainingJobConfig TrainingJobResourceConfig"
 )
 
-#: Package of flytekitplugins -> (the package that takes its place, the names it carries over).
+#: Package of flytekitplugins -> (the package that takes its place, the names it carries over); ``old=new`` where a name
+#: is another there.
 #: Modules within a package count as the package.
 PLUGINS: Final[dict[str, tuple[str, str]]] = {
     "flytekitplugins.athena": ("flyte_plugin_athena", "AthenaConfig AthenaTask"),
@@ -156,7 +157,8 @@ PLUGINS: Final[dict[str, tuple[str, str]]] = {
     "flytekitplugins.pandera": ("flyte_plugin_pandera", "PanderaValidationConfig ValidationConfig"),
     "flytekitplugins.papermill": (
         "flyte_plugin_papermill",
-        "NotebookTask record_outputs read_flytefile read_flytedirectory read_structureddataset",
+        "NotebookTask record_outputs load_flytefile=load_file load_flytedirectory=load_dir "
+        "load_structureddataset=load_dataframe",
     ),
     "flytekitplugins.pod": ("flyte_plugin_kubernetes", "Pod"),
     "flytekitplugins.ray": ("flyte_plugin_ray", "RayJobConfig HeadNodeConfig WorkerNodeConfig"),

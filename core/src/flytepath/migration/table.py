@@ -63,7 +63,8 @@ class Table:
             table._add(module, HOME, [(name, name) for name in listed.split()])
         for module, (target, listed) in data.PLUGINS.items():
             table.plugins.add(module)
-            table._add(module, target, [(name, name) for name in listed.split()])
+            pairs = (name.partition("=") for name in listed.split())
+            table._add(module, target, [(old, new or old) for old, _, new in pairs])
         for row in declarations:
             table._declare(row)
         return table
