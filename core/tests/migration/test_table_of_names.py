@@ -28,7 +28,7 @@ def test_every_name_of_a_plugin_exists_where_the_plugin_is_installed() -> None:
 
 
 def test_a_name_that_is_another_in_the_plugin_is_carried_over_as_that() -> None:
-    carried = TABLE.resolve("flytekitplugins.papermill.load_flytefile".split("."))
+    carried = TABLE.resolve(["flytekitplugins", "papermill", "load_flytefile"])
     assert carried == Carried("flyte_plugin_papermill", "load_file", 3)
 
 
