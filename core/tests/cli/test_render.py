@@ -41,6 +41,17 @@ VENDOR = """
             settings="flytepath.testing.reference_backend:VendorSettings", idempotency="B", array_limit=100,
             name_limit=40)]
 """
+LINES = """
+    from flytepath import task, workflow
+
+    @task(backend="process", environment={"SCRIPT": "select 1\\nfrom orders"})
+    def asked() -> int:
+        return 1
+
+    @workflow
+    def flow() -> int:
+        return asked()
+"""
 POLICY = """
     from flytepath.plugin import AppliesTo, DefinitionError, Resources
 
@@ -129,6 +140,13 @@ def render(cli: CommandLine, tmp_path: Path) -> Any:
 
 def rendered(cli: CommandLine, *arguments: str) -> Any:
     return json.loads(cli.run("render", "-o", "json", "flow.py", *arguments).stdout)
+
+
+def test_text_of_several_lines_is_shown_as_it_was_written(render: CommandLine) -> None:
+    render.write("lines.py", LINES)
+    text = render.run("render", "lines.py", "flow").stdout
+    assert "SCRIPT: |-\n    select 1\n    from orders" in text
+    assert yaml.safe_load(text)["env"]["SCRIPT"] == "select 1\nfrom orders"
 
 
 def test_the_job_of_each_node_is_a_document_that_says_whose_it_is(render: CommandLine, tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ import pytest
 from flytepath.bundle import Bundle, unpack
 from flytepath.engine.jobs import worker_launches
 from flytepath.engine.jobs.worker_launches import WorkerLaunches
-from flytepath.errors import StoreError, StoreUnavailableError
+from flytepath.errors import ConfigError, StoreError, StoreUnavailableError
 from flytepath.model.literal import Literal
 from flytepath.model.messages import RunAttempt
 from flytepath.model.task import Body, Interface, TaskSpec
 from flytepath.model.types import INTEGER
+from flytepath.store.blobs import BlobFolder
 from flytepath.worker.remote import attempts_at
 
 FILES = {"flow.py": b"x = 1\n", "parts/__init__.py": b"", "parts/table.csv": b"a,b\n", "ümlaut.txt": b"u"}
@@ -128,3 +129,21 @@ def test_a_storage_that_cannot_be_written_is_an_outage(
     assert "\n" not in raised.value.message
     monkeypatch.setenv("FLYTEPATH_BLOBS", str(tmp_path / "another"))
     assert launches.of([request(home)]).bundle is not None
+
+
+class NoCredentialsError(Exception):
+    """As the client of S3 has it."""
+
+
+@pytest.mark.parametrize(
+    "refusal", [PermissionError("Access Denied"), NoCredentialsError("Unable to locate credentials")]
+)
+def test_a_storage_that_refuses_is_no_outage(home: Path, monkeypatch: pytest.MonkeyPatch, refusal: Exception) -> None:
+    def refuses(self: BlobFolder, *_: object) -> None:
+        raise OSError("it cannot be written") from refusal
+
+    monkeypatch.setattr(BlobFolder, "put_file", refuses)
+    with pytest.raises(ConfigError, match="cannot be written") as raised:
+        WorkerLaunches(home).of([request(home)])
+    assert raised.value.place == "[store] blobs"
+    assert "credentials" in str(raised.value.hint)

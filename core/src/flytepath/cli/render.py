@@ -104,13 +104,20 @@ def _referred(kind: str, identity: Any) -> Any:
 
 def _documents(found: Rendering) -> Iterator[str]:
     yaml: Any = importlib.import_module("yaml")  # by name: it has no types of its own
+
+    class Readable(yaml.SafeDumper):  # type: ignore[misc]  # its base is not known
+        """Text of several lines, a query or a script, as it was written."""
+
+    Readable.add_representer(
+        str, lambda it, text: it.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    )
     for number, job in enumerate(found.jobs):
         if number:
             yield "---"
         yield f"# {_title(job)}"
         # By way of JSON, which is what is submitted: YAML would write tuples and enums as Python has them.
         plain = json.loads(json.dumps(job.spec))
-        yield yaml.safe_dump(plain, sort_keys=True, width=120, allow_unicode=True, default_flow_style=False).rstrip()
+        yield yaml.dump(plain, None, Readable, sort_keys=True, width=120, allow_unicode=True).rstrip()
     for each in (*found.later, *found.here):
         yield f"# {each.node} {each.task}: {each.why}"
     if not found.jobs:

@@ -14,7 +14,7 @@ from flytepath.bundle import unpacked
 from flytepath.config import blob_root
 from flytepath.engine.local.places import outcome_place, shelf_of
 from flytepath.engine.outage import in_one_line
-from flytepath.errors import FlytePathError, StoreError, StoreUnavailableError
+from flytepath.errors import ConfigError, FlytePathError, StoreError, StoreUnavailableError
 from flytepath.model.facts import Blob
 from flytepath.model.literal import BlobRef
 from flytepath.model.messages import PROTOCOL_VERSION, AttemptFacts, RemoteAttempts, RunAttempt
@@ -46,6 +46,7 @@ class WorkerLaunches:
 
         Raises:
             StoreUnavailableError: the blobs cannot be written now.
+            ConfigError: the storage refuses this engine; waiting does not mend that.
             StoreError: the code is gone.
         """
         task = requests[0].task
@@ -55,10 +56,14 @@ class WorkerLaunches:
         except Exception as error:  # of whatever client the storage has
             if isinstance(error, FlytePathError) and not isinstance(error, StoreError):
                 raise
-            raise StoreUnavailableError(
-                f"what a worker needs cannot be written to {blob_root(self._home)}: {in_one_line(error)}",
-                hint="it is tried again until it can",
-            ) from error
+            what = f"what a worker needs cannot be written to {blob_root(self._home)}: {in_one_line(error)}"
+            if _is_refusal(error):
+                raise ConfigError(
+                    what,
+                    place="[store] blobs",
+                    hint="give the engine credentials that may write there, as the storage's client finds them",
+                ) from error
+            raise StoreUnavailableError(what, hint="it is tried again until it can") from error
 
     def _written(self, requests: Sequence[RunAttempt], code: str) -> WorkerLaunch:
         first, task = requests[0], requests[0].task
@@ -98,6 +103,16 @@ class WorkerLaunches:
                     del self._bundles[next(iter(self._bundles))]
                 self._bundles[code, place] = known
             return known
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    """Whether a storage was reached, or need not be, to know that this process may not write to it."""
+    while error is not None:
+        # The clients' own errors have no base in common; those for want of credentials are called alike.
+        if isinstance(error, PermissionError) or type(error).__name__.endswith("CredentialsError"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def placeholder_launch(task: TaskSpec) -> WorkerLaunch:
