@@ -64,8 +64,8 @@ def test_three_tenants_get_their_shares_and_the_account_is_never_asked_too_much(
     assert account.most == 3, "the account was never full, or asked for more than it takes"
     order = whose(account)
     assert Counter(order) == QUERIES
-    # While all three want more than there is, the first gets no more than its share, however long its line is. Shares are
-    # of the time that tokens are held, which differs between engines on a busy machine, so counts are only about equal.
+    # While all three want more than there is, the first gets no more than its share, however long its line is. Shares
+    # are of the time that tokens are held, which differs between engines on a busy machine, so counts only come near.
     begun = max(order.index(project) for project in QUERIES)
     ended = min(len(order) - 1 - order[::-1].index(project) for project in QUERIES)
     together = Counter(order[begun : ended + 1])
