@@ -73,14 +73,20 @@ def test_a_kernel_ends_with_the_process_of_its_task(tmp_path: Path, number: sign
     written(tmp_path / "n.ipynb", "told, wait = '', 0", STAYS)
     told = tmp_path / "told"
     source = (
+        # A shell that starts the tests in the background lets SIGINT be ignored, and what they start would inherit that.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from flyte_plugin_papermill import NotebookTask\n"
         f"NotebookTask('n', 'n.ipynb', inputs={{'told': str, 'wait': int}})(told={str(told)!r}, wait=600)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", source], cwd=tmp_path, stderr=subprocess.DEVNULL)
-    pids = processes(told)
-    assert all(map(lives, pids))
-    process.send_signal(number)
-    process.wait(60)
+    try:
+        pids = processes(told)
+        assert all(map(lives, pids))
+        process.send_signal(number)
+        process.wait(60)
+    finally:
+        process.kill()
+        process.wait()
     until(lambda: not any(map(lives, pids)))
 
 
