@@ -73,7 +73,7 @@ def test_a_kernel_ends_with_the_process_of_its_task(tmp_path: Path, number: sign
     written(tmp_path / "n.ipynb", "told, wait = '', 0", STAYS)
     told = tmp_path / "told"
     source = (
-        # A shell that starts the tests in the background lets SIGINT be ignored, and what they start would inherit that.
+        # A shell that starts the tests in the background lets SIGINT be ignored, and what they start inherits that.
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from flyte_plugin_papermill import NotebookTask\n"
         f"NotebookTask('n', 'n.ipynb', inputs={{'told': str, 'wait': int}})(told={str(told)!r}, wait=600)\n"
